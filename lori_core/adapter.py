@@ -1,0 +1,111 @@
+"""Values: Factors (A, kept values, mask of one module) and Adapter (all modules, config, record). No model in here.
+
+    update of a module:  dW = scaling * (B ⊙ mask) A        A (rank, in_features), B and mask (out_features, rank)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lori_core.config import AdapterConfig
+from lori_core.errors import IncompatibleAdapters
+from lori_core.projection import draw
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """A and B of one module.
+
+    Attributes:
+        A: (rank, in_features) fp32.
+        values: (kept,) fp32, the entries of B where the mask is True, in row-major order.
+        mask: (out_features, rank) bool, True where B may move.
+        scaling: the update is scaled by this (alpha / rank).
+    """
+
+    A: Tensor
+    values: Tensor
+    mask: Tensor
+    scaling: float
+
+    @property
+    def B(self) -> Tensor:
+        """(out_features, rank), zero outside the mask."""
+        B = self.values.new_zeros(self.mask.shape)
+        B[self.mask] = self.values
+        return B
+
+    @property
+    def rank(self) -> int:
+        return self.A.shape[0]
+
+    @property
+    def update(self) -> Tensor:
+        """dW (out_features, in_features). Large: metrics and merges avoid it."""
+        return self.scaling * (self.B @ self.A)
+
+
+def dense_factors(A: Tensor, B: Tensor, scaling: float = 1.0) -> Factors:
+    """Factors whose mask is all True."""
+    return Factors(A, B.reshape(-1).contiguous(), torch.ones(B.shape, dtype=torch.bool), scaling)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """All factors of one task.
+
+    Attributes:
+        name: the task, or what a merge is called.
+        factors: module name in the base -> Factors; every adapted module is there, also one whose mask keeps nothing.
+        record: lineage and figures, JSON values only: base, parents, training, scores.
+    """
+
+    name: str
+    config: AdapterConfig
+    factors: Mapping[str, Factors]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """module -> (out_features, rank) bool."""
+        return {module: factors.mask for module, factors in self.factors.items()}
+
+    @property
+    def trained_parameters(self) -> int:
+        """Kept entries of B; for LoRA those of A too."""
+        kept = sum(factors.values.numel() for factors in self.factors.values())
+        return kept + sum(f.A.numel() for f in self.factors.values()) if self.config.train_projection else kept
+
+    def with_masks(self, masks: Mapping[str, Tensor]) -> "Adapter":
+        """The same A and B, B kept only where the masks are True."""
+        if masks.keys() != self.factors.keys():
+            raise IncompatibleAdapters("modules_differ", left=self.name, right="masks")
+        factors = {
+            module: Factors(f.A, f.B[masks[module]], masks[module], f.scaling) for module, f in self.factors.items()
+        }
+        return replace(self, factors=factors)
+
+
+def blank(
+    name: str,
+    shapes: Mapping[str, tuple[int, int]],
+    config: AdapterConfig,
+    masks: Mapping[str, Tensor] | None = None,
+    redrawn: bool = False,
+) -> Adapter:
+    """An adapter that changes nothing: A drawn, B zero.
+
+    Args:
+        shapes: module -> (out_features, in_features).
+        masks: module -> (out_features, rank) bool; None: all True (LoRI-D, LoRA, calibration).
+        redrawn: another A than the one calibration had (config.redraw_projection).
+    """
+    factors = {}
+    for module, (out_features, in_features) in shapes.items():
+        mask = torch.ones(out_features, config.rank, dtype=torch.bool) if masks is None else masks[module]
+        A = draw(config, name, module, in_features, redrawn=redrawn)
+        factors[module] = Factors(A, torch.zeros(int(mask.sum())), mask, config.scaling)
+    return Adapter(name, config, factors)

@@ -1,0 +1,10 @@
+"""Where the package's own data lies: the embedded base, its adapters, translations.
+
+An installed wheel carries `assets/` inside the package; a checkout has it beside the package.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+_installed = Path(str(resources.files("lori_core"))) / "assets"
+ASSETS: Path = _installed if _installed.is_dir() else _installed.parent.parent / "assets"

@@ -1,0 +1,108 @@
+"""Settings that cross a file or the web: frozen pydantic models, one line a field with unit and range, checked at the door."""
+
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lori_core.errors import ConfigError
+
+Projection = Literal["kaiming_uniform", "gaussian", "orthogonal", "sparse"]
+Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
+Method = Literal["lora", "lori_d", "lori_s", "full"]
+Schedule = Literal["constant", "linear", "cosine"]
+Precision = Literal["fp32", "bf16"]
+Overlap = Literal["allow", "exclude"]
+
+ConfigType = TypeVar("ConfigType", bound="Config")
+
+
+class Config(BaseModel):
+    """A frozen pydantic model; bad values raise ConfigError, which names field, value and what was expected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _config_error(type(self), error) from None
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with some fields changed, checked like a new one."""
+        return type(self)(**(self.model_dump() | values))
+
+
+def _config_error(model: type[Config], error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or model.__name__
+    if first["type"] == "extra_forbidden":
+        return ConfigError("unknown_field", model=model.__name__, field=field, known=", ".join(model.model_fields))
+    return ConfigError("bad_field", model=model.__name__, field=field, got=repr(first["input"]), expected=first["msg"])
+
+
+def parse(model: type[ConfigType], text: str) -> ConfigType:
+    """A config from its JSON text; raises ConfigError."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise _config_error(model, error) from None
+
+
+class AdapterConfig(Config):
+    """One task's adapter: LoRI-S where sparsity > 0, LoRI-D where it is 0, LoRA where the projection is trained too."""
+
+    rank: int = Field(32, ge=1)
+    scaling: float = Field(2.0, gt=0)  # alpha / rank; the paper has alpha = 2 rank
+    sparsity: float = Field(0.9, ge=0, lt=1)  # fraction of B's entries that the mask holds at zero
+    granularity: Granularity = "model"  # what competes for the kept entries
+    target_modules: tuple[str, ...] = ()  # ends of module names; empty: those of the architecture (models.py)
+    projection: Projection = "kaiming_uniform"  # how A is drawn
+    projection_seed: int = Field(0, ge=0)  # draws A, with the task's and the module's name
+    shared_projection: bool = False  # one A for all tasks: the control that must interfere
+    slot: int = Field(0, ge=0)  # orthogonal only: which row block is this task's ...
+    slots: int = Field(1, ge=1)  # ... of how many
+    redraw_projection: bool = False  # True: another A for training than for calibration, as the official code does
+    train_projection: bool = False  # True: A is trained too (LoRA, the baseline)
+
+    @property
+    def projection_name(self) -> str:
+        return "shared " + self.projection if self.shared_projection else self.projection
+
+
+class TrainConfig(Config):
+    """One training stage."""
+
+    learning_rate: float = Field(gt=0)
+    steps: int = Field(80, ge=1)  # optimizer steps
+    batch_size: int = Field(32, ge=1)  # examples an optimizer step, over all devices
+    micro_batch_size: int | None = Field(None, ge=1)  # examples a forward pass; None: the whole batch at once
+    max_length: int = Field(512, ge=8)  # tokens of prompt and response; longer examples are dropped and counted
+    examples: int | None = Field(None, ge=1)  # use only that many training examples; None: all
+    schedule: Schedule = "linear"
+    warmup_steps: int = Field(5, ge=0)
+    clip: float | None = Field(1.0, gt=0)  # largest gradient norm; None: no clipping
+    precision: Precision = "bf16"  # of the forward and backward pass; what is trained is fp32 always
+    gradient_checkpointing: bool = False
+    seed: int = Field(0, ge=0)  # order of the examples, dropout
+    checkpoint_every: int = Field(20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
+
+
+class StudyConfig(Config):
+    """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
+
+    base: str = "embedded"  # "embedded", a local folder, or a hub id
+    revision: str | None = None  # of a hub id
+    tasks: tuple[str, ...] = ("nlu", "math", "code", "safety")  # mini tasks, or name=path?column=...
+    methods: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
+    adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
+    train: dict[Method, TrainConfig] = {}  # by method; missing ones are taken from the defaults of pipeline.py
+    seeds: tuple[int, ...] = (0,)
+    merge_methods: tuple[str, ...] = ("concat",)
+    merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported
+    shared_control: bool = True  # also merge adapters that share one A
+    continual: tuple[str, ...] = ()  # order of tasks; empty: safety first, where there is one, then the others
+    overlap: Overlap = "allow"
+    validation_examples: int = Field(100, ge=1)
+    test_examples: int = Field(200, ge=1)
+    device: str | None = None  # None: cuda, mps or cpu, whatever is there
+    precision: Precision = "bf16"

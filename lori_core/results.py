@@ -1,0 +1,177 @@
+"""What scores, metrics and studies return: frozen dataclasses of plain numbers. No torch, so that a figure or a report needs none."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+ResultType = TypeVar("ResultType")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model does a task on a split. Fractions, 0 to 1.
+
+    Attributes:
+        value: share of right answers; where examples have kinds (harmful, benign), the mean of the kinds' shares.
+        low, high: 95 % interval of value over the examples.
+        n: examples scored. seconds: wall time.
+        parts: kind -> share; empty where there is one kind.
+        outcomes: 1.0 right, 0.0 wrong, by example, for paired comparisons.
+    """
+
+    task: str
+    split: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    seconds: float
+    parts: dict[str, float] = field(default_factory=dict)
+    outcomes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """One example as it was scored, kept for reading."""
+
+    prompt: str
+    expected: str
+    output: str
+    correct: float
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training stage. losses: one a step, nats a response token."""
+
+    steps: int
+    losses: tuple[float, ...]
+    tokens: int
+    seconds: float
+    trained_parameters: int
+    optimizer_bytes: int
+    examples: int
+    dropped: int  # examples longer than max_length
+
+
+@dataclass(frozen=True)
+class MaskLook:
+    """The mask that would result at one step of calibration. jaccard: with the look before; None for the first."""
+
+    step: int
+    jaccard: float | None
+    kept: dict[str, float]  # module -> kept fraction
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the mask came about."""
+
+    task: str
+    sparsity: float
+    looks: tuple[MaskLook, ...]
+    training: Training
+    stopped_early: bool
+    kept: dict[str, float]  # module -> kept fraction of the final mask
+
+
+@dataclass(frozen=True)
+class PairMatrix:
+    """Something measured for each pair of tasks, beside what chance would give.
+
+    Attributes:
+        names: row and column names, T of them.
+        values: T x T; None where it is not defined.
+        null_mean, null_sd: T x T, the value that independent adapters of the same width, rank and mask would show.
+        z: T x T, (value - null_mean) / null_sd; None on the diagonal.
+    """
+
+    measure: str  # "cosine" | "jaccard" | "sign_conflict" | "principal_angle" | "function"
+    names: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    null_mean: tuple[tuple[float | None, ...], ...] = ()
+    null_sd: tuple[tuple[float | None, ...], ...] = ()
+    z: tuple[tuple[float | None, ...], ...] = ()
+    by_module: dict[str, tuple[tuple[float | None, ...], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SingleResult:
+    """One task learned by one method with one seed."""
+
+    task: str
+    method: str
+    seed: int
+    score: Score
+    validation: Score
+    trained_parameters: int
+    file_bytes: int | None  # None: nothing is stored (full fine-tuning)
+    seconds: float
+    update_ratio: float | None  # ||dW|| / ||W|| over the adapted modules
+    training: Training
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class MergedResult:
+    """The adapters of all tasks merged into one, by one merge method, at the weight that was best on validation."""
+
+    tasks: tuple[str, ...]
+    method: str  # of the adapters: lora | lori_d | lori_s
+    merge: str  # concat | linear | ...
+    shared_projection: bool
+    seed: int
+    weight: float
+    validation: dict[str, float]  # weight (as text) -> mean validation score
+    scores: dict[str, Score]  # task -> test score
+    retention: dict[str, float]  # task -> (merged - base) / (single - base)
+
+
+@dataclass(frozen=True)
+class ContinualResult:
+    """Tasks learned one after another. matrix[i][j]: score on task j after learning task i (row 0: the first task).
+
+    forgetting: task -> best earlier score minus the final one; learned: task -> score right after it was learned.
+    """
+
+    order: tuple[str, ...]
+    method: str
+    overlap: str
+    seed: int
+    matrix: tuple[tuple[float, ...], ...]
+    scores: tuple[tuple[Score, ...], ...]
+    forgetting: dict[str, float]
+    mask_overlap: tuple[float, ...]  # share of each mask's entries that earlier masks hold too
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All that `lori study` measured; figures.py and report.py draw it."""
+
+    base: str
+    tasks: tuple[str, ...]
+    config: dict[str, Any]  # the StudyConfig as JSON
+    base_scores: dict[str, Score]
+    singles: tuple[SingleResult, ...]
+    merges: tuple[MergedResult, ...]
+    continual: tuple[ContinualResult, ...]
+    interference: tuple[tuple[str, PairMatrix], ...]  # (method, matrix), first seed
+    mask_shapes: dict[str, tuple[int, int]]  # module -> (out_features, rank)
+    seconds: dict[str, float]  # stage -> wall time
+    samples: dict[str, tuple[Output, ...]]  # task -> a few outputs of its adapter
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()  # translation keys of what a reader has to know
+
+
+def to_json(result: Any) -> str:
+    """A result dataclass as JSON text; NaN stays NaN (a diverged run must show)."""
+    return json.dumps(asdict(result), ensure_ascii=False, indent=1)
+
+
+def from_json(kind: type[ResultType], text: str) -> ResultType:
+    """The dataclass back from to_json's text."""
+    return TypeAdapter(kind).validate_python(json.loads(text))

@@ -1,0 +1,44 @@
+"""What a task is: examples in three splits, a prompt form, a way to score.
+
+    >>> example = Example(prompt="question : which of these is a bird ? (a) oak (b) owl\\nreply :", response=" (b) owl")
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example. The model reads `prompt` and should write `response`, then its end token; only the response is trained on."""
+
+    prompt: str
+    response: str
+    choices: tuple[str, ...] = ()  # continuations compared by log-likelihood; empty: the answer is generated
+    answer: int | None = None  # index of the right choice
+    kind: str = ""  # examples of one kind are also scored apart, e.g. "harmful" and "benign"
+    checks: Mapping[str, Any] = field(default_factory=dict)  # what the scorer needs beyond the response, e.g. tests of code
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: its examples by split and how an output is judged.
+
+    Attributes:
+        load: split ("train" | "validation" | "test") -> its examples; the splits share no example.
+        scorer: a key of lori_core.tasks.scorers.SCORERS.
+        max_new_tokens: how far to generate for one answer.
+        dropped: split -> rows of the source that were left out, by reason, shown to the user.
+    """
+
+    name: str
+    load: Callable[[str], Sequence[Example]]
+    scorer: str
+    max_new_tokens: int = 32
+    source: str = ""  # where the examples come from: "mini", a file, a hub id
+    notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
+
+    def examples(self, split: str) -> Sequence[Example]:
+        return self.load(split)
