@@ -1,6 +1,6 @@
 """Values: Factors (A, kept values, mask of one module) and Adapter (all modules, config, record). No model in here.
 
-    update of a module:  dW = scaling * (B ⊙ mask) A        A (rank, in_features), B and mask (out_features, rank)
+update of a module:  dW = scaling * (B ⊙ mask) A        A (rank, in_features), B and mask (out_features, rank)
 """
 
 from collections.abc import Mapping

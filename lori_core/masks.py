@@ -1,0 +1,142 @@
+"""Masks over B: exactly k = round((1 - sparsity) · N) entries of largest magnitude, chosen globally or within groups.
+
+The paper ranks |B| after a dense run over all adapted matrices together ("model"), reported best; the other granularities share
+the k over groups first. Ties are broken by position: module order, then row-major.
+
+The threshold is found exactly by a radix histogram over the float bits, 16 high bits first and then the 16 low ones, module by
+module: the bits of non-negative floats are ordered as the floats are, and no sorted copy of all entries is made.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lori_core.config import Granularity
+from lori_core.errors import AdapterError
+from lori_core.projection import uniform
+
+Masks = Mapping[str, Tensor]  # module -> (out_features, rank) bool, True where B may move
+
+_ATTENTION = re.compile(r"attn|attention|query_key_value|(^|\.)[qkvo]_proj")
+
+# Entries compete for being kept with the entries of every module that has the same key.
+GROUP_KEY: dict[Granularity, Callable[[str], str]] = {
+    "model": lambda module: "model",
+    "kind": lambda module: "attention" if _ATTENTION.search(module) else "mlp",
+    "projection": lambda module: module.rsplit(".", 1)[-1],
+    "layer": lambda module: next((part for part in module.split(".") if part.isdigit()), "no layer"),
+    "matrix": lambda module: module,
+}
+
+
+def kept_count(entries: int, sparsity: float) -> int:
+    return round((1 - sparsity) * entries)
+
+
+def magnitude_masks(
+    B: Mapping[str, Tensor], sparsity: float, granularity: Granularity = "model", exclude: Masks | None = None
+) -> dict[str, Tensor]:
+    """True at the round((1 - sparsity) N) entries of largest |B|.
+
+    Args:
+        B: module -> (out_features, rank).
+        exclude: module -> (out_features, rank) bool; these entries are never kept, the count stays the same.
+    Raises:
+        AdapterError: B holds NaN or infinity (a diverged run), nothing would be kept, or too little is left to keep.
+    """
+    order = {module: _order_bits(module, b, exclude and exclude.get(module)) for module, b in B.items()}
+    groups: dict[str, list[str]] = {}
+    for module in B:
+        groups.setdefault(GROUP_KEY[granularity](module), []).append(module)
+    sizes = [sum(order[module].size for module in modules) for modules in groups.values()]
+    if kept_count(sum(sizes), sparsity) == 0:
+        raise AdapterError("mask_keeps_nothing", sparsity=sparsity, entries=sum(sizes))
+    keep: dict[str, np.ndarray] = {}
+    for modules, k in zip(groups.values(), shares(kept_count(sum(sizes), sparsity), sizes), strict=True):
+        keep |= _keep_largest({module: order[module] for module in modules}, k)
+    return {module: torch.from_numpy(keep[module]).view(b.shape) for module, b in B.items()}
+
+
+def random_masks(shapes: Mapping[str, tuple[int, int]], sparsity: float, seed: int) -> dict[str, Tensor]:
+    """The control: the same number of entries, anywhere. shapes: module -> (out_features, rank)."""
+    scores = {module: torch.from_numpy(uniform(shape, seed, "mask", module)) for module, shape in shapes.items()}
+    return magnitude_masks(scores, sparsity)
+
+
+def shares(total: int, sizes: Sequence[int]) -> list[int]:
+    """total shared out in proportion to sizes by largest remainder; equal remainders go to the earlier group."""
+    whole = [total * size // sum(sizes) for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda i: -(total * sizes[i] % sum(sizes)))
+    for i in by_remainder[: total - sum(whole)]:
+        whole[i] += 1
+    return whole
+
+
+def kept_fractions(masks: Masks) -> dict[str, float]:
+    """module -> share of its entries that the mask keeps."""
+    return {module: mask.count_nonzero().item() / mask.numel() for module, mask in masks.items()}
+
+
+def pack(masks: Masks) -> np.ndarray:
+    """All masks as one row of bits, (ceil(N / 64),) uint64, modules in order, padded with zeros."""
+    bits = np.concatenate([np.packbits(mask.numpy().reshape(-1), bitorder="little") for mask in masks.values()])
+    return np.pad(bits, (0, -bits.size % 8)).view(np.uint64)
+
+
+def overlap_counts(masks: Sequence[Masks]) -> np.ndarray:
+    """(T, T) entries that both masks keep; the diagonal is each mask's own count. Same modules in the same order."""
+    packed = [pack(each) for each in masks]
+    counts = np.zeros((len(packed), len(packed)), dtype=np.int64)
+    for s in range(len(packed)):
+        for t in range(s, len(packed)):
+            counts[s, t] = counts[t, s] = np.bitwise_count(packed[s] & packed[t]).sum()
+    return counts
+
+
+def jaccard(s: Masks, t: Masks) -> float:
+    """|both| / |either|; 1 for two empty masks."""
+    (own_s, both), (_, own_t) = overlap_counts([s, t]).tolist()
+    return both / (own_s + own_t - both) if own_s + own_t else 1.0
+
+
+def _order_bits(module: str, B: Tensor, exclude: Tensor | None) -> np.ndarray:
+    """(N,) uint32 that are ordered as |B| is; 0 for excluded entries, at least 1 for the others."""
+    bits = B.detach().to("cpu", torch.float32).abs().contiguous().numpy().reshape(-1).view(np.uint32)
+    if bits.size and bits.max() >= 0x7F800000:
+        raise AdapterError("not_finite", module=module)
+    order = bits + np.uint32(1)
+    if exclude is not None:
+        order[exclude.numpy().reshape(-1)] = 0
+    return order
+
+
+def _keep_largest(order: Mapping[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
+    """module -> (N,) bool, True at the k largest of all modules together, ties by position."""
+    if k > (free := sum(int(np.count_nonzero(bits)) for bits in order.values())):
+        raise AdapterError("too_little_left", wanted=k, free=free)
+    if k == 0:
+        return {module: np.zeros(bits.size, dtype=bool) for module, bits in order.items()}
+    high, above = _digit(((bits >> 16) for bits in order.values()), k)
+    low, above_low = _digit((bits[bits >> 16 == high] & 0xFFFF for bits in order.values()), k - above)
+    threshold = np.uint32(high << 16 | low)
+    ties_left = k - above - above_low
+    keep = {}
+    for module, bits in order.items():
+        keep[module] = bits > threshold
+        ties = np.flatnonzero(bits == threshold)[:ties_left]
+        keep[module][ties] = True
+        ties_left -= ties.size
+    return keep
+
+
+def _digit(digits, k: int) -> tuple[int, int]:
+    """The 16-bit digit at which the k-th largest number lies, and how many numbers have a larger digit."""
+    histogram = np.zeros(1 << 16, dtype=np.int64)
+    for each in digits:
+        histogram += np.bincount(each, minlength=1 << 16)
+    at_least = histogram[::-1].cumsum()[::-1]  # (65536,) numbers whose digit is this one or a larger
+    digit = int(np.searchsorted(-at_least, -k, side="right")) - 1
+    return digit, int(at_least[digit] - histogram[digit])

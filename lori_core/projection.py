@@ -1,0 +1,102 @@
+"""A, the frozen projection: drawn from (seed, task name, module name), never trained.
+
+    kaiming_uniform  U(-1/√d, 1/√d), d = in_features: the paper's (arXiv 2504.07448; PyTorch's kaiming_uniform_ with a = √5)
+    gaussian         N(0, 1/(3d)), the same variance
+    sparse           ±1/√d with probability 1/6 each, else 0 (Achlioptas 2003), the same variance
+    orthogonal       tasks take disjoint row blocks of one random orthogonal matrix per input width, so A_s A_tᵀ = 0 while
+                     slots · rank <= d; rows have the expected length of a kaiming_uniform row, √(1/3)
+
+torch's random streams may change with version and device, so A comes from NumPy's Philox counter generator (Salmon et al. 2011,
+a pinned algorithm) and exact integer-to-float steps: uniform and sparse draws have the same bits on every machine. Gaussian and
+orthogonal draws go through the platform's libm and QR, so the store keeps A itself.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lori_core.config import AdapterConfig
+from lori_core.errors import ConfigError
+
+PORTABLE = ("kaiming_uniform", "sparse")  # bit-identical everywhere: A need not be stored
+
+
+def draw(config: AdapterConfig, task: str, module: str, in_features: int, redrawn: bool = False) -> Tensor:
+    """A of one module, (rank, in_features) fp32 on the CPU.
+
+    Args:
+        task: left out of the seed where config.shared_projection is set.
+        redrawn: another draw than the one that calibration used (the official code's behaviour).
+    Raises:
+        ConfigError: the orthogonal blocks do not fit into in_features.
+    """
+    shape = (config.rank, in_features)
+    if config.projection == "orthogonal":
+        return _orthogonal_block(config, shape)
+    generator = _generator(config.projection_seed, "" if config.shared_projection else task, module, redrawn)
+    bound = np.float32(1 / np.sqrt(in_features))
+    if config.projection == "gaussian":
+        values = (
+            np.random.Generator(generator).standard_normal(shape, dtype=np.float32) * bound / np.sqrt(np.float32(3))
+        )
+    elif config.projection == "sparse":
+        values = _sparse_signs(_uint32(generator, shape)) * bound
+    else:
+        values = _symmetric_uniform(_uint32(generator, shape)) * bound
+    return torch.from_numpy(values)
+
+
+def checksum(A: Tensor) -> str:
+    """sha256 of A's fp32 values, row by row, little endian."""
+    values = A.detach().to("cpu", torch.float32).contiguous().numpy()
+    return hashlib.sha256(values.astype("<f4", copy=False).tobytes()).hexdigest()
+
+
+def uniform(shape: tuple[int, ...], *key: object) -> np.ndarray:
+    """Portable U(-1, 1) fp32 numbers of that shape, the same for the same key; random masks are drawn with it."""
+    return _symmetric_uniform(_uint32(_generator(*key), shape))
+
+
+def _generator(*key: object) -> np.random.Philox:
+    digest = hashlib.sha256(json.dumps(key).encode()).digest()
+    return np.random.Philox(key=np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64))
+
+
+def _uint32(generator: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
+    count = int(np.prod(shape))
+    raw = generator.random_raw((count + 1) // 2).astype("<u8", copy=False)
+    return raw.view("<u4")[:count].reshape(shape)
+
+
+def _symmetric_uniform(bits: np.ndarray) -> np.ndarray:
+    """24 of 32 bits to a multiple of 2⁻²³ in [-1, 1): every step is exact in fp32."""
+    return (bits >> 8).astype(np.float32) * np.float32(2**-23) - np.float32(1)
+
+
+def _sparse_signs(bits: np.ndarray) -> np.ndarray:
+    sixth = np.uint32(2**32 // 6)
+    return (bits < sixth).astype(np.float32) - (bits >= np.uint32(2**32 - 2**32 // 6)).astype(np.float32)
+
+
+def _orthogonal_block(config: AdapterConfig, shape: tuple[int, int]) -> Tensor:
+    rank, in_features = shape
+    if config.slots * rank > in_features:
+        raise ConfigError("orthogonal_too_many", slots=config.slots, rank=rank, in_features=in_features)
+    if config.slot >= config.slots:
+        raise ConfigError("slot_outside", slot=config.slot, slots=config.slots)
+    slot = 0 if config.shared_projection else config.slot
+    rows = _orthogonal_rows(config.projection_seed, config.slots * rank, in_features)
+    return rows[slot * rank : (slot + 1) * rank].clone()
+
+
+@lru_cache(maxsize=16)
+def _orthogonal_rows(seed: int, count: int, in_features: int) -> Tensor:
+    """(count, in_features), orthogonal rows of length √(1/3), uniformly distributed (QR of a gaussian matrix)."""
+    gaussian = np.random.Generator(_generator(seed, "orthogonal", in_features)).standard_normal((count, in_features))
+    Q, R = np.linalg.qr(gaussian.T)
+    Q *= np.sign(np.diag(R))  # without the signs, Q is not uniform over the orthogonal group (Mezzadri 2007)
+    return torch.from_numpy(np.ascontiguousarray(Q.T / np.sqrt(3)).astype(np.float32))
