@@ -44,7 +44,7 @@ def attach(model: nn.Module, adapter: Adapter, trained: Masks | None = None) -> 
     """Wrap the adapter's modules in place; everything else of the model is frozen.
 
     Args:
-        trained: module -> (out_features, rank) bool, the entries that move, a part of the adapter's mask; None: all it keeps.
+        trained: module -> (out_features, rank) bool, the entries that move; None: all that the adapter keeps.
     Raises:
         IncompatibleAdapters: the model lacks a module, another adapter is attached, or a shape does not fit.
     """
@@ -86,16 +86,21 @@ def update_ratio(model: nn.Module, adapter: Adapter) -> float:
         B = factors.B.double()
         A = factors.A.double()
         update += factors.scaling**2 * torch.sum((B.T @ B) * (A @ A.T)).item()
-        base += modules[module].weight.detach().double().square().sum().item()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+        base += _weight(modules[module]).detach().double().square().sum().item()
     return (update / base) ** 0.5
+
+
+def _weight(module: nn.Module | None) -> torch.Tensor:
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, torch.Tensor):
+        raise TypeError(f"{type(module).__name__} has no weight")
+    return weight
 
 
 def _check_fit(name: str, module: str, base: nn.Module | None, factors: Factors) -> None:
     if base is None or not isinstance(getattr(base, "weight", None), torch.Tensor):
         raise IncompatibleAdapters("no_such_module", name=name, module=module)
-    expected = (factors.mask.shape[0], factors.A.shape[1])
-    weight = base.weight
-    if isinstance(base, nn.Linear) and tuple(weight.shape) != expected and weight.dtype.is_floating_point:  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
-        raise IncompatibleAdapters(
-            "shape_differs", name=name, module=module, got=expected, expected=tuple(weight.shape)
-        )  # pyright: ignore[reportArgumentType]
+    expected, got = tuple(_weight(base).shape), (factors.mask.shape[0], factors.A.shape[1])
+    # Conv1D has the transposed weight, a quantised one another shape altogether: only nn.Linear can be checked here.
+    if type(base) is nn.Linear and expected != got:
+        raise IncompatibleAdapters("shape_differs", name=name, module=module, got=got, expected=expected)

@@ -2,8 +2,8 @@
 
     y = W x + scaling · B A x,   B = frozen entries + trained values scattered to where the mask is True
 
-Only the trained values are a Parameter, so gradients, optimizer state and checkpoints have their size. Once A is frozen, autograd
-keeps h = A x (rank numbers a token) and not x.
+Only the trained values are a Parameter, so gradients, optimizer state and checkpoints have their size. Once A is
+frozen, autograd keeps h = A x (rank numbers a token) and not x.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class _Scatter(torch.autograd.Function):
-    """values (kept,) -> scale · dense B (out_features, rank) in another dtype; the gradient is gathered at the same entries."""
+    """values (kept,) -> scale · dense B (out_features, rank); the gradient is gathered at the same entries."""
 
     @staticmethod
     def forward(ctx, values: Tensor, index: Tensor, frozen: Tensor | None, shape, scale: float, dtype) -> Tensor:
@@ -39,7 +39,7 @@ class LoRILinear(nn.Module):
         A: (rank, in_features), a buffer; a Parameter where the projection is trained (LoRA).
         values: (trained,) the entries of B that move, None where none do.
         index: (trained,) their positions in B, row-major; None where all entries move.
-        frozen: (out_features, rank) the entries of B that do not move, zero at the trained ones; None where there are none.
+        frozen: (out_features, rank) the other entries of B, zero at the trained ones; None where there are none.
     """
 
     A: Tensor
@@ -56,22 +56,21 @@ class LoRILinear(nn.Module):
         scaling: float,
         train_projection: bool = False,
     ) -> None:
-        """B: (out_features, rank) to start from. trained: (out_features, rank) bool, True where B moves; None: nowhere."""
+        """B: (out_features, rank) to start from. trained: the same shape, True where B moves; None: nowhere."""
         super().__init__()
         self.base = base
         self.shape = B.shape
         self.scaling = scaling
-        everything = trained is not None and bool(trained.all())
-        nothing = trained is None or not bool(trained.any())
-        # Not persistent: what a checkpoint needs is drawn again or stored by us, and FSDP2 would shard them.
+        # Buffers are not persistent: A is drawn again or stored by us, and FSDP2 would shard them.
         if train_projection:
             self.A = nn.Parameter(A.clone())
         else:
             self.register_buffer("A", A, persistent=False)
-        index = None if everything or nothing else trained.reshape(-1).nonzero().squeeze(1)  # pyright: ignore[reportOptionalMemberAccess]
+        moves = torch.zeros(B.shape, dtype=torch.bool) if trained is None else trained
+        self.values = nn.Parameter(B[moves].clone()) if bool(moves.any()) else None
+        index = None if bool(moves.all()) or self.values is None else moves.reshape(-1).nonzero().squeeze(1)
         self.register_buffer("index", index, persistent=False)
-        self.values = None if nothing else nn.Parameter(B[trained].clone())
-        frozen = B.clone() if nothing else B.masked_fill(trained, 0)
+        frozen = B.masked_fill(moves, 0)
         self.register_buffer("frozen", frozen if bool(frozen.any()) else None, persistent=False)
 
     def B(self, scale: float = 1.0, dtype: torch.dtype | None = None) -> Tensor:
@@ -86,7 +85,7 @@ class LoRILinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
         y = self.base(x)
-        # Cast explicitly: under autocast the base returns another dtype than A has, and addmm_ would refuse the mixture.
+        # Cast explicitly: under autocast the base returns another dtype than A has, and addmm_ refuses a mixture.
         h = F.linear(x.to(y.dtype), self.A.to(y.dtype)).view(-1, self.A.shape[0])
         B = self.B(self.scaling, y.dtype)
         flat = y.view(-1, y.shape[-1])

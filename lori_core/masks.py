@@ -1,10 +1,10 @@
 """Masks over B: exactly k = round((1 - sparsity) · N) entries of largest magnitude, chosen globally or within groups.
 
-The paper ranks |B| after a dense run over all adapted matrices together ("model"), reported best; the other granularities share
-the k over groups first. Ties are broken by position: module order, then row-major.
+The paper ranks |B| after a dense run over all adapted matrices together ("model"), reported best; the other
+granularities share the k over groups first. Ties are broken by position: module order, then row-major.
 
-The threshold is found exactly by a radix histogram over the float bits, 16 high bits first and then the 16 low ones, module by
-module: the bits of non-negative floats are ordered as the floats are, and no sorted copy of all entries is made.
+The threshold is found exactly by a radix histogram over the float bits, 16 high bits first and then the 16 low ones,
+module by module: the bits of non-negative floats are ordered as the floats are, and nothing is copied and sorted.
 """
 
 import re

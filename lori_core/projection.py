@@ -1,14 +1,14 @@
 """A, the frozen projection: drawn from (seed, task name, module name), never trained.
 
-    kaiming_uniform  U(-1/√d, 1/√d), d = in_features: the paper's (arXiv 2504.07448; PyTorch's kaiming_uniform_ with a = √5)
+    kaiming_uniform  U(-1/√d, 1/√d), d = in_features: the paper's (arXiv 2504.07448; kaiming_uniform_ with a = √5)
     gaussian         N(0, 1/(3d)), the same variance
     sparse           ±1/√d with probability 1/6 each, else 0 (Achlioptas 2003), the same variance
-    orthogonal       tasks take disjoint row blocks of one random orthogonal matrix per input width, so A_s A_tᵀ = 0 while
-                     slots · rank <= d; rows have the expected length of a kaiming_uniform row, √(1/3)
+    orthogonal       tasks take disjoint row blocks of one random orthogonal matrix per input width, so A_s A_tᵀ = 0
+                     while slots · rank <= d; rows have the expected length of a kaiming_uniform row, √(1/3)
 
-torch's random streams may change with version and device, so A comes from NumPy's Philox counter generator (Salmon et al. 2011,
-a pinned algorithm) and exact integer-to-float steps: uniform and sparse draws have the same bits on every machine. Gaussian and
-orthogonal draws go through the platform's libm and QR, so the store keeps A itself.
+torch's random streams may change with version and device, so A comes from NumPy's Philox counter generator (Salmon et
+al. 2011, a pinned algorithm) and exact integer-to-float steps: uniform and sparse draws have the same bits on every
+machine. Gaussian and orthogonal draws go through the platform's libm and QR, so the store keeps A itself.
 """
 
 import hashlib
