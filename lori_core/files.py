@@ -1,0 +1,221 @@
+"""The one owner of how bytes reach the disk: whole or not at all, appended line by line, or under a lock.
+
+A file or folder is written under a temporary name beside its place, synced, and renamed: whoever looks sees the old
+one, the new one or none, never a half. What the disk refuses is a StorageError that names the path and what to do.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from lori_core.errors import StorageError
+
+# errno -> key of the message; what is not here is no refusal of the disk and stays an OSError.
+_REFUSALS = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "file_too_large",
+    errno.EROFS: "not_writable",
+    errno.EACCES: "not_writable",
+    errno.EPERM: "not_writable",
+    errno.EEXIST: "path_taken",
+    errno.ENOTEMPTY: "path_taken",
+    errno.ENOTDIR: "path_taken",
+    errno.EISDIR: "path_taken",
+    errno.ENAMETOOLONG: "name_too_long",
+    errno.EIO: "disk_broken",
+}
+
+_PATIENCE = 0.3  # seconds to try again: is_locked() holds the lock for an instant while it looks
+
+
+def write_atomic(path: str | Path, data: bytes | str) -> None:
+    """The file whole with that content (text as UTF-8), or as it was before; folders above it are made."""
+    path = Path(path)
+    with _refusals(path), _beside(path) as temporary:
+        with open(temporary, "xb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def folder_atomic(path: str | Path) -> Iterator[Path]:
+    """A temporary folder to fill, renamed to `path` when the block succeeds and removed when it fails.
+
+    Raises:
+        StorageError: something is at `path` already (a folder written so never changes), or the disk refused.
+    """
+    path = Path(path)
+    with _refusals(path), _beside(path) as temporary:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        temporary.mkdir()
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                _sync(Path(folder, name))
+            _sync_folder(Path(folder))
+        temporary.rename(path)
+        _sync_folder(path.parent)
+
+
+def append_line(path: str | Path, text: str) -> None:
+    """Adds one line, all of it or nothing; one writer at a time. `text` holds no line break.
+
+    What a killed writer left of a last line is cut off first, so that every line of the file is a whole one.
+    """
+    path = Path(path)
+    with _refusals(path), open(path, "a+b", buffering=0) as file:
+        end = _end_of_whole_lines(file)
+        file.truncate(end)
+        line = f"{text}\n".encode()
+        try:
+            if file.write(line) < len(line):  # a disk that fills up takes the part that fits
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The whole lines of a file, without line breaks; a torn last one is left out, a missing file has none."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return []
+    return [line.decode() for line in data.split(b"\n")[:-1]]
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Holds an exclusive lock on the file `path`, which is made and stays; the system frees it when the process dies.
+
+    Raises:
+        StorageError: "in_use", with the holder's pid, where another process or another block of this one holds it.
+    """
+    path = Path(path)
+    with _refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115
+    with file:
+        give_up = time.monotonic() + _PATIENCE
+        while not _try_lock(file):
+            if time.monotonic() > give_up:
+                file.seek(0)
+                raise StorageError("in_use", path=path, pid=file.read().decode() or "?")
+            time.sleep(0.01)
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        _held.add(file)
+        try:
+            yield
+        finally:
+            _held.discard(file)
+
+
+def is_locked(path: str | Path) -> bool:
+    """Whether a living process holds the lock on `path`."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return not _try_lock(file, shared=True)
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: FileIO, shared: bool = False) -> bool:  # msvcrt knows no shared locks
+        file.seek(1 << 30)  # a locked byte cannot be read: lock one far behind the pid
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(file: FileIO, shared: bool = False) -> bool:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+_held: set[FileIO] = set()
+
+
+def _forget_locks() -> None:
+    """In a forked child, e.g. a data loader's worker: it must not keep its parent's locks after the parent's death."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A free temporary name in the folder of `path`; what is left of it when the block fails is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        yield temporary
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turns what the disk refuses into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if (key := _REFUSALS.get(error.errno or 0)) is None:
+            raise
+        raise StorageError(key, path=path, reason=error.strerror) from error
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Makes names in a folder durable; Windows has no such call and does it itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _end_of_whole_lines(file: FileIO) -> int:
+    """Bytes up to and with the last line break."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return 0
+    file.seek(size - 1)
+    if file.read(1) == b"\n":
+        return size
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1

@@ -1,0 +1,181 @@
+"""A run on disk: a folder that says what is to be done, what happened, and what came out.
+
+    <time>-<kind>-<random>/
+      spec.json      {"kind": "study", "version": 1, "config": {...}}, never changed
+      events.jsonl   one JSON object a line, {"time": seconds since 1970, "kind": ..., ...}
+      checkpoints/   of the training loop
+      result.json    what came out
+      run.lock       held by the process that runs it
+      stop           there when somebody asked it to stop
+
+The state is derived: the lock says whether it runs, its last event of kind "state" how it ended.
+"""
+
+import json
+import re
+import secrets
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lori_core.errors import LoRIError, RunError, Stopped, StorageError
+from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, write_atomic
+
+SPEC_VERSION = 1
+
+State = Literal["created", "running", "finished", "failed", "stopped", "orphaned"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. kind: what is done ("study", "train" ...); config: its settings, JSON values."""
+
+    path: Path
+    kind: str
+    config: dict[str, Any]
+
+    @classmethod
+    def create(cls, root: str | Path, kind: str, config: dict[str, Any]) -> "Run":
+        """A new run folder in `root`; its name holds time, kind and a random part, nothing of the config."""
+        if not re.fullmatch("[a-z_]+", kind):  # may come from a file, and becomes part of a folder's name
+            raise RunError("bad_run_kind", kind=kind)
+        path = Path(root) / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{kind}-{secrets.token_hex(3)}"
+        with folder_atomic(path) as folder:
+            spec = {"kind": kind, "version": SPEC_VERSION, "config": config}
+            write_atomic(folder / "spec.json", json.dumps(spec, ensure_ascii=False, indent=1))
+            (folder / "checkpoints").mkdir()
+        return cls(path, kind, config)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """The run in that folder; raises RunError where there is none or its spec cannot be used."""
+        path = Path(path)
+        try:
+            spec = json.loads((path / "spec.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError("no_run", path=path) from None
+        except ValueError:
+            raise RunError("damaged_spec", path=path / "spec.json") from None
+        match spec:
+            case {"version": int(version)} if version != SPEC_VERSION:
+                raise RunError("unknown_spec_version", path=path, version=version, known=SPEC_VERSION)
+            case {"kind": str(kind), "version": int(), "config": dict(config)}:
+                return cls(path, kind, config)
+        raise RunError("damaged_spec", path=path / "spec.json")
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @contextmanager
+    def start(self) -> Iterator["Run"]:
+        """Runs the block as this run: holds its lock, and writes down how the block ended. Exceptions go on.
+
+        A first start leaves a request to stop standing, since somebody may cancel a run that still waits for its
+        turn; a later start is a wish to go on and clears it.
+
+        Raises:
+            RunError: "run_in_use" where another process runs it.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path / "run.lock"))
+            except StorageError as error:
+                if error.key != "in_use":
+                    raise
+                raise RunError("run_in_use", path=self.path, pid=error.values["pid"]) from None
+            if self._last_state() is not None:
+                (self.path / "stop").unlink(missing_ok=True)
+            self._emit_state("running")
+            try:
+                yield self
+            except (Stopped, KeyboardInterrupt):
+                with suppress(StorageError):  # a full disk must not hide how the run ended
+                    self._emit_state("stopped")
+                raise
+            except Exception as error:
+                with suppress(StorageError):
+                    self._emit_state("failed", **_description(error))
+                raise
+            self._emit_state("finished")
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Appends one event, {"kind": ..., ...} of JSON values; the time is added. Kind "state" is the run's own."""
+        append_line(self.path / "events.jsonl", json.dumps({"time": time.time(), "kind": event["kind"]} | event))
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, oldest first; one that a kill or a power cut damaged is left out."""
+        events = (_event(line) for line in read_lines(self.path / "events.jsonl"))
+        return [event for event in events if event is not None]
+
+    def request_stop(self) -> None:
+        """Asks the process that runs it to stop at its next step."""
+        write_atomic(self.path / "stop", "")
+
+    def stop_requested(self) -> bool:
+        return (self.path / "stop").exists()
+
+    def state(self) -> State:
+        """created | running | finished | failed | stopped | orphaned (it began, and its process is gone)."""
+        if is_locked(self.path / "run.lock"):
+            return "running"
+        match self._last_state():
+            case None:
+                return "created"
+            case "running":
+                return "orphaned"
+            case state:
+                return state
+
+    def save_result(self, text: str) -> None:
+        """Keeps the result, JSON text."""
+        write_atomic(self.path / "result.json", text)
+
+    def result(self) -> str:
+        """The JSON text of the result; raises RunError where there is none yet."""
+        try:
+            return (self.path / "result.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError("no_result", path=self.path, state=self.state()) from None
+
+    def _emit_state(self, state: State, **values: object) -> None:
+        self.emit({"kind": "state", "state": state, **values})
+
+    def _last_state(self) -> State | None:
+        for line in reversed(read_lines(self.path / "events.jsonl")):
+            event = _event(line)
+            if event is not None and event["kind"] == "state":
+                return event["state"]
+        return None
+
+
+def list_runs(root: str | Path) -> list[Run]:
+    """The runs in a folder, newest first; what is no usable run is left out."""
+    runs = []
+    for path in sorted(Path(root).glob("[!.]*/spec.json"), reverse=True):
+        with suppress(RunError):
+            runs.append(Run.open(path.parent))
+    return runs
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """An event from its line; None where the line is damaged."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "kind" in event else None
+
+
+def _description(error: Exception) -> dict[str, object]:
+    """What a "failed" event tells: the message; key and values to translate ours, the traceback of any other."""
+    if isinstance(error, LoRIError):
+        values = {
+            key: value if isinstance(value, int | float | str) else str(value) for key, value in error.values.items()
+        }
+        return {"error": str(error), "key": error.key, "values": values}
+    return {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}
