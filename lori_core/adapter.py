@@ -3,7 +3,7 @@
 update of a module:  dW = scaling * (B ⊙ mask) A        A (rank, in_features), B and mask (out_features, rank)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +41,11 @@ class Factors:
     @property
     def rank(self) -> int:
         return self.A.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out_features, in_features) of the update."""
+        return self.mask.shape[0], self.A.shape[1]
 
     @property
     def update(self) -> Tensor:
@@ -94,18 +99,47 @@ def blank(
     shapes: Mapping[str, tuple[int, int]],
     config: AdapterConfig,
     masks: Mapping[str, Tensor] | None = None,
-    redrawn: bool = False,
 ) -> Adapter:
     """An adapter that changes nothing: A drawn, B zero.
 
     Args:
         shapes: module -> (out_features, in_features).
         masks: module -> (out_features, rank) bool; None: all True (LoRI-D, LoRA, calibration).
-        redrawn: another A than the one calibration had (config.redraw_projection).
     """
     factors = {}
     for module, (out_features, in_features) in shapes.items():
         mask = torch.ones(out_features, config.rank, dtype=torch.bool) if masks is None else masks[module]
-        A = draw(config, name, module, in_features, redrawn=redrawn)
+        A = draw(config, name, module, in_features)
         factors[module] = Factors(A, torch.zeros(int(mask.sum())), mask, config.scaling)
     return Adapter(name, config, factors)
+
+
+def check_comparable(adapters: Sequence[Adapter]) -> None:
+    """Refuse adapters whose updates do not lie in one space, before they are merged or compared.
+
+    Raises:
+        IncompatibleAdapters: none was given, or one differs from the first in modules, in the shape of an update, or
+            in the base that both records name.
+    """
+    if not adapters:
+        raise IncompatibleAdapters("no_adapters")
+    first = adapters[0]
+    for other in adapters[1:]:
+        if other.factors.keys() != first.factors.keys():
+            raise IncompatibleAdapters("modules_differ", left=first.name, right=other.name)
+        for module, factors in first.factors.items():
+            left, right = factors.shape, other.factors[module].shape
+            if left != right:
+                names = {"left": first.name, "right": other.name}
+                raise IncompatibleAdapters("shapes_differ", module=module, left_shape=left, right_shape=right, **names)
+    _check_one_base(adapters)
+
+
+def _check_one_base(adapters: Sequence[Adapter]) -> None:
+    """Adapters whose records name no base are taken on trust."""
+    named = [(each.name, print_) for each in adapters if (print_ := each.record.get("base", {}).get("fingerprint"))]
+    for name, fingerprint in named[1:]:
+        if fingerprint != named[0][1]:
+            raise IncompatibleAdapters(
+                "bases_differ", left=named[0][0], left_base=named[0][1], right=name, right_base=fingerprint
+            )

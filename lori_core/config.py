@@ -1,4 +1,4 @@
-"""Settings that cross a file or the web: frozen pydantic models, one line a field with unit and range, checked at the door."""
+"""Settings that cross a file or the web: frozen pydantic models, a line a field with unit and range, checked here."""
 
 from typing import Any, Literal, Self, TypeVar
 
@@ -81,7 +81,6 @@ class TrainConfig(Config):
     schedule: Schedule = "linear"
     warmup_steps: int = Field(5, ge=0)
     clip: float | None = Field(1.0, gt=0)  # largest gradient norm; None: no clipping
-    precision: Precision = "bf16"  # of the forward and backward pass; what is trained is fp32 always
     gradient_checkpointing: bool = False
     seed: int = Field(0, ge=0)  # order of the examples, dropout
     checkpoint_every: int = Field(20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
@@ -105,4 +104,4 @@ class StudyConfig(Config):
     validation_examples: int = Field(100, ge=1)
     test_examples: int = Field(200, ge=1)
     device: str | None = None  # None: cuda, mps or cpu, whatever is there
-    precision: Precision = "bf16"
+    precision: Precision = "bf16"  # of the base; what is trained is fp32 always

@@ -60,9 +60,9 @@ def attach(model: nn.Module, adapter: Adapter, trained: Masks | None = None) -> 
             continue
         base = modules[module]
         moves = factors.mask if trained is None else trained.get(module)
-        layer = LoRILinear(
-            base, factors.A, factors.B, moves, factors.scaling, adapter.config.train_projection and trained is None
-        )
+        train_projection = adapter.config.train_projection and trained is None
+        A = factors.A if train_projection else _in_dtype_of(base, factors.A)
+        layer = LoRILinear(base, A, factors.B, moves, factors.scaling, train_projection)
         layers[module] = layer.to(next(base.parameters()).device).train(base.training)
         model.set_submodule(module, layers[module])
     return Attached(model, adapter, layers)
@@ -95,6 +95,12 @@ def _weight(module: nn.Module | None) -> torch.Tensor:
     if not isinstance(weight, torch.Tensor):
         raise TypeError(f"{type(module).__name__} has no weight")
     return weight
+
+
+def _in_dtype_of(base: nn.Module, A: torch.Tensor) -> torch.Tensor:
+    """A frozen A in the base's own precision is not cast again in each forward pass; a quantised base has none."""
+    weight = _weight(base)
+    return A.to(weight.dtype) if weight.dtype.is_floating_point else A
 
 
 def _check_fit(name: str, module: str, base: nn.Module | None, factors: Factors) -> None:

@@ -84,12 +84,11 @@ class LoRILinear(nn.Module):
         return _Scatter.apply(self.values, self.index, self.frozen, self.shape, scale, dtype)  # pyright: ignore[reportReturnType]
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
-        y = self.base(x)
+        # Two dimensions, so that the base's output is no view and can take the update in place.
+        rows = x.reshape(-1, x.shape[-1])
+        y = self.base(rows)
         # Cast explicitly: under autocast the base returns another dtype than A has, and addmm_ refuses a mixture.
-        h = F.linear(x.to(y.dtype), self.A.to(y.dtype)).view(-1, self.A.shape[0])
+        h = F.linear(rows.to(y.dtype), self.A.to(y.dtype))
         B = self.B(self.scaling, y.dtype)
-        flat = y.view(-1, y.shape[-1])
-        if y._is_view():  # an in-place change of a view would make autograd copy the whole
-            return torch.addmm(flat, h, B.T).view(y.shape)
-        flat.addmm_(h, B.T)
-        return y
+        y = torch.addmm(y, h, B.T) if y._is_view() else y.addmm_(h, B.T)
+        return y.view(*x.shape[:-1], y.shape[-1])

@@ -25,19 +25,19 @@ from lori_core.errors import ConfigError
 PORTABLE = ("kaiming_uniform", "sparse")  # bit-identical everywhere: A need not be stored
 
 
-def draw(config: AdapterConfig, task: str, module: str, in_features: int, redrawn: bool = False) -> Tensor:
+def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Tensor:
     """A of one module, (rank, in_features) fp32 on the CPU.
 
     Args:
         task: left out of the seed where config.shared_projection is set.
-        redrawn: another draw than the one that calibration used (the official code's behaviour).
     Raises:
         ConfigError: the orthogonal blocks do not fit into in_features.
     """
     shape = (config.rank, in_features)
     if config.projection == "orthogonal":
         return _orthogonal_block(config, shape)
-    generator = _generator(config.projection_seed, "" if config.shared_projection else task, module, redrawn)
+    named = "" if config.shared_projection else task
+    generator = _generator(config.projection_seed, named, module, config.redraw_projection)
     bound = np.float32(1 / np.sqrt(in_features))
     if config.projection == "gaussian":
         values = (
