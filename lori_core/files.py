@@ -78,10 +78,10 @@ def append_line(path: str | Path, text: str) -> None:
     with _refusals(path), open(path, "a+b", buffering=0) as file:
         end = _end_of_whole_lines(file)
         file.truncate(end)
-        line = f"{text}\n".encode()
+        rest = f"{text}\n".encode()
         try:
-            if file.write(line) < len(line):  # a disk that fills up takes the part that fits
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            while rest:  # once; a disk that fills up takes the part that fits, and refuses the rest
+                rest = rest[file.write(rest) :]
         except OSError:
             file.truncate(end)
             raise

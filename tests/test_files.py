@@ -1,0 +1,106 @@
+"""What files.py promises while nothing fails; what it promises under kills and full disks is in test_faults.py."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lori_core.errors import StorageError
+from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, write_atomic
+
+lines_of_text = st.lists(st.text().filter(lambda text: "\n" not in text), max_size=5)
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_atomic(path, b"\x00\xff")
+    write_atomic(path, "スパース")
+    assert path.read_text(encoding="utf-8") == "スパース"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_file_is_not_written_over_a_folder(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(StorageError, match="taken") as caught:
+        write_atomic(tmp_path / "taken", "text")
+    assert caught.value.key == "path_taken"
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_file_is_not_a_folder_to_write_into(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        write_atomic(tmp_path / "file" / "inside", "text")
+    assert caught.value.key == "path_taken"
+
+
+def test_a_name_that_the_disk_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(StorageError) as caught:
+        write_atomic(tmp_path / ("x" * 300), "text")
+    assert caught.value.key == "name_too_long"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_appears_only_when_its_block_is_done(tmp_path):
+    path = tmp_path / "version"
+    with folder_atomic(path) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text("text")
+        assert not path.exists()
+    assert (path / "deep" / "file").read_text() == "text"
+    assert os.listdir(tmp_path) == ["version"]
+
+
+def test_a_folder_whose_block_fails_is_gone(tmp_path):
+    with pytest.raises(KeyError), folder_atomic(tmp_path / "version") as folder:
+        (folder / "file").write_text("text")
+        raise KeyError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_there_is_never_replaced(tmp_path):
+    with folder_atomic(tmp_path / "version") as folder:
+        (folder / "file").write_text("first")
+    with pytest.raises(StorageError) as caught, folder_atomic(tmp_path / "version") as folder:
+        pytest.fail("the block must not start")
+    assert caught.value.key == "path_taken"
+    assert (tmp_path / "version" / "file").read_text() == "first"
+
+
+@given(lines_of_text)
+def test_appended_lines_read_back_as_they_were(lines):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "lines")
+        for line in lines:
+            append_line(path, line)
+        assert read_lines(path) == lines
+
+
+@given(lines_of_text, st.text(min_size=1).filter(lambda text: "\n" not in text))
+def test_a_torn_last_line_is_not_read_and_does_not_spoil_the_next_one(lines, torn):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "lines")
+        for line in lines:
+            append_line(path, line)
+        with open(path, "ab") as file:
+            file.write(torn.encode())
+        assert read_lines(path) == lines
+        append_line(path, "next")
+        assert read_lines(path) == [*lines, "next"]
+
+
+def test_a_lock_is_held_inside_its_block_only(tmp_path):
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    with locked(path):
+        assert is_locked(path)
+        with pytest.raises(StorageError, match=f"process {os.getpid()}") as caught, locked(path):
+            pytest.fail("a second block must not get in")
+        assert caught.value.key == "in_use"
+        assert is_locked(path)  # looking and failing must not have freed it
+    assert not is_locked(path)
+    with locked(path):
+        pass
