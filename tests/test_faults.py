@@ -249,3 +249,19 @@ with run.start():
     assert run.state() == "finished"
     assert [event["step"] for event in run.events() if event["kind"] == "step"] == [1, 2]
     assert all(line.startswith("{") and line.endswith("}") for line in read_lines(run.path / "events.jsonl"))
+
+
+def test_an_adapter_that_does_not_fit_on_the_disk_is_not_there_at_all(tmp_path):
+    script = """
+import os, sys
+from lori_core.adapter import blank
+from lori_core.config import AdapterConfig
+from lori_core.errors import StorageError
+from lori_core.store import load_adapter, save_adapter
+adapter = blank("math", {"layer": (2048, 16)}, AdapterConfig(rank=16))
+try:
+    save_adapter(adapter, sys.argv[1] + "/adapter")  # 64 KiB of values
+except StorageError as error:
+    print(error.key, os.listdir(sys.argv[1]))
+"""
+    assert on_small_disk(script, tmp_path) == "disk_full []"

@@ -1,0 +1,273 @@
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from lori_core.adapter import Adapter, Factors, blank, dense_factors
+from lori_core.config import AdapterConfig
+from lori_core.errors import AdapterError, StorageError
+from lori_core.store import load_adapter, save_adapter
+
+SHAPES = {"model.layers.0.q_proj": (6, 8), "model.layers.0.down_proj": (5, 8), "model.layers.1.q_proj": (6, 8)}
+RECORD = {"base": {"name": "embedded", "revision": None}, "losses": [2.5, float("inf")], "note": "計算"}
+
+
+def trained(config: AdapterConfig, kept_fraction: float = 0.3, seed: int = 0) -> Adapter:
+    """An adapter with random values where a random mask keeps them; a trained A where the config says so."""
+    torch.manual_seed(seed)
+    masks = {module: torch.rand(out, config.rank) < kept_fraction for module, (out, _) in SHAPES.items()}
+    start = blank("math/../計算", SHAPES, config, masks)
+    factors = {}
+    for module, each in start.factors.items():
+        A = torch.randn_like(each.A) if config.train_projection else each.A
+        factors[module] = replace(each, A=A, values=torch.randn_like(each.values))
+    return replace(start, factors=factors, record=RECORD)
+
+
+def assert_same(got: Adapter, expected: Adapter) -> None:
+    """Bit by bit."""
+    assert (got.name, got.config, got.record) == (expected.name, expected.config, expected.record)
+    assert list(got.factors) == list(expected.factors)
+    for module, factors in got.factors.items():
+        other = expected.factors[module]
+        assert factors.scaling == other.scaling
+        for one, two in [(factors.A, other.A), (factors.values, other.values), (factors.mask, other.mask)]:
+            assert one.dtype == two.dtype
+            assert torch.equal(one, two)
+
+
+def rounded(adapter: Adapter) -> Adapter:
+    """Values, and a trained A, rounded once to bf16."""
+
+    def once(factors: Factors) -> Factors:
+        A = factors.A.bfloat16().float() if adapter.config.train_projection else factors.A
+        return replace(factors, A=A, values=factors.values.bfloat16().float())
+
+    return replace(adapter, factors={module: once(factors) for module, factors in adapter.factors.items()})
+
+
+configs = st.builds(
+    AdapterConfig,
+    rank=st.integers(1, 5),
+    scaling=st.floats(0.1, 4),
+    projection=st.sampled_from(["kaiming_uniform", "gaussian", "orthogonal", "sparse"]),
+    projection_seed=st.integers(0, 9),
+    shared_projection=st.booleans(),
+    redraw_projection=st.booleans(),
+    train_projection=st.booleans(),
+)
+
+
+@settings(deadline=None)
+@given(configs, st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9))
+def test_an_adapter_comes_back_bit_by_bit_with_values_rounded_once(config, kept_fraction, seed):
+    adapter = trained(config, kept_fraction, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(adapter, Path(folder, "fp32"), dtype="fp32")
+        assert_same(load_adapter(Path(folder, "fp32")), adapter)
+        save_adapter(adapter, Path(folder, "bf16"))
+        assert_same(load_adapter(Path(folder, "bf16")), rounded(adapter))
+        save_adapter(load_adapter(Path(folder, "bf16")), Path(folder, "again"))
+        first, again = (Path(folder, name, "lori.safetensors").read_bytes() for name in ("bf16", "again"))
+        assert first == again
+
+
+def parts_in_file(adapter: Adapter, folder: Path) -> set[str]:
+    save_adapter(adapter, folder)
+    return {name.rsplit(".", 1)[1] for name in load_file(folder / "lori.safetensors")}
+
+
+def test_the_file_holds_no_more_than_it_must(tmp_path):
+    sparse, dense = trained(AdapterConfig(rank=4)), trained(AdapterConfig(rank=4), kept_fraction=1.0)
+    assert parts_in_file(sparse, tmp_path / "sparse") == {"values", "mask"}
+    assert parts_in_file(dense, tmp_path / "dense") == {"values"}
+    gaussian = trained(AdapterConfig(rank=4, projection="gaussian"))
+    assert parts_in_file(gaussian, tmp_path / "gaussian") == {"values", "mask", "A"}
+    lora = trained(AdapterConfig(rank=4, train_projection=True), kept_fraction=1.0)
+    assert parts_in_file(lora, tmp_path / "lora") == {"values", "A"}
+    tensors = load_file(tmp_path / "sparse" / "lori.safetensors")
+    for module, factors in sparse.factors.items():
+        assert tensors[f"{module}.values"].nbytes == 2 * factors.values.numel()
+        assert tensors[f"{module}.mask"].nbytes == -(-factors.mask.numel() // 8)
+
+
+def test_an_adapter_whose_factors_are_not_those_of_its_config_keeps_them(tmp_path):
+    """As a merge makes them: other ranks in each module, an A that no draw gives."""
+    factors = {
+        f"layer.{rank}": dense_factors(torch.randn(rank, 8), torch.randn(6, rank).bfloat16().float()) for rank in (1, 3)
+    }
+    merged = Adapter("merged", AdapterConfig(rank=3, scaling=1.0), factors, {"parents": []})
+    save_adapter(merged, tmp_path / "merged")
+    assert_same(load_adapter(tmp_path / "merged"), merged)
+
+
+def test_a_renamed_adapter_keeps_its_a(tmp_path):
+    renamed = replace(trained(AdapterConfig(rank=2)), name="another")  # drawing for this name gives another A
+    save_adapter(renamed, tmp_path / "renamed", dtype="fp32")
+    assert_same(load_adapter(tmp_path / "renamed"), renamed)
+
+
+def test_a_saved_adapter_is_never_replaced(tmp_path):
+    first, second = (trained(AdapterConfig(rank=2), seed=seed) for seed in (0, 1))
+    save_adapter(first, tmp_path / "adapter", dtype="fp32")
+    with pytest.raises(StorageError) as caught:
+        save_adapter(second, tmp_path / "adapter")
+    assert caught.value.key == "path_taken"
+    assert_same(load_adapter(tmp_path / "adapter"), first)
+
+
+# --- damage
+
+
+def refused(folder: Path, key: str) -> AdapterError:
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(folder)
+    assert caught.value.key == key, caught.value
+    assert str(folder) in str(caught.value)
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A folder that tests copy from and never change."""
+    folder = tmp_path_factory.mktemp("saved") / "adapter"
+    save_adapter(trained(AdapterConfig(rank=3)), folder)
+    return folder
+
+
+def copy_with(saved: Path, folder: Path, name: str, data: bytes) -> None:
+    folder.mkdir()
+    for each in ("adapter.json", "lori.safetensors"):
+        (folder / each).write_bytes(data if each == name else (saved / each).read_bytes())
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+def test_a_changed_byte_of_the_tensors_is_refused(saved, where, change):
+    data = bytearray((saved / "lori.safetensors").read_bytes())
+    data[int(where * len(data))] ^= change
+    with tempfile.TemporaryDirectory() as folder:
+        copy_with(saved, Path(folder, "adapter"), "lori.safetensors", bytes(data))
+        refused(Path(folder, "adapter"), "adapter_changed")
+
+
+def content_of(data: bytes) -> str | None:
+    try:
+        return json.dumps(json.loads(data))
+    except ValueError:
+        return None
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+def test_a_changed_byte_of_the_description_is_refused_or_means_nothing(saved, where, change):
+    data = bytearray((saved / "adapter.json").read_bytes())
+    data[int(where * len(data))] ^= change
+    with tempfile.TemporaryDirectory() as folder:
+        copy_with(saved, Path(folder, "adapter"), "adapter.json", bytes(data))
+        if content_of(bytes(data)) == content_of((saved / "adapter.json").read_bytes()):  # another kind of space
+            assert_same(load_adapter(Path(folder, "adapter")), load_adapter(saved))
+        else:
+            with pytest.raises(AdapterError):
+                load_adapter(Path(folder, "adapter"))
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["adapter.json", "lori.safetensors"]), st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(saved, name, where):
+    data = (saved / name).read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        copy_with(saved, Path(folder, "adapter"), name, data[: int(where * len(data))])
+        refused(Path(folder, "adapter"), "adapter_unreadable" if name == "adapter.json" else "adapter_changed")
+
+
+@pytest.mark.parametrize("name", ["adapter.json", "lori.safetensors"])
+def test_a_folder_that_lacks_a_file_is_no_adapter(saved, tmp_path, name):
+    copy_with(saved, tmp_path / "adapter", "", b"")
+    (tmp_path / "adapter" / name).unlink()
+    refused(tmp_path / "adapter", "no_adapter")
+    refused(tmp_path / "nowhere", "no_adapter")
+
+
+def forge(
+    saved: Path,
+    folder: Path,
+    header: Callable[[dict[str, Any]], Any] = lambda header: None,
+    tensors: Callable[[dict[str, torch.Tensor]], Any] = lambda tensors: None,
+) -> Path:
+    """A copy changed by somebody who makes the checksums anew."""
+    folder.mkdir()
+    found, content = load_file(saved / "lori.safetensors"), json.loads((saved / "adapter.json").read_bytes())
+    tensors(found)
+    save_file(found, folder / "lori.safetensors")
+    content["tensors"] = hashlib.sha256((folder / "lori.safetensors").read_bytes()).hexdigest()
+    del content["checksum"]
+    header(content)
+    content["checksum"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    (folder / "adapter.json").write_text(json.dumps(content))
+    return folder
+
+
+MODULE = "model.layers.0.q_proj"
+
+
+def test_a_forger_who_changes_nothing_is_believed(saved, tmp_path):
+    assert_same(load_adapter(forge(saved, tmp_path / "same")), load_adapter(saved))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda t: t.update(foreign=torch.zeros(1)), "adapter_tensors"),
+        (lambda t: t.pop(f"{MODULE}.values"), "adapter_tensors"),
+        (lambda t: t.pop(f"{MODULE}.mask"), "adapter_tensors"),
+        (lambda t: t.update({f"{MODULE}.A": torch.zeros(3, 8)}), "adapter_tensors"),
+        (lambda t: t.update({f"{MODULE}.values": t[f"{MODULE}.values"][:-1].clone()}), "adapter_tensor"),
+        (lambda t: t.update({f"{MODULE}.values": t[f"{MODULE}.values"].float()}), "adapter_tensor"),
+        (lambda t: t.update({f"{MODULE}.mask": torch.zeros(2, dtype=torch.uint8)}), "adapter_tensor"),
+        (lambda t: t[f"{MODULE}.mask"].fill_(255), "adapter_mask"),
+    ],
+)
+def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, change, key):
+    refused(forge(saved, tmp_path / "forged", tensors=change), key)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda h: h.update(version=2), "unknown_adapter_version"),
+        (lambda h: h.pop("version"), "adapter_unreadable"),
+        (lambda h: h.update(foreign=1), "adapter_unreadable"),
+        (lambda h: h["config"].update(rank=0), "adapter_unreadable"),
+        (lambda h: h["config"].update(projection_seed=1), "adapter_projection"),
+        (lambda h: h["config"].update(rank=2), "adapter_projection"),
+        (lambda h: h.update(name="another task"), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(checksum="0" * 64), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(in_features=9), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(kept=10**6), "adapter_tensors"),
+        (lambda h: h["modules"].pop(MODULE), "adapter_tensors"),
+    ],
+)
+def test_a_description_that_does_not_fit_the_tensors_is_refused(saved, tmp_path, change, key):
+    refused(forge(saved, tmp_path / "forged", header=change), key)
+
+
+def test_a_stored_a_is_checked_too(tmp_path):
+    save_adapter(trained(AdapterConfig(rank=3, projection="gaussian")), tmp_path / "adapter")
+    changed = forge(tmp_path / "adapter", tmp_path / "forged", tensors=lambda t: t[f"{MODULE}.A"].add_(1))
+    assert refused(changed, "adapter_projection").values["module"] == MODULE
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '"text"', "null", "{}", '{"version": 1, "checksum": ""}'])
+def test_a_description_that_is_no_description_is_refused(saved, tmp_path, text):
+    copy_with(saved, tmp_path / "adapter", "adapter.json", text.encode())
+    refused(tmp_path / "adapter", "adapter_changed" if "checksum" in text else "adapter_unreadable")
