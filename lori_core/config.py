@@ -51,16 +51,16 @@ def parse(model: type[ConfigType], text: str) -> ConfigType:
 class AdapterConfig(Config):
     """One task's adapter: LoRI-S where sparsity > 0, LoRI-D where it is 0, LoRA where the projection is trained too."""
 
-    rank: int = Field(32, ge=1)
-    scaling: float = Field(2.0, gt=0)  # alpha / rank; the paper has alpha = 2 rank
-    sparsity: float = Field(0.9, ge=0, lt=1)  # fraction of B's entries that the mask holds at zero
+    rank: int = Field(default=32, ge=1)
+    scaling: float = Field(default=2.0, gt=0)  # alpha / rank; the paper has alpha = 2 rank
+    sparsity: float = Field(default=0.9, ge=0, lt=1)  # fraction of B's entries that the mask holds at zero
     granularity: Granularity = "model"  # what competes for the kept entries
     target_modules: tuple[str, ...] = ()  # ends of module names; empty: those of the architecture (models.py)
     projection: Projection = "kaiming_uniform"  # how A is drawn
-    projection_seed: int = Field(0, ge=0)  # draws A, with the task's and the module's name
+    projection_seed: int = Field(default=0, ge=0)  # draws A, with the task's and the module's name
     shared_projection: bool = False  # one A for all tasks: the control that must interfere
-    slot: int = Field(0, ge=0)  # orthogonal only: which row block is this task's ...
-    slots: int = Field(1, ge=1)  # ... of how many
+    slot: int = Field(default=0, ge=0)  # orthogonal only: which row block is this task's ...
+    slots: int = Field(default=1, ge=1)  # ... of how many
     redraw_projection: bool = False  # True: another A for training than for calibration, as the official code does
     train_projection: bool = False  # True: A is trained too (LoRA, the baseline)
 
@@ -73,17 +73,17 @@ class TrainConfig(Config):
     """One training stage."""
 
     learning_rate: float = Field(gt=0)
-    steps: int = Field(80, ge=1)  # optimizer steps
-    batch_size: int = Field(32, ge=1)  # examples an optimizer step, over all devices
-    micro_batch_size: int | None = Field(None, ge=1)  # examples a forward pass; None: the whole batch at once
-    max_length: int = Field(512, ge=8)  # tokens of prompt and response; longer examples are dropped and counted
-    examples: int | None = Field(None, ge=1)  # use only that many training examples; None: all
+    steps: int = Field(default=80, ge=1)  # optimizer steps
+    batch_size: int = Field(default=32, ge=1)  # examples an optimizer step, over all devices
+    micro_batch_size: int | None = Field(default=None, ge=1)  # examples a forward pass; None: the whole batch at once
+    max_length: int = Field(default=512, ge=8)  # tokens of prompt and response; longer examples are dropped and counted
+    examples: int | None = Field(default=None, ge=1)  # use only that many training examples; None: all
     schedule: Schedule = "linear"
-    warmup_steps: int = Field(5, ge=0)
-    clip: float | None = Field(1.0, gt=0)  # largest gradient norm; None: no clipping
+    warmup_steps: int = Field(default=5, ge=0)
+    clip: float | None = Field(default=1.0, gt=0)  # largest gradient norm; None: no clipping
     gradient_checkpointing: bool = False
-    seed: int = Field(0, ge=0)  # order of the examples, dropout
-    checkpoint_every: int = Field(20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
+    seed: int = Field(default=0, ge=0)  # order of the examples, dropout
+    checkpoint_every: int = Field(default=20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
 
 
 class StudyConfig(Config):
@@ -101,7 +101,7 @@ class StudyConfig(Config):
     shared_control: bool = True  # also merge adapters that share one A
     continual: tuple[str, ...] = ()  # order of tasks; empty: safety first, where there is one, then the others
     overlap: Overlap = "allow"
-    validation_examples: int = Field(100, ge=1)
-    test_examples: int = Field(200, ge=1)
+    validation_examples: int = Field(default=100, ge=1)
+    test_examples: int = Field(default=200, ge=1)
     device: str | None = None  # None: cuda, mps or cpu, whatever is there
     precision: Precision = "bf16"  # of the base; what is trained is fp32 always
