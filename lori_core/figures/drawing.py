@@ -1,0 +1,145 @@
+"""What every figure function returns, and how all figures look.
+
+The background is transparent and the grey of text and lines is readable on white and on black, so that one figure fits
+a light and a dark page; a page that knows its colours overrides the text by CSS. Colours: Okabe and Ito,
+https://jfly.uni-koeln.de/color/, always together with a marker shape.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import plotly.graph_objects as go
+
+from lori_core.translate import translate
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what it says in words and in numbers, for those who cannot see it.
+
+    Attributes:
+        summary: one or two sentences computed from the numbers.
+        limits: what the figure does not show.
+        header, rows: the numbers as a table; the first cell of a row names it. Plain text, not escaped.
+    """
+
+    figure: go.Figure
+    title: str
+    summary: str
+    limits: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+GREY = "#767676"  # contrast 4.5 on white, 4.6 on black
+FAINT = "rgba(128,128,128,0.28)"
+FONT = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, '
+    '"Hiragino Sans", "Yu Gothic UI", "Noto Sans CJK JP", "Noto Sans JP", sans-serif'
+)
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+_SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+METHOD_MARKS = {
+    "lora": ("#D55E00", "circle"),
+    "lori_d": ("#0072B2", "square"),
+    "lori_s": ("#009E73", "diamond"),
+    "full": ("#CC79A7", "triangle-up"),
+}
+
+_AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True, "title": {"standoff": 10}}
+_TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 13, "color": GREY},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 16, "t": 8, "b": 8},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "title": {"x": 0, "xref": "container", "yref": "container", "y": 0.98, "automargin": True, "pad": {"b": 12}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemsizing": "constant"},
+        "coloraxis": {"colorbar": {"thickness": 12, "outlinewidth": 0}},
+    }
+)
+
+
+def drawing(
+    kind: str,
+    language: str,
+    figure: go.Figure,
+    summary: str,
+    header: Iterable[str],
+    rows: list[list[str]],
+    height: int = 320,
+    **title_values: str,
+) -> Drawing:
+    """The figure in the common look, with the texts of `figures.<kind>.*`.
+
+    Args:
+        header: keys of `figures.column.*`.
+        height: pixels.
+        title_values: what the title names, e.g. the task.
+    """
+    title = translate(f"figures.{kind}.title", language, **title_values)
+    figure.update_layout(template=_TEMPLATE, height=height, title_text=plain(title))
+    return Drawing(
+        figure,
+        title,
+        summary,
+        translate(f"figures.{kind}.limits", language),
+        [translate(f"figures.column.{column}", language) for column in header],
+        rows,
+    )
+
+
+def task_mark(index: int) -> tuple[str, str]:
+    """(colour, marker shape) of the task at that position; 7 colours and 8 shapes: the first 56 pairs differ."""
+    return _COLOURS[index % len(_COLOURS)], _SHAPES[index % len(_SHAPES)]
+
+
+def method_label(method: str, language: str) -> str:
+    return translate(f"figures.method.{method}", language)
+
+
+def plain(text: str) -> str:
+    """Text that plotly shows as it is: its labels understand some HTML, and names come from users."""
+    return escape(text, quote=False)
+
+
+def short(text: str, length: int = 18) -> str:
+    """A label that leaves room for the figure; the table has the whole name."""
+    return plain(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def listed(items: Iterable[str], language: str) -> str:
+    return translate("figures.separator", language).join(items)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(value: float) -> str:
+    """A share as whole percent, with a decimal below ten so that 0.4 % is not 0 %."""
+    return f"{100 * value:.0f} %" if value == 0 or value >= 0.095 else f"{100 * value:.1f} %"
+
+
+def size(count: float | None) -> str:
+    """Bytes in decimal units, as file managers and cloud bills count."""
+    if count is None:
+        return "–"
+    if count < 1000:
+        return f"{count:.0f} B"
+    power, unit = next(((p, u) for p, u in ((3, "kB"), (6, "MB"), (9, "GB")) if count < 10 ** (p + 3)), (12, "TB"))
+    return f"{count / 10**power:.1f} {unit}"
+
+
+def categories(names: Sequence[str], reverse: bool = False) -> dict[str, object]:
+    """An axis with one name at each whole number; as names, plotly would take "2024" for a value."""
+    span = [-0.5, len(names) - 0.5]
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": [short(name) for name in names],
+        "range": span[::-1] if reverse else span,
+        "zeroline": False,
+    }

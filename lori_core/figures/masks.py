@@ -1,0 +1,210 @@
+"""Masks and what they and the updates have in common: kept fractions, how a mask settles, pairs of tasks."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+import plotly.graph_objects as go
+
+from lori_core.figures.drawing import (
+    Drawing,
+    categories,
+    drawing,
+    listed,
+    method_label,
+    number,
+    percent,
+    plain,
+    task_mark,
+)
+from lori_core.results import Calibration, PairMatrix
+from lori_core.translate import translate
+
+_INDEX = re.compile(r"(^|\.)(\d+)(?=\.)")  # the first numbered part of a module name is the layer
+
+
+def layer_and_projection(modules: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """module -> (layer, projection); the shortest end of the name that tells the maps of a layer apart.
+
+    >>> layer_and_projection(["h.0.attn.c_proj", "h.0.mlp.c_proj", "h.0.mlp.c_fc"])
+    {'h.0.attn.c_proj': (0, 'attn.c_proj'), 'h.0.mlp.c_proj': (0, 'mlp.c_proj'), 'h.0.mlp.c_fc': (0, 'c_fc')}
+
+    A module outside the layers has layer -1.
+    """
+    layers: dict[str, int] = {}
+    maps: dict[str, tuple[str, ...]] = {}  # the name without its layer number, in parts
+    for module in modules:
+        found = _INDEX.search(module)
+        layers[module] = int(found[2]) if found else -1
+        maps[module] = tuple(_INDEX.sub(r"\1*", module, count=1).split("."))
+    ends: dict[tuple[str, ...], set[tuple[str, ...]]] = {}  # end of a name -> the maps that have it
+    for parts in maps.values():
+        for length in range(1, len(parts) + 1):
+            ends.setdefault(parts[-length:], set()).add(parts)
+    shortest = {
+        parts: next(end for n in range(1, len(parts) + 1) if len(ends[end := parts[-n:]]) == 1 or n == len(parts))
+        for parts in set(maps.values())
+    }
+    return {module: (layers[module], ".".join(shortest[maps[module]])) for module in maps}
+
+
+def mask(calibration: Calibration, language: str = "en", top: float | None = None) -> Drawing:
+    """Kept fraction of each matrix of B, layer by projection, against the target.
+
+    Args:
+        top: kept fraction at the end of the colours, so that several masks can be compared; None: the largest here.
+    """
+    places = layer_and_projection(calibration.kept)
+    layers = sorted({layer for layer, _ in places.values()})
+    projections = list(dict.fromkeys(projection for _, projection in places.values()))
+    kept = {places[module]: fraction for module, fraction in calibration.kept.items()}
+    z = [[kept.get((layer, projection)) for layer in layers] for projection in projections]
+    target = 1 - calibration.sparsity
+    figure = go.Figure(
+        go.Heatmap(
+            z=z,
+            zmin=0,
+            zmax=top or max(calibration.kept.values()),
+            colorscale="Cividis",
+            colorbar={
+                "title": {"text": translate("figures.axis.kept", language), "side": "right"},
+                "tickformat": ".0%",
+            },
+            texttemplate="%{z:.0%}" if len(layers) <= 6 else None,
+            hovertemplate="%{y}, %{x}: %{z:.1%}<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    figure.update_xaxes(title_text=translate("figures.axis.layer", language), showgrid=False)
+    figure.update_xaxes(**_layer_ticks(layers))
+    figure.update_yaxes(title_text=translate("figures.axis.projection", language), showgrid=False)
+    figure.update_yaxes(**categories(projections, reverse=True))
+    order = sorted(calibration.kept, key=lambda module: calibration.kept[module])
+    summary = translate(
+        "figures.mask.summary",
+        language,
+        target=percent(target),
+        most=order[-1],
+        most_kept=percent(calibration.kept[order[-1]]),
+        least=order[0],
+        least_kept=percent(calibration.kept[order[0]]),
+    )
+    rows = [
+        [module, "–" if places[module][0] < 0 else str(places[module][0]), places[module][1], percent(fraction)]
+        for module, fraction in calibration.kept.items()
+    ]
+    header = ("module", "layer", "projection", "kept")
+    height = 130 + 28 * len(projections)
+    return drawing("mask", language, figure, summary, header, rows, height, task=calibration.task)
+
+
+def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> Drawing:
+    """Jaccard of the mask with the look before, against the step of calibration; a line for each calibration."""
+    tasks = list(dict.fromkeys(calibration.task for calibration in calibrations))
+    figure, rows = go.Figure(), []
+    for place, calibration in enumerate(calibrations):
+        colour, shape = task_mark(tasks.index(calibration.task))
+        looks = [(look.step, look.jaccard) for look in calibration.looks if look.jaccard is not None]
+        figure.add_scatter(
+            x=[step for step, _ in looks],
+            y=[jaccard for _, jaccard in looks],
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"symbol": shape, "size": 8},
+            name=plain(calibration.task),
+            legendgroup=calibration.task,
+            showlegend=calibration.task not in {earlier.task for earlier in calibrations[:place]},
+        )
+        rows += [[calibration.task, str(step), number(jaccard)] for step, jaccard in looks]
+    figure.update_xaxes(title_text=translate("figures.axis.calibration_step", language))
+    figure.update_yaxes(title_text=translate("figures.axis.jaccard_before", language), range=[0, 1.03])
+    last = {c.task: number(c.looks[-1].jaccard, 2) for c in reversed(calibrations) if c.looks}
+    each = listed((f"{task} {last[task]}" for task in tasks if task in last), language)
+    summary = translate("figures.mask_settling.summary", language, each=each)
+    return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 340)
+
+
+def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
+    """A measure for each pair of tasks; colours are centred on what independent adapters would show."""
+    size = len(matrix.names)
+    away = [(i, j) for i, j in combinations(range(size), 2) if matrix.values[i][j] is not None]
+    null, spread = _null_of(matrix, away)
+    centre = null or 0.0
+    # At least four null deviations to either side, so that noise is not painted as a finding.
+    reach = max([abs((matrix.values[i][j] or 0.0) - centre) for i, j in away] + [4 * (spread or 0.0), 1e-9])
+    values = [[None if i == j else matrix.values[i][j] for j in range(size)] for i in range(size)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            zmin=centre - reach,
+            zmax=centre + reach,
+            colorscale="PuOr",
+            text=[["" if value is None else number(value) for value in row] for row in values],
+            texttemplate="%{text}",
+            hoverinfo="text",
+            colorbar={"title": {"text": _measure(matrix, language), "side": "right"}},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    figure.update_xaxes(title_text=translate("figures.axis.task", language), showgrid=False, **categories(matrix.names))
+    figure.update_yaxes(title_text=translate("figures.axis.task", language), showgrid=False)
+    figure.update_yaxes(**categories(matrix.names, reverse=True))
+    label = method_label(method, language)
+    summary = _pairs_summary(matrix, away, null, spread, language)
+    rows = [
+        [f"{matrix.names[i]} × {matrix.names[j]}", number(matrix.values[i][j], 4)]
+        + [number(part[i][j], 4) if part else "–" for part in (matrix.null_mean, matrix.null_sd)]
+        + [number(matrix.z[i][j], 1) if matrix.z else "–"]
+        for i, j in away
+    ]
+    height = 190 + 44 * size
+    header = ("pair", "value", "null_mean", "null_sd", "z")
+    title = _measure(matrix, language)
+    return drawing("pairs", language, figure, summary, header, rows, height, method=label, measure=title)
+
+
+def _layer_ticks(layers: Sequence[int]) -> dict[str, object]:
+    """At most 16 labelled layers, so that they stay readable."""
+    ticks = categories(["–" if layer < 0 else str(layer) for layer in layers])
+    every = -(-len(layers) // 16)
+    return ticks | {key: ticks[key][::every] for key in ("tickvals", "ticktext")}
+
+
+def _measure(matrix: PairMatrix, language: str) -> str:
+    return translate(f"figures.measure.{matrix.measure}", language)
+
+
+def _null_of(matrix: PairMatrix, away: Sequence[tuple[int, int]]) -> tuple[float | None, float | None]:
+    """Mean null value and mean null deviation over the pairs that have them."""
+    means = [matrix.null_mean[i][j] for i, j in away] if matrix.null_mean else []
+    spreads = [matrix.null_sd[i][j] for i, j in away] if matrix.null_sd else []
+    return _mean(means), _mean(spreads)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None and value == value]
+    return sum(known) / len(known) if known else None
+
+
+def _pairs_summary(
+    matrix: PairMatrix, away: Sequence[tuple[int, int]], null: float | None, spread: float | None, language: str
+) -> str:
+    if not away:
+        return translate("figures.pairs.empty", language)
+    i, j = max(away, key=lambda pair: abs((matrix.values[pair[0]][pair[1]] or 0.0) - (null or 0.0)))
+    first, second, value = matrix.names[i], matrix.names[j], number(matrix.values[i][j])
+    if null is None:
+        return translate("figures.pairs.summary_no_null", language, first=first, second=second, value=value)
+    z = matrix.z[i][j] if matrix.z else None
+    return translate(
+        "figures.pairs.summary",
+        language,
+        first=first,
+        second=second,
+        value=value,
+        null=number(null),
+        sd=number(spread),
+        z=number(z, 1),
+    )

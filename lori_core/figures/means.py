@@ -1,0 +1,69 @@
+"""Means over seeds of what a study measured: the numbers that figures and findings share."""
+
+from collections.abc import Iterable
+from statistics import fmean
+from typing import NamedTuple
+
+from lori_core.results import MergedResult, Score, StudyResult
+
+
+class Interval(NamedTuple):
+    """A score, 0 to 1, with its 95 % interval over the test examples; over several seeds, the mean of each."""
+
+    value: float
+    low: float
+    high: float
+
+    def overlaps(self, other: "Interval") -> bool:
+        return self.low <= other.high and other.low <= self.high
+
+
+Cells = dict[tuple[str, str], Interval]  # (task, method) -> score
+
+
+def mean_score(scores: Iterable[Score]) -> Interval:
+    scores = list(scores)
+    return Interval(fmean(s.value for s in scores), fmean(s.low for s in scores), fmean(s.high for s in scores))
+
+
+def mean_value(cells: Iterable[Interval]) -> float:
+    return fmean(cell.value for cell in cells)
+
+
+def methods(result: StudyResult) -> list[str]:
+    return list(dict.fromkeys(single.method for single in result.singles))
+
+
+def seeds(result: StudyResult) -> list[int]:
+    return list(dict.fromkeys(single.seed for single in result.singles))
+
+
+def merge_methods(result: StudyResult) -> list[str]:
+    return list(dict.fromkeys(merged.merge for merged in result.merges))
+
+
+def merges_of(result: StudyResult, merge: str, method: str, shared: bool = False) -> list[MergedResult]:
+    """The merges of one kind, one a seed."""
+    return [m for m in result.merges if (m.merge, m.method, m.shared_projection) == (merge, method, shared)]
+
+
+def single_scores(result: StudyResult) -> Cells:
+    found: dict[tuple[str, str], list[Score]] = {}
+    for single in result.singles:
+        found.setdefault((single.task, single.method), []).append(single.score)
+    return {cell: mean_score(scores) for cell, scores in found.items()}
+
+
+def merged_scores(result: StudyResult, merge: str, shared: bool = False) -> Cells:
+    """(task, method) -> score of the merged adapter; shared: of the control whose adapters share one A."""
+    found: dict[tuple[str, str], list[Score]] = {}
+    for merged in result.merges:
+        if merged.merge == merge and merged.shared_projection == shared:
+            for task, score in merged.scores.items():
+                found.setdefault((task, merged.method), []).append(score)
+    return {cell: mean_score(scores) for cell, scores in found.items()}
+
+
+def of_method(cells: Cells, method: str) -> dict[str, Interval]:
+    """task -> score of that method."""
+    return {task: score for (task, of), score in cells.items() if of == method}

@@ -1,0 +1,280 @@
+"""Scores of single adapters, of merged ones, over the weight of a merge. Tasks go down the page: long names fit."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import plotly.graph_objects as go
+
+from lori_core.figures.drawing import (
+    GREY,
+    METHOD_MARKS,
+    Drawing,
+    categories,
+    drawing,
+    listed,
+    method_label,
+    number,
+    plain,
+)
+from lori_core.figures.means import (
+    Cells,
+    Interval,
+    mean_score,
+    mean_value,
+    merged_scores,
+    merges_of,
+    methods,
+    of_method,
+    seeds,
+    single_scores,
+)
+from lori_core.results import MergedResult, StudyResult
+from lori_core.translate import translate
+
+
+def scores(result: StudyResult, language: str = "en") -> Drawing:
+    """Test score by task and method with 95 % intervals; the base as a grey line; single seeds as small marks."""
+    cells, names = single_scores(result), methods(result)
+    figure = go.Figure(_base_trace(result, language))
+    for index, method in enumerate(names):
+        lane = _lane(index, len(names))
+        figure.add_trace(_interval_trace(of_method(cells, method), result.tasks, method, lane, language))
+        if len(seeds(result)) > 1:
+            figure.add_trace(_seed_trace(result, method, lane, language))
+    _score_axes(figure, result.tasks, language)
+    means = [(translate("figures.base", language), mean_score(result.base_scores.values()).value)]
+    means += [(method_label(method, language), mean_value(of_method(cells, method).values())) for method in names]
+    each = listed((f"{label} {number(value, 2)}" for label, value in means), language)
+    summary = translate("figures.scores.summary", language, means=each, tasks=len(result.tasks))
+    header = ("task", "method", "score", "low", "high", "n", "seeds")
+    rows = _score_rows(result, cells, language)
+    return drawing("scores", language, figure, summary, header, rows, _height(result.tasks, names))
+
+
+def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
+    """Single adapter (hollow) against merged adapter (filled) by task; crosses: merged with one shared A."""
+    single, ours, control = single_scores(result), merged_scores(result, merge), merged_scores(result, merge, True)
+    names = [method for method in methods(result) if of_method(ours, method)]
+    figure = go.Figure(_base_trace(result, language))
+    for index, method in enumerate(names):
+        lane = _lane(index, len(names))
+        figure.add_traces(_dumbbells(result.tasks, method, lane, single, ours, language))
+        figure.add_trace(_control_trace(result.tasks, method, lane, control, language))
+    _score_axes(figure, result.tasks, language)
+    each = [
+        translate(
+            "figures.merged.each",
+            language,
+            method=method_label(method, language),
+            single=number(mean_value(of_method(single, method).values()), 2),
+            merged=number(mean_value(of_method(ours, method).values()), 2),
+        )
+        for method in names
+    ]
+    summary = translate("figures.merged.summary", language, each=listed(each, language))
+    header = ("task", "method", "base_score", "single", "merged", "low", "high", "shared")
+    rows = [
+        [
+            task,
+            method_label(method, language),
+            number(result.base_scores[task].value),
+            number(single[task, method].value),
+            *(number(part) for part in ours[task, method]),
+            number(control[task, method].value if (task, method) in control else None),
+        ]
+        for task in result.tasks
+        for method in names
+        if (task, method) in ours
+    ]
+    return drawing("merged", language, figure, summary, header, rows, _height(result.tasks, names), merge=merge)
+
+
+def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Drawing:
+    """Validation score against merge weight by adapter method, mean over seeds; rings: what was chosen, one a seed."""
+    figure, rows, chosen = go.Figure(), [], []
+    for shared in (False, True):
+        for method in methods(result):
+            merges = merges_of(result, merge, method, shared)
+            if not merges:
+                continue
+            label = method_label(method, language)
+            label = translate("figures.with_shared", language, method=label) if shared else label
+            curve = _validation_curve(merges)
+            figure.add_traces(_weight_traces(merges, curve, method, label, shared))
+            rows += [[label, f"{weight:g}", number(value)] for weight, value in curve.items()]
+            weights = listed((f"{m.weight:g}" for m in merges), language)
+            chosen.append(translate("figures.merge_weights.each", language, method=label, weights=weights))
+    figure.update_xaxes(title_text=translate("figures.axis.merge_weight", language))
+    figure.update_yaxes(title_text=translate("figures.axis.validation", language), rangemode="tozero")
+    summary = translate("figures.merge_weights.summary", language, chosen=listed(chosen, language))
+    return drawing(
+        "merge_weights", language, figure, summary, ("method", "weight", "validation"), rows, 400, merge=merge
+    )
+
+
+def _lane(index: int, count: int) -> float:
+    """Where a method's marks lie within a task's row, -0.5 to 0.5."""
+    return (index - (count - 1) / 2) * 0.72 / count
+
+
+def _height(tasks: Sequence[str], names: Sequence[str]) -> int:
+    return 130 + len(tasks) * (24 + 20 * len(names))
+
+
+def _score_axes(figure: go.Figure, tasks: Sequence[str], language: str) -> None:
+    figure.update_xaxes(title_text=translate("figures.axis.score", language), range=[-0.02, 1.02])
+    figure.update_yaxes(title_text=translate("figures.axis.task", language), showgrid=False)
+    figure.update_yaxes(**categories(tasks, reverse=True))
+    for boundary in range(1, len(tasks)):
+        figure.add_hline(y=boundary - 0.5, line={"color": "rgba(128,128,128,0.28)", "width": 1})
+
+
+def _base_trace(result: StudyResult, language: str) -> go.Scatter:
+    """One grey upright line a task."""
+    x = [part for task in result.tasks for part in (result.base_scores[task].value,) * 2 + (None,)]
+    y = [part for row in range(len(result.tasks)) for part in (row - 0.42, row + 0.42, None)]
+    name = translate("figures.base", language)
+    hover = f"{plain(name)} %{{x:.3f}}<extra></extra>"
+    return go.Scatter(x=x, y=y, mode="lines", line={"color": GREY, "width": 3}, name=name, hovertemplate=hover)
+
+
+def _interval_trace(
+    by_task: dict[str, Interval], tasks: Sequence[str], method: str, lane: float, language: str
+) -> go.Scatter:
+    found = [(row, task, by_task[task]) for row, task in enumerate(tasks) if task in by_task]
+    colour, shape = METHOD_MARKS[method]
+    return go.Scatter(
+        x=[score.value for _, _, score in found],
+        y=[row + lane for row, _, _ in found],
+        error_x={
+            "array": [score.high - score.value for _, _, score in found],
+            "arrayminus": [score.value - score.low for _, _, score in found],
+            "thickness": 1.5,
+            "width": 4,
+        },
+        mode="markers",
+        marker={"color": colour, "symbol": shape, "size": 11},
+        cliponaxis=False,
+        name=method_label(method, language),
+        legendgroup=method,
+        text=[f"{plain(task)}: {s.value:.3f} ({s.low:.3f} – {s.high:.3f})" for _, task, s in found],
+        hoverinfo="text+name",
+    )
+
+
+def _seed_trace(result: StudyResult, method: str, lane: float, language: str) -> go.Scatter:
+    row = {task: index for index, task in enumerate(result.tasks)}
+    runs = [single for single in result.singles if single.method == method]
+    colour, shape = METHOD_MARKS[method]
+    return go.Scatter(
+        x=[run.score.value for run in runs],
+        y=[row[run.task] + lane for run in runs],
+        mode="markers",
+        marker={"color": "rgba(0,0,0,0)", "symbol": shape, "size": 6, "line": {"color": colour, "width": 1.2}},
+        legendgroup=method,
+        showlegend=False,
+        text=[translate("figures.seed", language, seed=run.seed) + f": {run.score.value:.3f}" for run in runs],
+        hoverinfo="text",
+    )
+
+
+def _dumbbells(
+    tasks: Sequence[str], method: str, lane: float, single: Cells, ours: Cells, language: str
+) -> list[go.Scatter]:
+    found = [
+        (row, single[task, method], ours[task, method]) for row, task in enumerate(tasks) if (task, method) in ours
+    ]
+    colour, shape = METHOD_MARKS[method]
+    bars = go.Scatter(
+        x=[part for _, before, after in found for part in (before.value, after.value, None)],
+        y=[part for row, _, _ in found for part in (row + lane, row + lane, None)],
+        mode="lines",
+        line={"color": colour, "width": 2},
+        legendgroup=method,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    hollow = {"color": "rgba(0,0,0,0)", "symbol": shape, "size": 9, "line": {"color": colour, "width": 2}}
+    filled = {"color": colour, "symbol": shape, "size": 11}
+    y, label = [row + lane for row, _, _ in found], method_label(method, language)
+    before, after = [single.value for _, single, _ in found], [merged.value for _, _, merged in found]
+    return [bars] + [
+        go.Scatter(
+            x=x,
+            y=y,
+            mode="markers",
+            marker=marker,
+            name=label,
+            legendgroup=method,
+            showlegend=end == "merged",
+            cliponaxis=False,
+            hovertemplate=f"{plain(label)}, {translate(f'figures.column.{end}', language)} %{{x:.3f}}<extra></extra>",
+        )
+        for end, marker, x in (("single", hollow, before), ("merged", filled, after))
+    ]
+
+
+def _control_trace(tasks: Sequence[str], method: str, lane: float, control: Cells, language: str) -> go.Scatter:
+    found = [(row, control[task, method]) for row, task in enumerate(tasks) if (task, method) in control]
+    label = translate("figures.with_shared", language, method=method_label(method, language))
+    return go.Scatter(
+        x=[score.value for _, score in found],
+        y=[row + lane for row, _ in found],
+        mode="markers",
+        marker={"symbol": "x-thin", "size": 9, "line": {"color": METHOD_MARKS[method][0], "width": 2}},
+        name=label,
+        showlegend=bool(found),
+        cliponaxis=False,
+        hovertemplate=f"{plain(label)} %{{x:.3f}}<extra></extra>",
+    )
+
+
+def _score_rows(result: StudyResult, cells: Cells, language: str) -> list[list[str]]:
+    rows = []
+    for task in result.tasks:
+        base = result.base_scores[task]
+        interval = (number(base.value), number(base.low), number(base.high))
+        rows.append([task, translate("figures.base", language), *interval, str(base.n), "–"])
+        for method in methods(result):
+            runs = [single for single in result.singles if (single.task, single.method) == (task, method)]
+            if runs:
+                interval = (number(part) for part in cells[task, method])
+                rows.append([task, method_label(method, language), *interval, str(runs[0].score.n), str(len(runs))])
+    return rows
+
+
+def _validation_curve(merges: Sequence[MergedResult]) -> dict[float, float]:
+    """weight -> mean validation score over the seeds that tried it, lightest first."""
+    weights = sorted({float(weight) for merge in merges for weight in merge.validation})
+    tried = [{float(weight): value for weight, value in merge.validation.items()} for merge in merges]
+    return {weight: fmean(curve[weight] for curve in tried if weight in curve) for weight in weights}
+
+
+def _weight_traces(
+    merges: Sequence[MergedResult], curve: dict[float, float], method: str, label: str, shared: bool
+) -> list[go.Scatter]:
+    colour, shape = METHOD_MARKS[method]
+    chosen = [
+        (merge.weight, value) for merge in merges for w, value in merge.validation.items() if float(w) == merge.weight
+    ]
+    ring = {"color": "rgba(0,0,0,0)", "size": 17, "line": {"color": colour, "width": 2}}
+    return [
+        go.Scatter(
+            x=list(curve),
+            y=list(curve.values()),
+            mode="lines+markers",
+            line={"color": colour, "dash": "dot" if shared else "solid"},
+            marker={"symbol": f"{shape}-open" if shared else shape, "size": 8},
+            name=label,
+            legendgroup=label,
+        ),
+        go.Scatter(
+            x=[weight for weight, _ in chosen],
+            y=[value for _, value in chosen],
+            mode="markers",
+            marker=ring,
+            legendgroup=label,
+            showlegend=False,
+            hoverinfo="skip",
+        ),
+    ]

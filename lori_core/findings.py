@@ -1,0 +1,174 @@
+"""What a study says, as sentences computed from its numbers: also where LoRI loses, and where nothing is shown.
+
+Two scores differ "clearly" where their 95 % intervals do not overlap: a cautious rule that can miss small differences.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+
+from lori_core.figures.drawing import listed, method_label, number, percent
+from lori_core.figures.means import (
+    Interval,
+    mean_value,
+    merge_methods,
+    merged_scores,
+    methods,
+    of_method,
+    seeds,
+    single_scores,
+)
+from lori_core.results import ContinualResult, StudyResult
+from lori_core.translate import translate
+
+Scores = Mapping[str, Interval]  # task -> score
+
+BASELINE = "lora"
+SMALLEST_GAIN = 0.02  # below this mean gain over the base, a share of it is noise and is not named
+
+
+def findings(result: StudyResult, language: str = "en") -> list[str]:
+    """The key findings, most important first."""
+    found = _single_findings(result, language)
+    for merge in merge_methods(result):
+        found += _merge_findings(result, merge, language)
+    return found + _continual_findings(result.continual, language)
+
+
+def warnings(result: StudyResult, language: str = "en") -> list[str]:
+    """What a reader has to know before believing the findings."""
+    found = []
+    if len(seeds(result)) == 1:
+        found.append(translate("report.warning.one_seed", language))
+    for single in result.singles:
+        if not all(isfinite(loss) for loss in single.training.losses):
+            label = method_label(single.method, language)
+            found.append(
+                translate("report.warning.diverged", language, task=single.task, method=label, seed=single.seed)
+            )
+    unlearned = [task for task in result.tasks if not _learned(result, task)]
+    if unlearned:
+        found.append(translate("report.warning.not_learned", language, tasks=listed(unlearned, language)))
+    if any(not matrix.z for _, matrix in result.interference):
+        found.append(translate("report.warning.no_null", language))
+    return found
+
+
+def _learned(result: StudyResult, task: str) -> bool:
+    """Whether any method is clearly better than the base."""
+    top = result.base_scores[task].high
+    return any(score.low > top for (of, _), score in single_scores(result).items() if of == task)
+
+
+def compared(ours: Scores, theirs: Scores, our_name: str, their_name: str, language: str) -> str:
+    """On which tasks one is clearly higher, and that no difference is shown where the intervals overlap."""
+    tasks = [task for task in ours if task in theirs]
+    higher = [task for task in tasks if ours[task].low > theirs[task].high]
+    lower = [task for task in tasks if theirs[task].low > ours[task].high]
+    if not higher and not lower:
+        return translate("report.compared.same", language)
+    parts = [
+        translate("report.compared.higher", language, method=name, tasks=listed(where, language))
+        for name, where in ((our_name, higher), (their_name, lower))
+        if where
+    ]
+    if len(higher) + len(lower) < len(tasks):
+        parts.append(translate("report.compared.rest", language))
+    return translate("report.sentence_space", language).join(parts)
+
+
+def _single_findings(result: StudyResult, language: str) -> list[str]:
+    """Each method against LoRA: score and trained parameters. Nothing where LoRA was not run."""
+    cells, names = single_scores(result), methods(result)
+    if BASELINE not in names:
+        return []
+    theirs = of_method(cells, BASELINE)
+    found = []
+    for method in names:
+        ours = of_method(cells, method)
+        tasks = [task for task in ours if task in theirs]
+        if method == BASELINE or not tasks:
+            continue
+        our_mean, their_mean = (mean_value(scores[task] for task in tasks) for scores in (ours, theirs))
+        label, baseline = method_label(method, language), method_label(BASELINE, language)
+        sentence = translate(
+            "report.finding.single" if their_mean > 0 else "report.finding.single_zero",
+            language,
+            method=label,
+            baseline=baseline,
+            share=percent(our_mean / their_mean) if their_mean > 0 else "",
+            ours=number(our_mean, 2),
+            theirs=number(their_mean, 2),
+            parameters=percent(_parameters(result, method) / _parameters(result, BASELINE)),
+        )
+        found.append(_join(sentence, compared(ours, theirs, label, baseline, language), language))
+    return found
+
+
+def _merge_findings(result: StudyResult, merge: str, language: str) -> list[str]:
+    """What each method keeps when merged, how it compares with LoRA merged, and what the shared-A control does."""
+    single, ours, control = single_scores(result), merged_scores(result, merge), merged_scores(result, merge, True)
+    theirs = of_method(ours, BASELINE)
+    found = []
+    for method in methods(result):
+        scores = of_method(ours, method)
+        if not scores:
+            continue
+        label = method_label(method, language)
+        sentence = _kept(result, merge, of_method(single, method), scores, label, language)
+        if method != BASELINE and theirs:
+            comparison = compared(scores, theirs, label, method_label(BASELINE, language), language)
+            sentence = _join(sentence, translate("report.finding.against_merged", language) + comparison, language)
+        found.append(sentence)
+        if shared := of_method(control, method):
+            found.append(_control(scores, shared, label, language))
+    return found
+
+
+def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label: str, language: str) -> str:
+    """The share of the mean gain over the base that is left after merging; only the scores where there is no gain."""
+    before, after = (mean_value(scores[task] for task in merged) for scores in (single, merged))
+    base = sum(result.base_scores[task].value for task in merged) / len(merged)
+    gained = before - base > SMALLEST_GAIN
+    return translate(
+        "report.finding.merged" if gained else "report.finding.merged_no_gain",
+        language,
+        merge=merge,
+        method=label,
+        kept=percent((after - base) / (before - base)) if gained else "",
+        merged=number(after, 2),
+        single=number(before, 2),
+        base=number(base, 2),
+    )
+
+
+def _control(merged: Scores, shared: Scores, label: str, language: str) -> str:
+    sentence = translate(
+        "report.finding.control",
+        language,
+        method=label,
+        shared=number(mean_value(shared.values()), 2),
+        own=number(mean_value(merged.values()), 2),
+    )
+    own, one = (translate(f"report.control.{side}", language) for side in ("own", "shared"))
+    return _join(sentence, compared(merged, shared, own, one, language), language)
+
+
+def _continual_findings(sequences: tuple[ContinualResult, ...], language: str) -> list[str]:
+    """Mean forgetting of the tasks before the last, by method, over the seeds."""
+    losses: dict[str, list[float]] = {}
+    for sequence in sequences:
+        losses.setdefault(sequence.method, []).extend(sequence.forgetting[task] for task in sequence.order[:-1])
+    each = [f"{method_label(m, language)} {number(sum(lost) / len(lost), 2)}" for m, lost in losses.items() if lost]
+    if not each:
+        return []
+    order = " → ".join(sequences[0].order)
+    return [translate("report.finding.continual", language, order=order, each=listed(each, language))]
+
+
+def _parameters(result: StudyResult, method: str) -> float:
+    counts = [single.trained_parameters for single in result.singles if single.method == method]
+    return sum(counts) / len(counts)
+
+
+def _join(first: str, second: str, language: str) -> str:
+    return first + translate("report.sentence_space", language) + second

@@ -1,0 +1,141 @@
+"""A made-up StudyResult with the real structure, drawn by a seeded generator: for the tests of figures and report."""
+
+import random
+from dataclasses import replace
+
+from lori_core.results import (
+    Calibration,
+    ContinualResult,
+    MaskLook,
+    MergedResult,
+    Output,
+    PairMatrix,
+    Score,
+    SingleResult,
+    StudyResult,
+    Training,
+)
+
+TASKS = ("nlu", "math", "code", "safety")
+METHODS = ("lora", "lori_d", "lori_s")
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LEVEL = {"nlu": 0.9, "math": 0.55, "code": 0.6, "safety": 0.93}
+PARAMETERS = {"lora": 1_048_576, "lori_d": 524_288, "lori_s": 52_429}
+
+
+def modules(layers: int = 4) -> list[str]:
+    return [
+        f"model.layers.{layer}.{'self_attn' if name[0] in 'qkvo' else 'mlp'}.{name}"
+        for layer in range(layers)
+        for name in PROJECTIONS
+    ]
+
+
+def score(random_: random.Random, task: str, level: float, split: str = "test", n: int = 200) -> Score:
+    value = min(max(level + random_.gauss(0, 0.02), 0.0), 1.0)
+    half = 1.96 * (value * (1 - value) / n) ** 0.5 + 0.005
+    return Score(task, split, "accuracy", value, max(value - half, 0.0), min(value + half, 1.0), n, 3.0)
+
+
+def training(random_: random.Random, method: str, steps: int = 80) -> Training:
+    losses = tuple(0.3 + 2.5 * 0.95**step + abs(random_.gauss(0, 0.05)) for step in range(steps))
+    return Training(steps, losses, 90_000, 41.0, PARAMETERS[method], 8 * PARAMETERS[method], 1000, 3)
+
+
+def calibration(random_: random.Random, task: str) -> Calibration:
+    kept = {module: random_.betavariate(1.5, 13.5) for module in modules()}
+    looks = tuple(
+        MaskLook(step, None if step == 20 else 1 - 8 / step + random_.uniform(-0.02, 0.02), kept)
+        for step in range(20, 100, 20)
+    )
+    return Calibration(task, 0.9, looks, training(random_, "lori_d"), False, kept)
+
+
+def single(random_: random.Random, task: str, method: str, seed: int) -> SingleResult:
+    level = LEVEL.get(task, 0.7) - {"lora": 0.0, "lori_d": 0.01, "lori_s": 0.03}[method]
+    return SingleResult(
+        task,
+        method,
+        seed,
+        score(random_, task, level),
+        score(random_, task, level, "validation", 100),
+        PARAMETERS[method],
+        2 * PARAMETERS[method],
+        52.0,
+        0.04,
+        training(random_, method),
+        calibration(random_, task) if method == "lori_s" else None,
+    )
+
+
+def merge(random_: random.Random, tasks: tuple[str, ...], method: str, seed: int, shared: bool) -> MergedResult:
+    lost = {"lora": 0.2, "lori_d": 0.08, "lori_s": 0.1}[method] + 0.15 * shared
+    scores = {task: score(random_, task, LEVEL.get(task, 0.7) - lost) for task in tasks}
+    validation = {f"{w}": 0.7 - lost - (w - 0.5) ** 2 for w in (0.3, 0.5, 0.8, 1.0)}
+    return MergedResult(
+        tasks, method, "concat", shared, seed, 0.5, validation, scores, {task: 1 - lost for task in tasks}
+    )
+
+
+def sequence(random_: random.Random, order: tuple[str, ...], method: str, seed: int) -> ContinualResult:
+    drop = 0.15 if method == "lora" else 0.05
+
+    def cell(i: int, j: int) -> Score:
+        return score(random_, order[j], LEVEL.get(order[j], 0.7) - drop * (i - j) if i >= j else 0.2)
+
+    scores = tuple(tuple(cell(i, j) for j in range(len(order))) for i in range(len(order)))
+    matrix = tuple(tuple(cell.value for cell in row) for row in scores)
+    forgetting = {task: max(row[j] for row in matrix[j:]) - matrix[-1][j] for j, task in enumerate(order[:-1])}
+    return ContinualResult(order, method, "allow", seed, matrix, scores, forgetting, (0.0,) + (0.1,) * (len(order) - 1))
+
+
+def pair_matrix(random_: random.Random, tasks: tuple[str, ...], measure: str, null: float, spread: float) -> PairMatrix:
+    size = range(len(tasks))
+    values = [[1.0 if i == j else 0.0 for j in size] for i in size]
+    for i in size:
+        for j in range(i):
+            values[i][j] = values[j][i] = random_.gauss(null + spread, 2 * spread)
+    z = tuple(tuple(None if i == j else (values[i][j] - null) / spread for j in size) for i in size)
+    constant = [tuple(tuple(None if i == j else part for j in size) for i in size) for part in (null, spread)]
+    return PairMatrix(measure, tasks, tuple(map(tuple, values)), constant[0], constant[1], z)
+
+
+def example(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0, 1), merges: bool = True) -> StudyResult:
+    """Four tasks, three methods, two seeds, four layers of seven projections, unless told otherwise."""
+    random_ = random.Random(0)
+    order = tuple(sorted(tasks, key=lambda task: task != "safety"))
+    null = {"cosine": (0.0, 0.009), "jaccard": (0.0526, 0.004)}
+    shared = (False, True) if merges else ()
+    return StudyResult(
+        base="embedded",
+        tasks=tasks,
+        config={"base": "embedded", "tasks": list(tasks), "adapter": {"rank": 8, "sparsity": 0.9}},
+        base_scores={task: score(random_, task, 0.22) for task in tasks},
+        singles=tuple(single(random_, task, m, seed) for task in tasks for m in METHODS for seed in seeds),
+        merges=tuple(merge(random_, tasks, m, seed, s) for m in METHODS for seed in seeds for s in shared),
+        continual=tuple(sequence(random_, order, m, seed) for m in METHODS for seed in seeds) if len(tasks) > 1 else (),
+        interference=tuple(
+            (method, pair_matrix(random_, tasks, measure, *null[measure]))
+            for measure in null
+            for method in (METHODS if measure == "cosine" else ("lori_s",))
+        ),
+        mask_shapes={module: (64, 8) for module in modules()},
+        seconds={"singles": 1250.0, "merges": 90.5, "continual": 300.0},
+        samples={task: (Output(f"question : {task} ?\nreply :", " (b) owl", " (b) owl", 1.0),) for task in tasks},
+        versions={"lori_core": "0.1.0", "torch": "2.13.0"},
+    )
+
+
+def diverged(result: StudyResult) -> StudyResult:
+    """The same study, its first training diverged half way."""
+    first = result.singles[0]
+    half = first.training.steps // 2
+    losses = first.training.losses[:half] + (float("nan"),) * (first.training.steps - half)
+    broken = replace(first, training=replace(first.training, losses=losses))
+    return replace(result, singles=(broken, *result.singles[1:]))
+
+
+def without_nulls(result: StudyResult) -> StudyResult:
+    """The same study, what chance would give could not be determined."""
+    bare = tuple((m, replace(p, null_mean=(), null_sd=(), z=())) for m, p in result.interference)
+    return replace(result, interference=bare)
