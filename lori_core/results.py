@@ -1,4 +1,4 @@
-"""What scores, metrics and studies return: frozen dataclasses of plain numbers. No torch, so that a figure or a report needs none."""
+"""What scores, metrics and studies return: frozen dataclasses of plain numbers. No torch, so that figures need none."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -113,7 +113,9 @@ class SingleResult:
     seconds: float
     update_ratio: float | None  # ||dW|| / ||W|| over the adapted modules
     training: Training
-    calibration: Calibration | None = None
+    calibration: Calibration | None = None  # the dense run that gave LoRI-S its mask, and that is LoRI-D
+    shared_projection: bool = False  # the control: one A for all tasks
+    samples: tuple[Output, ...] = ()
 
 
 @dataclass(frozen=True)

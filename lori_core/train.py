@@ -47,6 +47,11 @@ class Hooks:
     on_event: Callable[[dict[str, Any]], None] = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
 
+    def check_stop(self) -> None:
+        """Raises Stopped where somebody asked for it."""
+        if self.should_stop():
+            raise Stopped("stopped")
+
     def named(self, **names: str) -> "Hooks":
         """The same, with names (task, method, stage) added to each event."""
         return Hooks(lambda event: self.on_event(names | event), self.should_stop)
@@ -170,7 +175,7 @@ def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoin
     while progress.step < config.steps:
         if hooks.should_stop():
             _save(session, checkpoint)
-            raise Stopped("stopped", step=progress.step, steps=config.steps)
+            raise Stopped("stopped")
         learning_rate = config.learning_rate * schedule(progress.step, config)
         for group in session.optimizer.param_groups:
             group["lr"] = learning_rate

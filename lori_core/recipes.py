@@ -1,0 +1,28 @@
+"""Training settings that are known to work: for the embedded base searched by us, for large ones the paper's.
+
+Never compare methods at one shared learning rate: a frozen A wants a higher one than LoRA, and LoRI-S about three to
+ten times LoRI-D's.
+"""
+
+from lori_core.config import Method, TrainConfig
+
+# benchmarks/learning_rates.py searches these on the validation splits, with an equal budget for each method.
+_EMBEDDED_RATES: dict[Method, float] = {"lora": 7e-4, "lori_d": 2.5e-3, "lori_s": 8e-3, "full": 2e-4}
+
+# The official code, Llama-3-8B, r = 32: LoRI-D 5e-5, LoRI-S 5e-4; LoRA and full fine-tuning are common choices.
+_LARGE_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
+
+
+def training_for(base: str, overrides: dict[Method, TrainConfig] | None = None) -> dict[Method, TrainConfig]:
+    """method -> training settings for a base ("embedded", or any other), with a user's own in place of some."""
+    if base == "embedded":
+        known = {method: TrainConfig(learning_rate=rate) for method, rate in _EMBEDDED_RATES.items()}
+    else:
+        # Constant, no warm-up, no clipping: the official recipe. Steps are ours: the paper counts epochs by task.
+        known = {
+            method: TrainConfig(
+                learning_rate=rate, steps=500, schedule="constant", warmup_steps=0, clip=None, micro_batch_size=4
+            )
+            for method, rate in _LARGE_RATES.items()
+        }
+    return known | (overrides or {})
