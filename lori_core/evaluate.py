@@ -68,7 +68,8 @@ def evaluate(
     start = time.perf_counter()
     examples = _chosen(task, split, limit)
     names = {"event": "evaluate", "task": task.name, "split": split, "total": len(examples)}
-    answer = _choose if task.scorer == "choice" else _generate
+    by_choice = task.scorer == "choice"
+    answer = _choose if by_choice else _generate
     outputs: dict[int, str] = {}
     with _in_eval_mode(model), torch.inference_mode():
         for done, found in answer(model, tokenizer, task, examples, batch_size or BATCH_SIZE):
@@ -80,7 +81,7 @@ def evaluate(
     kinds = [example.kind for example in examples]
     return Evaluation(
         score_of(task.name, split, task.scorer, correct, kinds, time.perf_counter() - start),
-        tuple(_shown(example, text, mark) for example, text, mark in zip(examples, written, correct, strict=True)),
+        tuple(_shown(*each, by_choice) for each in zip(examples, written, correct, strict=True)),
         too_long=len(examples) - len(outputs),
     )
 
@@ -93,9 +94,9 @@ def _chosen(task: Task, split: str, limit: int | None) -> list[Example]:
     return examples[:limit]
 
 
-def _shown(example: Example, text: str, correct: float) -> Output:
+def _shown(example: Example, text: str, correct: float, by_choice: bool) -> Output:
     """The example as people read it: of a choice the text, not the index."""
-    if not example.choices:
+    if not by_choice:
         return Output(example.prompt, example.response, text, correct, example.kind)
     right = "" if example.answer is None else example.choices[example.answer]
     return Output(example.prompt, right, example.choices[int(text)] if text else "", correct, example.kind)
@@ -133,7 +134,7 @@ def _generate(
 def _greedy(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: Tensor, mask: Tensor, max_new_tokens: int
 ) -> Tensor:
-    """What the model writes after ids (batch, tokens): (batch, new tokens), the end token repeated once a row has ended.
+    """What the model writes after ids (batch, tokens): (batch, new tokens), ended rows filled with the end token.
 
     Greedy whatever the checkpoint's own generation config says: some sample, some penalise repetition.
     """

@@ -1,6 +1,6 @@
 """What a task is: examples in three splits, a prompt form, a way to score.
 
-    >>> example = Example(prompt="question : which of these is a bird ? (a) oak (b) owl\\nreply :", response=" (b) owl")
+>>> example = Example(prompt="question : which of these is a bird ? (a) oak (b) owl\\nreply :", response=" (b) owl")
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,9 @@ class Example:
     choices: tuple[str, ...] = ()  # continuations compared by log-likelihood; empty: the answer is generated
     answer: int | None = None  # index of the right choice
     kind: str = ""  # examples of one kind are also scored apart, e.g. "harmful" and "benign"
-    checks: Mapping[str, Any] = field(default_factory=dict)  # what the scorer needs beyond the response, e.g. tests of code
+    checks: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the scorer needs beyond the response, e.g. tests of code
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Task:
         load: split ("train" | "validation" | "test") -> its examples; the splits share no example.
         scorer: a key of lori_core.tasks.scorers.SCORERS.
         max_new_tokens: how far to generate for one answer.
-        dropped: split -> rows of the source that were left out, by reason, shown to the user.
+        dropped: split -> reason ("duplicate" | "empty") -> rows of the source that were left out.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Task:
     max_new_tokens: int = 32
     source: str = ""  # where the examples come from: "mini", a file, a hub id
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def examples(self, split: str) -> Sequence[Example]:
         return self.load(split)

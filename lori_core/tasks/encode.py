@@ -14,7 +14,7 @@ from lori_core.tasks.base import Example
 
 @dataclass(frozen=True)
 class Encoded:
-    """input_ids: prompt, response, end token. prompt_length: how many of these are the prompt's. The rest is trained."""
+    """input_ids: prompt, response, end token. prompt_length: how many of these are the prompt's."""
 
     input_ids: list[int]
     prompt_length: int

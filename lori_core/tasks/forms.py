@@ -1,0 +1,226 @@
+"""How a row becomes an example: a Form, named by the user or recognised by the columns of a known data set.
+
+Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many legs has an owl?", "answer": "2"}
+Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
+"""
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lori_core.errors import DataError, TaskError
+from lori_core.tasks.base import Example
+from lori_core.tasks.files import Row
+from lori_core.tasks.scorers import find_number
+
+REQUEST = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:\n"
+)
+REQUEST_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which columns make an example, and how.
+
+    Attributes:
+        template: the prompt, "{column}" where a value goes.
+        response: column of the answer; with choices the index, label ("A", or the label beside the text) or text.
+        choices: columns, one a choice, separated by commas; or one column that holds a list of texts or
+            {"text": [...], "label": [...]}.
+        fixed: choices that are the same in every row; of two, False and True mean the first and the second.
+        first: number of the first choice where the answer is a number; None: 1 if the file's answers say so, else 0.
+        longer: the template for rows whose column `input` is not empty.
+        marker: stands in the response of every row of this data set.
+        kind, checks: columns of what becomes Example.kind and Example.checks (an object, or its JSON text).
+        system: stands before every prompt, an empty line between.
+    """
+
+    template: str
+    response: str
+    choices: str = ""
+    fixed: tuple[str, ...] = ()
+    first: int | None = None
+    scorer: str = "exact"
+    max_new_tokens: int = 128
+    longer: str = ""
+    marker: str = ""
+    kind: str = ""
+    checks: str = ""
+    system: str = ""
+
+    @property
+    def has_choices(self) -> bool:
+        return bool(self.choices or self.fixed)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that every row must have."""
+        choices = self.choices.split(",") if self.choices else []
+        named = [self.response, *choices, self.kind, self.checks]
+        return tuple(dict.fromkeys([*_fields(self.template), *(name for name in named if name)]))
+
+    def fits(self, row: Row) -> bool:
+        return set(self.columns) <= row.values.keys() and self.marker in str(row.values[self.response])
+
+
+# Known data sets, the first that fits counts. WinoGrande's blank is asked for, since it may open the sentence.
+FORMS: tuple[Form, ...] = (
+    Form("{ctx}", "label", choices="endings", first=0),  # HellaSwag
+    Form("Question: {question}\nAnswer:", "answerKey", choices="choices"),  # ARC
+    Form("Question: {question_stem}\nAnswer:", "answerKey", choices="choices"),  # OpenBookQA
+    Form("Question: {goal}\nAnswer:", "label", choices="sol1,sol2", first=0),  # PIQA
+    Form("{context}\nQuestion: {question}\nAnswer:", "label", choices="answerA,answerB,answerC", first=1),  # SocialIQA
+    Form("Fill in the blank: {sentence}\nAnswer:", "answer", choices="option1,option2", first=1),  # WinoGrande
+    Form(
+        "質問：{question}\n回答：", "label", choices="choice0,choice1,choice2,choice3,choice4", first=0
+    ),  # JCommonsenseQA
+    Form("{passage}\nQuestion: {question}?\nAnswer:", "answer", fixed=("no", "yes")),  # BoolQ
+    Form("Question: {question}\nAnswer:", "answer_number", scorer="number", max_new_tokens=256),  # MGSM
+    Form("Question: {question}\nAnswer:", "answer", marker="####", scorer="number", max_new_tokens=256),  # GSM8K
+    Form(REQUEST, "output", marker="the correct answer is", scorer="contains", max_new_tokens=16),  # LLM-Adapters
+    Form(REQUEST, "output", longer=REQUEST_WITH_INPUT, max_new_tokens=256),  # Alpaca, CodeAlpaca
+    Form("{prompt}", "response"),
+    Form("Question: {question}\nAnswer:", "answer"),
+)
+
+
+def recognise(row: Row) -> Form:
+    """The known form whose columns the row has; raises DataError."""
+    for form in FORMS:
+        if form.fits(row):
+            return form
+    raise DataError("unknown_columns", file=row.file, columns=", ".join(row.values))
+
+
+def make_example(form: Form, row: Row, first: int) -> Example:
+    """The row as an example; raises DataError that names file, row and field.
+
+    Args:
+        first: number of the first choice, where answers are numbers (see numbered_from).
+    """
+    if missing := [column for column in form.columns if column not in row.values]:
+        raise DataError(
+            "missing_column", file=row.file, row=row.number, field=missing[0], columns=", ".join(row.values)
+        )
+    prompt = _prompt(form, row)
+    choices, answer = (), None
+    if form.has_choices:
+        texts, labels = _choices(form, row)
+        answer = _index(row, form.response, texts, labels, first)
+        choices = tuple(_continuation(prompt, text) for text in texts)
+    response = _continuation(prompt, _text(row, form.response)) if answer is None else choices[answer]
+    if form.scorer == "number" and find_number(response) is None:
+        raise _wrong(row, form.response, response, "number")
+    kind = _text(row, form.kind) if form.kind else ""
+    if form.scorer == "refusal" and kind not in ("harmful", "benign"):
+        raise _wrong(row, form.kind, kind, '"harmful" | "benign"')
+    return Example(prompt, response, choices, answer, kind, _checks(form, row))
+
+
+def numbered_from(form: Form, rows: Sequence[Row]) -> int:
+    """The number of the first choice: 1 where some answer equals how many choices there are, and none is 0."""
+    if form.first is not None or not form.has_choices:
+        return form.first or 0
+    answers = [str(row.values.get(form.response)).strip() for row in rows]
+    if "0" in answers:
+        return 0
+    numbered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer.isdecimal()]
+    return int(any(int(answer) == len(_choices(form, row)[0]) for row, answer in numbered))
+
+
+def _fields(template: str) -> list[str]:
+    """Column names in a template; raises TaskError where its braces do not close or hold no name."""
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise TaskError("bad_template", template=template, reason=error) from None
+    if "" in fields:
+        raise TaskError("bad_template", template=template, reason="{}")
+    return fields
+
+
+def _prompt(form: Form, row: Row) -> str:
+    template = form.longer if form.longer and str(row.values.get("input") or "").strip() else form.template
+    parts = [
+        text + (_text(row, field) if field is not None else "")
+        for text, field, _, _ in string.Formatter().parse(template)
+    ]
+    return (f"{form.system}\n\n" if form.system else "") + "".join(parts)
+
+
+def _continuation(prompt: str, text: str) -> str:
+    """The text as it follows the prompt: after a space, unless the prompt ends in white space or in Japanese."""
+    return text if prompt[-1].isspace() or not prompt[-1].isascii() else f" {text}"
+
+
+def _text(row: Row, field: str) -> str:
+    return _as_text(row, field, row.values[field])
+
+
+def _as_text(row: Row, field: str, value: Any) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DataError("empty_field", file=row.file, row=row.number, field=field)
+    if not isinstance(value, str | int | float):
+        raise _wrong(row, field, value, "text")
+    return str(value)
+
+
+def _wrong(row: Row, field: str, got: object, expected: str) -> DataError:
+    return DataError("wrong_field", file=row.file, row=row.number, field=field, got=repr(got)[:80], expected=expected)
+
+
+def _from_json(value: Any) -> Any:
+    """A list or an object that a CSV cell holds as JSON text; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _choices(form: Form, row: Row) -> tuple[list[str], list[str]]:
+    """(texts, labels) of a row's choices; labels are empty where the file gives none."""
+    if form.fixed:
+        return list(form.fixed), []
+    columns = form.choices.split(",")
+    value = [row.values[column] for column in columns] if len(columns) > 1 else _from_json(row.values[columns[0]])
+    labels: list[str] = []
+    if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
+        value, labels = value["text"], [str(label) for label in value["label"]]
+    if not isinstance(value, list) or len(value) < 2:
+        raise _wrong(row, form.choices, value, '["...", "..."]')
+    return [_as_text(row, form.choices, text) for text in value], labels
+
+
+def _index(row: Row, field: str, texts: list[str], labels: list[str], first: int) -> int:
+    """Which choice the answer names: by label, text, letter, truth value or number, tried in this order."""
+    value = _text(row, field).strip()
+    if value in labels:
+        return labels.index(value)
+    if value in texts and isinstance(row.values[field], str):  # 2 is an index, "2" may be what a choice says
+        return texts.index(value)
+    if len(value) == 1 and value in string.ascii_uppercase[: len(texts)]:
+        return string.ascii_uppercase.index(value)
+    if len(texts) == 2 and value.lower() in ("false", "true"):
+        return int(value.lower() == "true")
+    if value.isdecimal() and 0 <= int(value) - first < len(texts):
+        return int(value) - first
+    raise _wrong(row, field, value, " | ".join(labels or texts))
+
+
+def _checks(form: Form, row: Row) -> Mapping[str, Any]:
+    if not form.checks:
+        return {}
+    checks = _from_json(row.values[form.checks])
+    if not isinstance(checks, Mapping) or (form.scorer == "code" and not {"entry_point", "tests"} <= checks.keys()):
+        raise _wrong(row, form.checks, checks, '{"entry_point": "f", "tests": [[[arguments], result]]}')
+    return checks
