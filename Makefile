@@ -1,0 +1,35 @@
+# make lab   set up everything and run the proof of concept on the embedded base
+# make test  set up everything and run all checks and tests
+# make base  make the embedded base again (assets/base), about half an hour on two cores
+# make bench the slow studies; results go to benchmarks/results
+
+PYTHON ?= python3
+READY := .venv/ready
+
+.PHONY: lab test bench base setup
+
+lab: setup
+	.venv/bin/lori study --task nlu --task math --task safety --out lab
+
+test: setup
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/pyright
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
+
+bench: setup
+	.venv/bin/python -m benchmarks.learning_rates
+	.venv/bin/python -m benchmarks.methods
+	.venv/bin/python -m benchmarks.sweeps
+	.venv/bin/python -m benchmarks.stop_when_stable
+
+base: setup
+	.venv/bin/python -m lori_core.embedded
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(READY)

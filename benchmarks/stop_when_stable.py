@@ -1,0 +1,47 @@
+"""What ending the dense run once the mask has settled saves, and whether it costs score.
+
+`python -m benchmarks.stop_when_stable` writes results/stop_when_stable.json.
+"""
+
+from typing import Any
+
+from benchmarks.adapters import adapter_config, base, score, spread
+from benchmarks.record import record
+from lori_core.calibrate import LOOK_EVERY, STABLE, STABLE_LOOKS
+from lori_core.pipeline import learn
+from lori_core.recipes import training_for
+from lori_core.tasks.mini import MINI_TASKS, mini_task
+
+SEEDS = (0, 1, 2)
+TEST = 500
+
+
+def both_ways(job: tuple[str, int, bool]) -> dict[str, Any]:
+    """LoRI-S of one task; steps of calibration and training, and the test score."""
+    name, seed, stop = job
+    training = {m: config.changed(seed=seed) for m, config in training_for("embedded").items()}
+    task = mini_task(name)
+    learned = learn(base(), task, "lori_s", adapter_config(seed), training, stop_when_stable=stop)
+    assert learned.calibration is not None
+    steps = learned.calibration.training.steps
+    looks = [look.jaccard for look in learned.calibration.looks]
+    found = score(task, learned.adapter, "test", TEST)
+    return {
+        "task": name,
+        "seed": seed,
+        "stop_when_stable": stop,
+        "calibration_steps": steps,
+        "total_steps": steps + learned.training.steps,
+        "jaccard_of_looks": looks,
+        "score": found,
+    }
+
+
+def main() -> None:
+    jobs = [(name, seed, stop) for seed in SEEDS for name in MINI_TASKS for stop in (False, True)]
+    config = {"look_every": LOOK_EVERY, "stable": STABLE, "stable_looks": STABLE_LOOKS, "test": TEST}
+    print("written", record("stop_when_stable", config, spread(both_ways, jobs)))
+
+
+if __name__ == "__main__":
+    main()
