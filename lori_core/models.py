@@ -94,12 +94,12 @@ def load_base(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         key = "folder_not_loadable" if isinstance(source, Path) else "hub_not_loadable"
         raise ModelError(key, name=name, reason=str(error).strip()) from error
-    model, loading = loaded
+    model, loading = loaded  # in eval mode
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them with random numbers
         raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))
     if tokenizer.pad_token is None:  # batches are padded; padded positions are masked, so which token does not matter
         tokenizer.pad_token = tokenizer.eos_token
-    model = model.to(device).eval().requires_grad_(False)
+    model = model.to(device).requires_grad_(False)
     return Base(model, tokenizer, name, revision, fingerprint(model))
 
 

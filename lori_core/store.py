@@ -127,7 +127,7 @@ def _stored(
         checksum=checksum(A),
     )
     parts = {"values": factors.values.to(dtype), "mask": _to_bits(factors.mask), "A": A}
-    # Cloned, since modules of one width share their A where it is orthogonal, and safetensors refuses shared memory.
+    # Cloned, since modules may share one A, and safetensors refuses shared memory.
     return stored, {part: parts[part].clone(memory_format=torch.contiguous_format) for part in _parts(stored)}
 
 

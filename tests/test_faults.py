@@ -14,7 +14,7 @@ from lori_core.errors import RunError, StorageError
 from lori_core.files import is_locked, locked, read_lines
 from lori_core.runs import Run
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills and mounts as POSIX has them")
+fcntl = pytest.importorskip("fcntl", reason="kills and mounts as POSIX has them")
 
 
 @contextmanager
@@ -203,6 +203,14 @@ def test_a_lock_names_its_holder_and_dies_with_it(tmp_path):
     assert not is_locked(lock)
     with locked(lock):
         pass
+
+
+def test_looking_at_a_lock_is_not_taken_for_holding_it(tmp_path):
+    with locked(tmp_path / "lock"):
+        pass
+    with open(tmp_path / "lock") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)  # as is_locked() of another process does for an instant
+        assert not is_locked(tmp_path / "lock")
 
 
 def test_a_lock_dies_with_its_process_even_where_a_forked_worker_lives_on(tmp_path):

@@ -103,4 +103,6 @@ def test_a_lock_is_held_inside_its_block_only(tmp_path):
         assert is_locked(path)  # looking and failing must not have freed it
     assert not is_locked(path)
     with locked(path):
-        pass
+        with pytest.raises(StorageError) as caught, locked(path):
+            pytest.fail("a second block must not get in")
+        assert caught.value.values["pid"] == str(os.getpid())  # once, though the file names the first holder too

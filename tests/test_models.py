@@ -182,14 +182,19 @@ def test_a_fingerprint_is_of_the_weights_their_names_and_their_dtype():
     assert fingerprint(model) != first
 
 
-def test_names_and_shapes_count_in_a_fingerprint():
-    weights = torch.arange(6.0)
+def test_names_shapes_and_dtypes_count_in_a_fingerprint():
+    weights = torch.zeros(6)  # the same bytes in either dtype
     seen = set()
-    for name, shape in [("a", (2, 3)), ("a", (3, 2)), ("b", (2, 3))]:
+    for name, shape, dtype in [
+        ("a", (2, 3), torch.bfloat16),
+        ("a", (3, 2), torch.bfloat16),
+        ("b", (2, 3), torch.bfloat16),
+        ("b", (2, 3), torch.float16),
+    ]:
         model = nn.Module()
-        model.register_parameter(name, nn.Parameter(weights.reshape(shape)))
+        model.register_parameter(name, nn.Parameter(weights.to(dtype).reshape(shape)))
         seen.add(fingerprint(model))
-    assert len(seen) == 3
+    assert len(seen) == 4
 
 
 def test_a_large_parameter_is_sampled_evenly():

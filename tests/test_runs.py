@@ -108,6 +108,13 @@ def test_an_error_about_another_lock_inside_a_run_is_not_taken_for_the_run_s_own
         raise StorageError("in_use", path="device.lock", pid=1)
 
 
+def test_a_lock_that_cannot_be_made_is_the_disk_s_error(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    (run.path / "run.lock").mkdir()
+    with pytest.raises(StorageError, match=r"run\.lock"), run.start():
+        pytest.fail("there is no lock")
+
+
 def test_damaged_events_are_left_out_and_the_others_stay(tmp_path):
     run = Run.create(tmp_path, "study", {})
     with run.start():
