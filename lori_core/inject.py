@@ -48,12 +48,12 @@ def attach(model: nn.Module, adapter: Adapter, trained: Masks | None = None) -> 
     Raises:
         IncompatibleAdapters: the model lacks a module, another adapter is attached, or a shape does not fit.
     """
-    model.requires_grad_(False)
     if any(isinstance(module, LoRILinear) for module in model.modules()):
         raise IncompatibleAdapters("already_attached", name=adapter.name)
     modules = dict(model.named_modules())
     for module, factors in adapter.factors.items():  # before anything is wrapped: all or nothing
         _check_fit(adapter.name, module, modules.get(module), factors)
+    model.requires_grad_(False)
     layers = {}
     for module, factors in adapter.factors.items():
         if not factors.values.numel():
@@ -106,7 +106,12 @@ def _in_dtype_of(base: nn.Module, A: torch.Tensor) -> torch.Tensor:
 def _check_fit(name: str, module: str, base: nn.Module | None, factors: Factors) -> None:
     if base is None or not isinstance(getattr(base, "weight", None), torch.Tensor):
         raise IncompatibleAdapters("no_such_module", name=name, module=module)
-    expected, got = tuple(_weight(base).shape), (factors.mask.shape[0], factors.A.shape[1])
-    # Conv1D has the transposed weight, a quantised one another shape altogether: only nn.Linear can be checked here.
-    if type(base) is nn.Linear and expected != got:
-        raise IncompatibleAdapters("shape_differs", name=name, module=module, got=got, expected=expected)
+    if (expected := _shape(base)) != factors.shape:
+        raise IncompatibleAdapters("shape_differs", name=name, module=module, got=factors.shape, expected=expected)
+
+
+def _shape(base: nn.Module) -> tuple[int, ...]:
+    """(out_features, in_features)"""
+    if isinstance(base, nn.Linear):  # not weight.shape: a quantised weight is packed
+        return base.out_features, base.in_features
+    return tuple(_weight(base).shape[::-1])  # GPT-2's Conv1D

@@ -76,7 +76,7 @@ class LoRILinear(nn.Module):
     def B(self, scale: float = 1.0, dtype: torch.dtype | None = None) -> Tensor:
         """scale · B, (out_features, rank), dense."""
         if self.values is None:
-            frozen = self.A.new_zeros(self.shape) if self.frozen is None else self.frozen
+            frozen = torch.zeros(self.shape, device=self.A.device) if self.frozen is None else self.frozen
             return (frozen * scale).to(dtype or frozen.dtype)
         dtype = dtype or self.values.dtype
         if self.index is None:

@@ -20,13 +20,14 @@ from lori_core.projection import uniform
 
 Masks = Mapping[str, Tensor]  # module -> (out_features, rank) bool, True where B may move
 
+_UP_TO_LAYER = re.compile(r".*\.\d+\.")  # what is left names the map: GPT-2 has a c_proj in attention and in the MLP
 _ATTENTION = re.compile(r"attn|attention|query_key_value|(^|\.)[qkvo]_proj")
 
 # Entries compete for being kept with the entries of every module that has the same key.
 GROUP_KEY: dict[Granularity, Callable[[str], str]] = {
     "model": lambda module: "model",
     "kind": lambda module: "attention" if _ATTENTION.search(module) else "mlp",
-    "projection": lambda module: module.rsplit(".", 1)[-1],
+    "projection": lambda module: _UP_TO_LAYER.sub("", module),
     "layer": lambda module: next((part for part in module.split(".") if part.isdigit()), "no layer"),
     "matrix": lambda module: module,
 }
@@ -81,7 +82,7 @@ def kept_fractions(masks: Masks) -> dict[str, float]:
 
 
 def pack(masks: Masks) -> np.ndarray:
-    """All masks as one row of bits, (ceil(N / 64),) uint64, modules in order, padded with zeros."""
+    """All masks as one row of bits, uint64, modules in order, each module padded with zeros to whole bytes."""
     bits = np.concatenate([np.packbits(mask.numpy().reshape(-1), bitorder="little") for mask in masks.values()])
     return np.pad(bits, (0, -bits.size % 8)).view(np.uint64)
 

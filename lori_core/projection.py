@@ -89,14 +89,15 @@ def _orthogonal_block(config: AdapterConfig, shape: tuple[int, int]) -> Tensor:
     if config.slot >= config.slots:
         raise ConfigError("slot_outside", slot=config.slot, slots=config.slots)
     slot = 0 if config.shared_projection else config.slot
-    rows = _orthogonal_rows(config.projection_seed, config.slots * rank, in_features)
+    rows = _orthogonal_rows(config.projection_seed, config.redraw_projection, config.slots * rank, in_features)
     return rows[slot * rank : (slot + 1) * rank].clone()
 
 
 @lru_cache(maxsize=16)
-def _orthogonal_rows(seed: int, count: int, in_features: int) -> Tensor:
+def _orthogonal_rows(seed: int, redraw: bool, count: int, in_features: int) -> Tensor:
     """(count, in_features), orthogonal rows of length √(1/3), uniformly distributed (QR of a gaussian matrix)."""
-    gaussian = np.random.Generator(_generator(seed, "orthogonal", in_features)).standard_normal((count, in_features))
+    generator = np.random.Generator(_generator(seed, "orthogonal", in_features, redraw))
+    gaussian = generator.standard_normal((count, in_features))
     Q, R = np.linalg.qr(gaussian.T)
     Q *= np.sign(np.diag(R))  # without the signs, Q is not uniform over the orthogonal group (Mezzadri 2007)
     return torch.from_numpy(np.ascontiguousarray(Q.T / np.sqrt(3)).astype(np.float32))

@@ -115,7 +115,6 @@ def train(
         model.gradient_checkpointing_enable({"use_reentrant": False})  # pyright: ignore[reportCallIssue]
     try:
         with torch.random.fork_rng():  # dropout is seeded without touching the caller's random numbers
-            torch.manual_seed(config.seed)
             _loop(session, fitting, hooks or Hooks(), checkpoint)
     finally:
         if config.gradient_checkpointing:
@@ -179,6 +178,7 @@ def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoin
         learning_rate = config.learning_rate * schedule(progress.step, config)
         for group in session.optimizer.param_groups:
             group["lr"] = learning_rate
+        _seed_dropout(config.seed, progress.step)
         batch = _batch(encoded, progress.step, config)
         loss = _step(session, batch)
         elapsed = time.perf_counter() - start
@@ -206,6 +206,11 @@ def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoin
             _save(session, checkpoint)
 
 
+def _seed_dropout(seed: int, step: int) -> None:
+    """Each step has random numbers of its own, on every device, so that a checkpoint need not hold their state."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+
+
 def _batch(encoded: Sequence[Encoded], step: int, config: TrainConfig) -> list[Encoded]:
     """The examples of one step: passes over the data follow each other, each in an order of its own."""
     positions = range(step * config.batch_size, (step + 1) * config.batch_size)
@@ -219,7 +224,7 @@ def _batch(encoded: Sequence[Encoded], step: int, config: TrainConfig) -> list[E
 def _step(session: _Session, batch: Sequence[Encoded]) -> float:
     """One optimizer step; returns the mean loss a response token of the whole batch."""
     accelerator = session.accelerator
-    response_tokens = sum(len(each.input_ids) - each.prompt_length for each in batch)
+    response_tokens = sum(len(each.input_ids) - _first_predicted(each) for each in batch)
     mine = list(batch[accelerator.process_index :: accelerator.num_processes])
     total = torch.zeros((), device=accelerator.device)
     micro_batches = list(_micro_batches(mine, session.config.micro_batch_size or len(mine)))
@@ -259,11 +264,16 @@ def _summed_loss(session: _Session, batch: Sequence[Encoded]) -> Tensor:
         length = len(each.input_ids)
         ids[row, :length] = torch.tensor(each.input_ids)
         attention[row, :length] = 1
-        counts[row, each.prompt_length : length] = True
+        counts[row, _first_predicted(each) : length] = True
     with torch.autocast(device.type, torch.bfloat16, enabled=session.autocast):
         output = session.model(input_ids=ids.to(device), attention_mask=attention.to(device), use_cache=False)
     predicted = output.logits[:, :-1][counts[:, 1:].to(device)].float()  # (response tokens, vocabulary)
     return F.cross_entropy(predicted, ids[counts].to(device), reduction="sum")
+
+
+def _first_predicted(each: Encoded) -> int:
+    """Nothing comes before the first token that could predict it, also where the prompt is empty."""
+    return max(1, each.prompt_length)
 
 
 def _save(session: _Session, checkpoint: Path | None) -> None:
@@ -277,7 +287,6 @@ def _save(session: _Session, checkpoint: Path | None) -> None:
             "optimizer": session.optimizer.state_dict(),
             "watcher": session.watcher.state() if session.watcher else {},
             "progress": vars(session.progress),
-            "random": torch.get_rng_state(),
         },
         buffer,
     )
@@ -289,8 +298,9 @@ def _restore(session: _Session, checkpoint: Path) -> None:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged file raises whatever it likes
         raise RunError("checkpoint_damaged", path=checkpoint) from error
-    same_names = state["parameters"].keys() == session.trained.keys()
-    if state["config"] != session.config.model_dump_json() or not same_names:
+    shapes = {name: parameter.shape for name, parameter in state["parameters"].items()}
+    same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
+    if state["config"] != session.config.model_dump_json() or not same_shapes:
         raise RunError("checkpoint_of_other", path=checkpoint)
     with torch.no_grad():
         for name, parameter in session.trained.items():
@@ -298,7 +308,6 @@ def _restore(session: _Session, checkpoint: Path) -> None:
     session.optimizer.load_state_dict(state["optimizer"])
     if session.watcher:
         session.watcher.restore(state["watcher"])
-    torch.set_rng_state(state["random"])
     session.progress = Progress(**state["progress"])
 
 
