@@ -111,16 +111,16 @@ def default_device() -> str:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """sha256 over name, shape, dtype and up to 65,536 evenly strided elements of every parameter.
+    """sha256 over name, shape and up to 65,536 evenly strided elements, rounded to bf16, of every parameter.
 
-    Says whether two processes loaded the same weights in the same dtype, on any device. Ask before adapters are
-    attached: they are parameters too.
+    Says whether two processes loaded the same weights, on any device, in fp32 or in bf16: adapters trained on the one
+    belong on the other too. Ask before adapters are attached: they are parameters as well.
     """
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         stride = max(1, math.ceil(parameter.numel() / _SAMPLE))
-        sample = parameter.detach().reshape(-1)[::stride].contiguous().cpu()
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
+        sample = parameter.detach().reshape(-1)[::stride].to("cpu", torch.bfloat16).contiguous()
+        digest.update(f"{name} {tuple(parameter.shape)}\n".encode())
         digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 

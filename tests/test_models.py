@@ -172,29 +172,23 @@ def test_an_id_that_cannot_be_had_says_what_to_check(monkeypatch, tmp_path):
 # --- fingerprint
 
 
-def test_a_fingerprint_is_of_the_weights_their_names_and_their_dtype():
+def test_a_fingerprint_is_of_the_weights_in_whichever_dtype_they_were_loaded():
     model = tiny("llama")
     first = fingerprint(model)
     assert fingerprint(tiny("llama")) == first
-    assert fingerprint(tiny("llama").bfloat16()) != first
+    assert fingerprint(tiny("llama").bfloat16()) == first
     with torch.no_grad():
         model.get_parameter("model.layers.1.mlp.down_proj.weight")[-1, -1] += 1
     assert fingerprint(model) != first
 
 
-def test_names_shapes_and_dtypes_count_in_a_fingerprint():
-    weights = torch.zeros(6)  # the same bytes in either dtype
+def test_names_and_shapes_count_in_a_fingerprint():
     seen = set()
-    for name, shape, dtype in [
-        ("a", (2, 3), torch.bfloat16),
-        ("a", (3, 2), torch.bfloat16),
-        ("b", (2, 3), torch.bfloat16),
-        ("b", (2, 3), torch.float16),
-    ]:
+    for name, shape in [("a", (2, 3)), ("a", (3, 2)), ("b", (2, 3))]:
         model = nn.Module()
-        model.register_parameter(name, nn.Parameter(weights.to(dtype).reshape(shape)))
+        model.register_parameter(name, nn.Parameter(torch.zeros(shape)))
         seen.add(fingerprint(model))
-    assert len(seen) == 4
+    assert len(seen) == 3
 
 
 def test_a_large_parameter_is_sampled_evenly():
