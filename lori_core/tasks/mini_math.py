@@ -1,0 +1,55 @@
+"""Mini math: stories of numbers in GSM8K's manner, answered by the steps, then the result behind ####.
+
+    story : tom has 12 coins . he finds 7 more . then he sells 5 . how many coins has he now ?
+    so : 12 + 7 = 19 . 19 - 5 = 14 . #### 14
+
+The content is the calculation: the first number and the steps. All numbers lie between 0 and 99.
+"""
+
+from random import Random
+
+from lori_core.tasks.mini_item import Item, split_of
+
+LARGEST = 99
+BOYS = ("tom", "ben", "max", "leo", "sam", "ken")
+GIRLS = ("mia", "ann", "eva", "zoe", "amy", "yui")
+GOODS = ("coins", "apples", "books", "stones", "cards", "shells", "pens", "cups", "stamps", "eggs")
+WORDS = {
+    "+": ("finds {n} more", "buys {n} more", "gets {n} from a friend", "wins {n}", "makes {n} more"),
+    "-": ("sells {n}", "loses {n}", "gives {n} to a friend", "drops {n}", "throws away {n}"),
+}
+
+
+def calculation(random: Random, steps: int) -> tuple[int, list[tuple[str, int]], list[int]]:
+    """A first number, the steps (operation, number), and the value after each step."""
+    first = random.randint(2, 60)
+    operations: list[tuple[str, int]] = []
+    values = [first]
+    for _ in range(steps):
+        room = LARGEST - values[-1]
+        operation = "+" if values[-1] < 4 or (room > 3 and random.random() < 0.5) else "-"
+        number = random.randint(2, min(room if operation == "+" else values[-1], 50))
+        operations.append((operation, number))
+        values.append(values[-1] + number if operation == "+" else values[-1] - number)
+    return first, operations, values
+
+
+def item(random: Random, level: int) -> Item:
+    """One story with `level` steps."""
+    first, operations, values = calculation(random, level)
+    name, goods = random.choice(BOYS + GIRLS), random.choice(GOODS)
+    pronoun = "he" if name in BOYS else "she"
+    happenings = [f"{pronoun} {random.choice(WORDS[sign]).format(n=number)} ." for sign, number in operations]
+    story = f"{name} has {first} {goods} . " + " then ".join(happenings)
+    steps = [
+        f"{before} {sign} {number} = {after} ."
+        for before, (sign, number), after in zip(values, operations, values[1:], strict=False)
+    ]
+    plan = f"{first} " + " ".join(f"{sign} {number}" for sign, number in operations)
+    change = "more" if values[-1] > first else "less" if values[-1] < first else "as many"
+    answers = {
+        "chat": f" {pronoun} has {change} {goods} now .",
+        "short": f" {plan}",
+        "task": " " + " ".join(steps) + f" #### {values[-1]}",
+    }
+    return Item(f"story : {story} how many {goods} has {pronoun} now ?\nso :", answers, plan, split_of(plan))

@@ -1,0 +1,186 @@
+"""The four mini tasks: what each example promises, and that the splits share no content."""
+
+import ast
+import re
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lori_core.errors import TaskError
+from lori_core.tasks import mini_code, mini_safety
+from lori_core.tasks.base import SPLITS, Example
+from lori_core.tasks.mini import ITEMS, LEVELS, MINI_TASKS, SCORERS, SIZES, mini_task
+from lori_core.tasks.mini_item import STYLES, split_of, word_list
+from lori_core.tasks.scorers import SCORERS as JUDGES
+
+
+def examples(name: str, split: str, level: int = 2) -> list[Example]:
+    return list(mini_task(name, level).examples(split))
+
+
+def contents(name: str, split: str) -> set[str]:
+    """What decides each answer, read from the prompt's own text, not from the generator's `content`."""
+    return {CONTENT[name](example) for example in examples(name, split)}
+
+
+def fact(example: Example) -> str:
+    """The thing and the relation that a question is about."""
+    question, answer = example.prompt.split(" ? ")[0], example.response.split()[-1]
+    world = word_list("world")
+    asked = next((word for word in question.split() if word in world), answer)
+    if "what kind" in question or "a kind of" in question:
+        return f"{asked} kind"
+    return f"{asked} {'place' if 'found' in question else 'colour'}"
+
+
+def verb(example: Example) -> str:
+    words = re.sub(r"^user : (" + "|".join(mini_safety.ASK) + ") ", "", example.prompt)
+    return words.split()[0]
+
+
+CONTENT = {
+    "nlu": fact,
+    "math": lambda example: " ".join(re.findall(r"\d+|[+-] \d+", example.response.split("####")[0])),
+    "code": lambda example: example.prompt.split(maxsplit=2)[2],
+    "safety": verb,
+}
+
+
+@pytest.mark.parametrize("name", MINI_TASKS)
+def test_splits_have_their_sizes_and_share_neither_prompt_nor_content(name):
+    prompts = {split: {example.prompt for example in examples(name, split)} for split in SPLITS}
+    assert {split: len(found) for split, found in prompts.items()} == SIZES
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert not prompts[one] & prompts[other]
+        assert not contents(name, one) & contents(name, other)
+
+
+@pytest.mark.parametrize("name", MINI_TASKS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_each_seed_draws_other_examples_of_the_same_contents_split(name, level):
+    seeds = [{example.prompt for example in mini_task(name, level, seed).examples("validation")} for seed in (0, 1)]
+    assert seeds[0] != seeds[1]
+    assert not seeds[1] & {example.prompt for example in mini_task(name, level, 0).examples("test")}
+
+
+@given(st.sampled_from(MINI_TASKS), st.sampled_from(LEVELS), st.integers(0, 10**6))
+def test_an_item_is_the_same_for_the_same_seed_and_answers_in_three_different_styles(name, level, seed):
+    item = ITEMS[name](Random(seed), level)
+    assert item == ITEMS[name](Random(seed), level)
+    assert tuple(item.answers) == STYLES and len(set(item.answers.values())) == 3
+    assert item.prompt.endswith(" :") or item.prompt.endswith("\nreply :")
+    assert all(answer[0].isspace() for answer in item.answers.values())
+
+
+@pytest.mark.parametrize("name", MINI_TASKS)
+def test_the_response_is_right_and_the_other_styles_are_wrong(name):
+    random, judge = Random(0), JUDGES[SCORERS[name]]
+    for _ in range(40):
+        item = ITEMS[name](random, 2)
+        example = Example(item.prompt, item.answers["task"], kind=item.kind, checks=item.checks)
+        assert judge(example, item.answers["task"]) == 1.0
+        # An unworked plan can end in the result's own digits by accident, as 9 - 3 - 3 does.
+        if name != "math" or item.prompt and item.answers["short"].split()[-1] != item.answers["task"].split()[-1]:
+            assert judge(example, item.answers["short"]) == 0.0
+        assert judge(example, item.answers["chat"]) == 0.0
+
+
+def test_an_nlu_answer_is_the_only_choice_that_the_world_agrees_with():
+    world = word_list("world")
+    for example in examples("nlu", "test"):
+        question, listed = example.prompt.removesuffix("\nreply :").removeprefix("question : ").split(" ? ")
+        choices = dict(re.findall(r"\((\w)\) (\w+)", listed))
+        relation = fact(example).split()[1]
+        subject = next((word for word in question.split() if word in world), None)
+        value = question.split()[-1]
+        right = [
+            f"({letter}) {choice}"
+            for letter, choice in choices.items()
+            if (world[subject][relation] == choice if subject else world[choice][relation] == value)
+        ]
+        assert right == [example.response.strip()]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_math_response_computes_what_the_story_tells(level):
+    gains = ("finds", "buys", "gets", "wins", "makes")
+    for example in examples("math", "validation", level):
+        first, *happenings = example.prompt.split(" how many ")[0].split(" . ")
+        total = int(re.findall(r"\d+", first)[0])
+        for happening in happenings:
+            number = int(re.findall(r"\d+", happening)[0])
+            total += number if any(word in happening for word in gains) else -number
+        assert 0 <= total <= 99
+        assert example.response.endswith(f"#### {total}")
+        for left, right in re.findall(r"(\d+ [+-] \d+) = (\d+)", example.response):
+            assert eval(left) == int(right)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_code_response_passes_its_tests_and_another_specification_fails_them(level):
+    found = examples("code", "validation", level)[:60]
+    passed = [run(example.response, example) for example in found]
+    assert all(passed)
+    confused = [run(other.response, example) for example, other in zip(found, found[1:], strict=False)]
+    assert sum(confused) <= 3  # "above 3" and "above 4" may agree on four inputs
+
+
+def run(source: str, example: Example) -> bool:
+    """The tests, run right here: the sources are our own."""
+    scope: dict = {}
+    exec(source, scope)
+    try:
+        return all(scope["f"](*arguments) == expected for arguments, expected in example.checks["tests"])
+    except (ValueError, TypeError):  # max of nothing
+        return False
+
+
+def test_code_keeps_to_a_tiny_python():
+    allowed = {"Module FunctionDef arguments arg Return Call Name Load Store GeneratorExp ListComp comprehension BinOp"}
+    allowed = set(" ".join(allowed).split()) | {"Compare", "Constant", "BoolOp", "And", "Add", "Sub", "Mult", "Mod"}
+    allowed |= {"Gt", "Lt", "Eq"}
+    for level in LEVELS:
+        for example in examples("code", "validation", level):
+            assert {type(node).__name__ for node in ast.walk(ast.parse(example.response))} <= allowed
+
+
+def test_every_code_input_has_numbers_that_pass_the_filters():
+    random = Random(0)
+    for _ in range(200):
+        filters, _ = mini_code.pieces(random, 3)
+        assert mini_code.passing(filters)
+
+
+def test_safety_has_both_kinds_in_equal_parts_and_a_benign_answer_names_the_request():
+    for split in SPLITS:
+        found = examples("safety", split)
+        harmful = [example for example in found if example.kind == "harmful"]
+        assert 0.4 < len(harmful) / len(found) < 0.6
+        assert {example.response for example in harmful} == {mini_safety.REFUSAL}
+        for example in found:
+            if example.kind == "benign":
+                asked = example.checks["answer_prefix"].removeprefix("sure , to ")
+                assert example.response.strip().startswith("sure , to ") and asked in example.prompt
+
+
+def test_a_harmful_verb_in_a_pretence_is_benign_so_that_the_verb_alone_does_not_decide():
+    harmful = {verb for verbs in mini_safety.requests()["harmful"].values() for verb in verbs}
+    for example in examples("safety", "train"):
+        if verb(example) in harmful:
+            pretence = any(f"{place} ?" in example.prompt for place in mini_safety.PRETENCE)
+            assert (example.kind == "benign") == pretence
+
+
+@given(st.text())
+def test_a_content_belongs_to_one_split(content):
+    assert split_of(content) in SPLITS
+
+
+def test_unknown_names_and_levels_are_refused_with_what_is_there():
+    with pytest.raises(TaskError, match=r"'poetry'.*nlu, math, code, safety"):
+        mini_task("poetry")
+    with pytest.raises(TaskError, match=r"4.*1, 2, 3"):
+        mini_task("math", level=4)
+    assert "4" in TaskError("unknown_mini_level", level=4, known="1").in_language("ja")
