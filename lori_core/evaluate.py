@@ -61,13 +61,13 @@ def evaluate(
     Args:
         limit: only so many examples: the first ones of an order that is the same for every model, so that scores pair.
         batch_size: sequences a forward pass; None: BATCH_SIZE.
-        on_event: called after each batch with {"event": "evaluate", "task", "split", "total", "done"}; it may raise.
+        on_event: called after each batch with {"kind": "evaluate", "task", "split", "total", "done"}; it may raise.
     Raises:
         TaskError: the split is empty, or the scorer is unknown.
     """
     start = time.perf_counter()
     examples = _chosen(task, split, limit)
-    names = {"event": "evaluate", "task": task.name, "split": split, "total": len(examples)}
+    names = {"kind": "evaluate", "task": task.name, "split": split, "total": len(examples)}
     by_choice = task.scorer == "choice"
     answer = _choose if by_choice else _generate
     outputs: dict[int, str] = {}

@@ -17,7 +17,7 @@ import signal
 import sys
 import types
 
-MEMORY = 512 * 2**20  # bytes of address space a program may have
+MEMORY = 256 * 2**20  # bytes of address space a program may have
 LONGEST_SOURCE = 20_000  # characters
 
 BUILTINS = """

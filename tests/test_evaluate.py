@@ -217,7 +217,7 @@ def interrupt(event: dict[str, object]) -> None:
 def test_events_tell_how_far_it_is(model, tokenizer):
     events: list[dict[str, object]] = []
     evaluate(model, tokenizer, generated(), batch_size=4, on_event=events.append)
-    names = {"event": "evaluate", "task": "tiny", "split": "test", "total": 6}
+    names = {"kind": "evaluate", "task": "tiny", "split": "test", "total": 6}
     assert events == [names | {"done": 4}, names | {"done": 6}]
 
 

@@ -1,4 +1,4 @@
-"""Tasks from files: known forms, the user's own columns, the splits, and what is said about files that cannot be used."""
+"""Tasks from files: known forms, the user's own columns, the splits, and what is said of files that cannot be used."""
 
 import hashlib
 import json
@@ -341,6 +341,11 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         "a.jsonl",
         (GOOD + '{"prompt": ["a"], "response": "b"}').encode(),
         "row 2: 'prompt' holds .*, expected text",
+    ),
+    "half a character": (
+        "a.jsonl",
+        b'{"prompt": "a \\ud83d", "response": "b"}',
+        "row 1: 'prompt' holds .*, expected text in UTF-8",
     ),
     "no answers": ("a.jsonl", b'{"prompt": "a", "response": ""}', "every row has an empty field"),
 }

@@ -170,7 +170,12 @@ def _as_text(row: Row, field: str, value: Any) -> str:
         raise DataError("empty_field", file=row.file, row=row.number, field=field)
     if not isinstance(value, str | int | float):
         raise _wrong(row, field, value, "text")
-    return str(value)
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON's escapes can write half a character, which no tokenizer reads
+        raise _wrong(row, field, text, "text in UTF-8") from None
+    return text
 
 
 def _wrong(row: Row, field: str, got: object, expected: str) -> DataError:
