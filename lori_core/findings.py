@@ -8,6 +8,7 @@ from math import isfinite
 
 from lori_core.figures.drawing import listed, method_label, number, percent
 from lori_core.figures.means import (
+    Cells,
     Interval,
     mean_value,
     merge_methods,
@@ -119,9 +120,7 @@ def _merge_findings(result: StudyResult, merge: str, language: str) -> list[str]
             comparison = compared(scores, theirs, label, method_label(BASELINE, language), language)
             sentence = _join(sentence, translate("report.finding.against_merged", language) + comparison, language)
         found.append(sentence)
-        if shared := of_method(control, method):
-            found.append(_control(scores, shared, label, language))
-    return found
+    return [*found, _control(ours, control, language)] if control else found
 
 
 def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label: str, language: str) -> str:
@@ -141,16 +140,24 @@ def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label
     )
 
 
-def _control(merged: Scores, shared: Scores, label: str, language: str) -> str:
-    sentence = translate(
-        "report.finding.control",
-        language,
-        method=label,
-        shared=number(mean_value(shared.values()), 2),
-        own=number(mean_value(merged.values()), 2),
-    )
-    own, one = (translate(f"report.control.{side}", language) for side in ("own", "shared"))
-    return _join(sentence, compared(merged, shared, own, one, language), language)
+def _control(own: Cells, shared: Cells, language: str) -> str:
+    """Merged scores with one A for all tasks against an A for each, and in how many cases they clearly differ."""
+    both = [cell for cell in own if cell in shared]
+    each = [
+        translate(
+            "report.finding.control_each",
+            language,
+            method=method_label(method, language),
+            shared=number(mean_value(shared[cell] for cell in both if cell[1] == method), 2),
+            own=number(mean_value(own[cell] for cell in both if cell[1] == method), 2),
+        )
+        for method in dict.fromkeys(method for _, method in both)
+    ]
+    lower = sum(shared[cell].high < own[cell].low for cell in both)
+    higher = sum(shared[cell].low > own[cell].high for cell in both)
+    shown = "report.finding.control_counts" if lower or higher else "report.finding.control_same"
+    counts = translate(shown, language, lower=lower, higher=higher, cases=len(both))
+    return _join(translate("report.finding.control", language, each=listed(each, language)), counts, language)
 
 
 def _continual_findings(sequences: tuple[ContinualResult, ...], language: str) -> list[str]:

@@ -29,9 +29,7 @@ def continual_matrix(sequence: ContinualResult, language: str = "en") -> Drawing
             colorscale="Cividis",
             texttemplate="%{z:.2f}",
             hovertemplate="%{z:.3f}<extra></extra>",
-            colorbar={"title": {"text": translate("figures.axis.score", language), "side": "right"}},
-            xgap=1,
-            ygap=1,
+            colorbar={"title": {"text": translate("figures.axis.score", language)}},
         )
     )
     figure.update_xaxes(title_text=translate("figures.axis.scored_on", language), showgrid=False)

@@ -8,6 +8,7 @@ https://jfly.uni-koeln.de/color/, always together with a marker shape.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -47,7 +48,16 @@ METHOD_MARKS = {
     "full": ("#CC79A7", "triangle-up"),
 }
 
-_AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True, "title": {"standoff": 10}}
+_AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
+_AXIS["title"] = {"standoff": 8, "font": {"size": 12}}
+_COLORBAR = {  # above the cells, which so have the whole width of a phone
+    "orientation": "h",
+    "y": 1.02,
+    "yanchor": "bottom",
+    "thickness": 10,
+    "outlinewidth": 0,
+    "title": {"side": "top", "font": {"size": 12}},
+}
 _TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": FONT, "size": 13, "color": GREY},
@@ -58,8 +68,8 @@ _TEMPLATE = go.layout.Template(
         "yaxis": _AXIS,
         "title": {"x": 0, "xref": "container", "yref": "container", "y": 0.98, "automargin": True, "pad": {"b": 12}},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemsizing": "constant"},
-        "coloraxis": {"colorbar": {"thickness": 12, "outlinewidth": 0}},
-    }
+    },
+    data={"heatmap": [{"colorbar": _COLORBAR, "xgap": 1, "ygap": 1}]},
 )
 
 
@@ -121,7 +131,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float) -> str:
     """A share as whole percent, with a decimal below ten so that 0.4 % is not 0 %."""
-    return f"{100 * value:.0f} %" if value == 0 or value >= 0.095 else f"{100 * value:.1f} %"
+    digits = 0 if value == 0 or value >= 0.095 else 1
+    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def size(count: float | None) -> str:
@@ -134,7 +145,7 @@ def size(count: float | None) -> str:
     return f"{count / 10**power:.1f} {unit}"
 
 
-def categories(names: Sequence[str], reverse: bool = False) -> dict[str, object]:
+def categories(names: Sequence[str], reverse: bool = False) -> dict[str, Any]:
     """An axis with one name at each whole number; as names, plotly would take "2024" for a value."""
     span = [-0.5, len(names) - 0.5]
     return {

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -67,13 +68,11 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
             zmax=top or max(calibration.kept.values()),
             colorscale="Cividis",
             colorbar={
-                "title": {"text": translate("figures.axis.kept", language), "side": "right"},
+                "title": {"text": translate("figures.axis.kept", language, target=percent(target))},
                 "tickformat": ".0%",
             },
             texttemplate="%{z:.0%}" if len(layers) <= 6 else None,
             hovertemplate="%{y}, %{x}: %{z:.1%}<extra></extra>",
-            xgap=1,
-            ygap=1,
         )
     )
     figure.update_xaxes(title_text=translate("figures.axis.layer", language), showgrid=False)
@@ -95,7 +94,7 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
         for module, fraction in calibration.kept.items()
     ]
     header = ("module", "layer", "projection", "kept")
-    height = 130 + 28 * len(projections)
+    height = 170 + 28 * len(projections)
     return drawing("mask", language, figure, summary, header, rows, height, task=calibration.task)
 
 
@@ -122,7 +121,7 @@ def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> 
     last = {c.task: number(c.looks[-1].jaccard, 2) for c in reversed(calibrations) if c.looks}
     each = listed((f"{task} {last[task]}" for task in tasks if task in last), language)
     summary = translate("figures.mask_settling.summary", language, each=each)
-    return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 340)
+    return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 380)
 
 
 def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
@@ -143,9 +142,7 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
             text=[["" if value is None else number(value) for value in row] for row in values],
             texttemplate="%{text}",
             hoverinfo="text",
-            colorbar={"title": {"text": _measure(matrix, language), "side": "right"}},
-            xgap=1,
-            ygap=1,
+            colorbar={"title": {"text": _measure(matrix, language)}},
         )
     )
     figure.update_xaxes(title_text=translate("figures.axis.task", language), showgrid=False, **categories(matrix.names))
@@ -159,13 +156,13 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
         + [number(matrix.z[i][j], 1) if matrix.z else "–"]
         for i, j in away
     ]
-    height = 190 + 44 * size
+    height = 180 + 46 * size
     header = ("pair", "value", "null_mean", "null_sd", "z")
     title = _measure(matrix, language)
     return drawing("pairs", language, figure, summary, header, rows, height, method=label, measure=title)
 
 
-def _layer_ticks(layers: Sequence[int]) -> dict[str, object]:
+def _layer_ticks(layers: Sequence[int]) -> dict[str, Any]:
     """At most 16 labelled layers, so that they stay readable."""
     ticks = categories(["–" if layer < 0 else str(layer) for layer in layers])
     every = -(-len(layers) // 16)

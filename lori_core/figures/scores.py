@@ -59,7 +59,8 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
     for index, method in enumerate(names):
         lane = _lane(index, len(names))
         figure.add_traces(_dumbbells(result.tasks, method, lane, single, ours, language))
-        figure.add_trace(_control_trace(result.tasks, method, lane, control, language))
+    if control:
+        figure.add_trace(_control_trace(result.tasks, names, control, language))
     _score_axes(figure, result.tasks, language)
     each = [
         translate(
@@ -97,13 +98,15 @@ def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Draw
             merges = merges_of(result, merge, method, shared)
             if not merges:
                 continue
-            label = method_label(method, language)
-            label = translate("figures.with_shared", language, method=label) if shared else label
+            label = _shared_label(method, language) if shared else method_label(method, language)
             curve = _validation_curve(merges)
             figure.add_traces(_weight_traces(merges, curve, method, label, shared))
             rows += [[label, f"{weight:g}", number(value)] for weight, value in curve.items()]
-            weights = listed((f"{m.weight:g}" for m in merges), language)
+            weights = " / ".join(f"{m.weight:g}" for m in merges)
             chosen.append(translate("figures.merge_weights.each", language, method=label, weights=weights))
+    if merged_scores(result, merge, shared=True):
+        key = {"mode": "lines", "line": {"color": GREY, "dash": "dot"}, "name": translate("figures.control", language)}
+        figure.add_scatter(x=[None], y=[None], **key)
     figure.update_xaxes(title_text=translate("figures.axis.merge_weight", language))
     figure.update_yaxes(title_text=translate("figures.axis.validation", language), rangemode="tozero")
     summary = translate("figures.merge_weights.summary", language, chosen=listed(chosen, language))
@@ -214,19 +217,28 @@ def _dumbbells(
     ]
 
 
-def _control_trace(tasks: Sequence[str], method: str, lane: float, control: Cells, language: str) -> go.Scatter:
-    found = [(row, control[task, method]) for row, task in enumerate(tasks) if (task, method) in control]
-    label = translate("figures.with_shared", language, method=method_label(method, language))
+def _control_trace(tasks: Sequence[str], names: Sequence[str], control: Cells, language: str) -> go.Scatter:
+    """Grey crosses in the methods' lanes: one entry of the legend, which is crowded on a phone."""
+    found = [
+        (row + _lane(index, len(names)), method, control[task, method].value)
+        for row, task in enumerate(tasks)
+        for index, method in enumerate(names)
+        if (task, method) in control
+    ]
     return go.Scatter(
-        x=[score.value for _, score in found],
-        y=[row + lane for row, _ in found],
+        x=[value for _, _, value in found],
+        y=[place for place, _, _ in found],
         mode="markers",
-        marker={"symbol": "x-thin", "size": 9, "line": {"color": METHOD_MARKS[method][0], "width": 2}},
-        name=label,
-        showlegend=bool(found),
+        marker={"symbol": "x-thin", "size": 8, "line": {"color": GREY, "width": 2}},
+        name=translate("figures.control", language),
         cliponaxis=False,
-        hovertemplate=f"{plain(label)} %{{x:.3f}}<extra></extra>",
+        text=[f"{plain(_shared_label(method, language))} {value:.3f}" for _, method, value in found],
+        hoverinfo="text",
     )
+
+
+def _shared_label(method: str, language: str) -> str:
+    return translate("figures.with_shared", language, method=method_label(method, language))
 
 
 def _score_rows(result: StudyResult, cells: Cells, language: str) -> list[list[str]]:
@@ -267,6 +279,7 @@ def _weight_traces(
             marker={"symbol": f"{shape}-open" if shared else shape, "size": 8},
             name=label,
             legendgroup=label,
+            showlegend=not shared,
         ),
         go.Scatter(
             x=[weight for weight, _ in chosen],

@@ -37,7 +37,7 @@ def losses(result: StudyResult, task: str, language: str = "en") -> Drawing:
     if any(not isfinite(value) for run in runs for value in run.training.losses):
         summary += translate("figures.losses.diverged", language)
     header = ("method", "seed", "first_loss", "last_loss", "not_numbers", "steps")
-    return drawing("losses", language, figure, summary, header, rows, 300, task=task)
+    return drawing("losses", language, figure, summary, header, rows, 340, task=task)
 
 
 def _loss_row(run: SingleResult, language: str) -> list[str]:
