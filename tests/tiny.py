@@ -1,4 +1,4 @@
-"""What tests of the core train: two-layer models with random weights, a byte tokenizer, two toy tasks. All in memory."""
+"""What tests of the core train: two-layer models with random weights, a byte tokenizer, toy tasks. All in memory."""
 
 from collections.abc import Sequence
 from dataclasses import replace
