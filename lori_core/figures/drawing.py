@@ -55,6 +55,7 @@ _COLORBAR = {  # above the cells, which so have the whole width of a phone
     "y": 1.02,
     "yanchor": "bottom",
     "thickness": 10,
+    "ypad": 0,
     "outlinewidth": 0,
     "title": {"side": "top", "font": {"size": 12}},
 }

@@ -1,0 +1,124 @@
+import random
+from statistics import fmean
+
+import plotly.graph_objects as go
+import pytest
+from example_results import METHODS, calibration, diverged, example, modules, without_nulls
+
+from lori_core import figures
+from lori_core.figures.drawing import percent, size
+
+RESULT = example()
+LANGUAGES = ("en", "ja")
+
+
+def all_drawings(language: str) -> list[figures.Drawing]:
+    sequence, matrix = RESULT.continual[0], RESULT.interference[0]
+    looks = [single.calibration for single in RESULT.singles if single.calibration]
+    return [
+        figures.scores(RESULT, language),
+        figures.merged(RESULT, "concat", language),
+        figures.merge_weights(RESULT, "concat", language),
+        figures.mask(looks[0], language),
+        figures.mask_settling(looks, language),
+        figures.pairs(*matrix, language),
+        figures.continual_matrix(sequence, language),
+        figures.continual_axes(RESULT.continual, language),
+        figures.losses(RESULT, "math", language),
+        figures.cost(RESULT, language),
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_figure_has_axis_titles_words_and_a_table_of_one_width(language):
+    for drawing in all_drawings(language):
+        assert drawing.figure.layout.xaxis.title.text and drawing.figure.layout.yaxis.title.text, drawing.title
+        assert drawing.title and drawing.summary and drawing.limits
+        assert drawing.rows and all(len(row) == len(drawing.header) for row in drawing.rows), drawing.title
+
+
+def test_the_two_languages_have_the_same_numbers_and_other_words():
+    for english, japanese in zip(all_drawings("en"), all_drawings("ja"), strict=True):
+        assert english.limits != japanese.limits
+        assert len(english.rows) == len(japanese.rows)
+
+
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (["model.layers.3.mlp.up_proj"], [(3, "up_proj")]),
+        (["transformer.h.0.attn.c_attn"], [(0, "c_attn")]),
+        (["gpt_neox.layers.0.attention.dense"], [(0, "dense")]),
+        (["h.11.attn.c_proj", "h.11.mlp.c_proj"], [(11, "attn.c_proj"), (11, "mlp.c_proj")]),
+        (["lm_head"], [(-1, "lm_head")]),
+        (["encoder.layers.0.fc1", "decoder.layers.0.fc1"], [(0, "encoder.layers.*.fc1"), (0, "decoder.layers.*.fc1")]),
+    ],
+)
+def test_module_names_give_layer_and_projection(names, places):
+    assert list(figures.layer_and_projection(names).values()) == places
+
+
+def test_no_two_modules_share_a_cell():
+    names = [*modules(40), "lm_head"]
+    assert len(set(figures.layer_and_projection(names).values())) == len(names)
+
+
+def test_the_mask_heatmap_shows_each_module_where_its_name_says():
+    given = calibration(random.Random(3), "math")
+    heatmap = figures.mask(given).figure.data[0]
+    assert isinstance(heatmap, go.Heatmap) and heatmap.z is not None
+    assert heatmap.z[5][2] == given.kept["model.layers.2.mlp.up_proj"]  # up_proj is the sixth projection
+
+
+def test_big_marks_are_the_means_of_the_seeds():
+    runs = [s.score.value for s in RESULT.singles if (s.task, s.method) == ("math", "lori_d")]
+    trace = next(t for t in figures.scores(RESULT).figure.data if t.name == "LoRI-D")
+    assert trace.x[RESULT.tasks.index("math")] == pytest.approx(fmean(runs))
+
+
+def test_pair_colours_are_centred_on_the_null_value():
+    method, matrix = next(pair for pair in RESULT.interference if pair[1].measure == "jaccard")
+    heatmap = figures.pairs(method, matrix).figure.data[0]
+    assert (heatmap.zmin + heatmap.zmax) / 2 == pytest.approx(matrix.null_mean[0][1])
+    assert all(heatmap.z[i][i] is None for i in range(len(matrix.names)))
+
+
+def test_a_matrix_without_a_null_says_so():
+    method, matrix = without_nulls(RESULT).interference[0]
+    assert "not determined" in figures.pairs(method, matrix).summary
+
+
+def test_a_loss_that_is_not_a_number_is_a_gap():
+    broken = diverged(RESULT)
+    drawing = figures.losses(broken, broken.tasks[0])
+    line = drawing.figure.data[0]
+    assert line.y[-1] is None and line.y[0] is not None and line.connectgaps is False
+    assert "diverged" in drawing.summary
+
+
+def test_names_cannot_become_markup_in_a_figure():
+    drawing = figures.scores(example(("<b>bold</b>",), (0,), merges=False))
+    assert drawing.figure.layout.yaxis.ticktext == ("&lt;b&gt;bold&lt;/b&gt;",)
+    assert "<b>" not in str(drawing.figure.to_json()).replace("<br>", "")
+
+
+def test_the_control_stands_beside_the_merge_and_only_where_it_was_run():
+    names = [trace.name for trace in figures.merged(RESULT, "concat").figure.data]
+    assert "one shared A (control)" in names
+    assert len([name for name in names if name == "LoRA"]) == 2  # single and merged ends
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(None, "–"), (999, "999 B"), (1000, "1.0 kB"), (4e6, "4.0 MB"), (5e12, "5.0 TB")]
+)
+def test_sizes_read_in_decimal_units(count, text):
+    assert size(count) == text
+
+
+def test_small_shares_are_not_rounded_to_nothing():
+    assert percent(0.004) == "0.4\N{NO-BREAK SPACE}%"
+
+
+def test_each_method_has_its_own_shape_and_colour():
+    marks = {(t.marker.symbol, t.marker.color) for t in figures.continual_axes(RESULT.continual).figure.data}
+    assert len(marks) == len(METHODS)
