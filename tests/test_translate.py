@@ -26,7 +26,7 @@ def pattern(node: ast.expr, prefix: str) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return re.escape(prefix + node.value)
     if isinstance(node, ast.JoinedStr):
-        parts = (re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in node.values)
+        parts = (re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".+" for p in node.values)
         return re.escape(prefix) + "".join(parts)
     return None
 
@@ -44,7 +44,7 @@ def used() -> tuple[tuple[str, str, frozenset[str] | None], ...]:
                     [node.args[0].body, node.args[0].orelse] if isinstance(node.args[0], ast.IfExp) else [node.args[0]]
                 )
                 for argument in arguments if prefix is not None else []:
-                    if (key := pattern(argument, prefix)) is not None:
+                    if (key := pattern(argument, prefix or "")) is not None:
                         names = {word.arg for word in node.keywords}
                         place = f"{path.name}:{node.lineno}"
                         found.append((place, key, None if None in names else frozenset(filter(None, names))))
@@ -89,9 +89,8 @@ def test_every_key_of_the_report_page_exists():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_error_message_formats_and_ends_as_a_sentence(language):
+def test_every_error_message_takes_its_values(language):
     for key, message in messages(language).items():
         if key.startswith("error."):
             values = {re.split(r"[.\[]", name)[0]: 1 for name in placeholders(message)}
-            assert translate(key, language, **values)
-            assert message.rstrip().endswith((".", "。", "!", "?", "}")), key  # "}": ends in a message of somebody else
+            assert "{" not in translate(key, language, **values), key
