@@ -12,6 +12,7 @@ Method = Literal["lora", "lori_d", "lori_s", "full"]
 Schedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["fp32", "bf16"]
 Overlap = Literal["allow", "exclude"]
+Split = Literal["train", "validation", "test"]
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 
@@ -105,3 +106,60 @@ class StudyConfig(Config):
     test_examples: int = Field(default=200, ge=1)
     device: str | None = None  # None: cuda, mps or cpu, whatever is there
     precision: Precision = "bf16"  # of the base; what is trained is fp32 always
+
+
+class BaseConfig(Config):
+    """The base, as every job that needs one names it."""
+
+    base: str = "embedded"  # "embedded", a local folder, or a hub id
+    revision: str | None = None  # of a hub id
+    device: str | None = None  # None: cuda, mps or cpu, whatever is there
+    precision: Precision = "bf16"  # of the base; what is trained is fp32 always
+
+
+class CalibrateJob(BaseConfig):
+    """One dense run of a task, and the mask that it gives."""
+
+    task: str  # as in a study
+    adapter: AdapterConfig = AdapterConfig()
+    train: dict[Method, TrainConfig] = {}  # as in a study
+    seed: int = Field(default=0, ge=0)  # is added to the seeds of adapter and train, as in a study
+
+
+class TrainJob(CalibrateJob):
+    """One adapter of one task; LoRI-S calibrates its mask first, or takes one that was made earlier."""
+
+    method: Literal["lora", "lori_d", "lori_s"] = "lori_s"
+    mask: str | None = None  # LoRI-S only: folder of an adapter whose mask is taken
+    validation_examples: int = Field(default=100, ge=1)
+    test_examples: int = Field(default=200, ge=1)
+
+
+class MergeJob(Config):
+    """Many adapters, one adapter; no base is needed."""
+
+    adapters: tuple[str, ...]  # their folders
+    method: str = "concat"  # a key of merge.MERGE_METHODS
+    weights: tuple[float, ...]  # one for each adapter
+    name: str = "merged"
+
+
+class ContinualJob(BaseConfig):
+    """Tasks learned one after another, in this order."""
+
+    tasks: tuple[str, ...] = Field(min_length=2)
+    method: Literal["lora", "lori_d", "lori_s"] = "lori_s"
+    adapter: AdapterConfig = AdapterConfig()
+    train: dict[Method, TrainConfig] = {}
+    seed: int = Field(default=0, ge=0)
+    overlap: Overlap = "allow"
+    test_examples: int = Field(default=200, ge=1)
+
+
+class EvaluateJob(BaseConfig):
+    """Scores of the base, or of the base with an adapter."""
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    adapter: str | None = None  # its folder
+    split: Split = "test"
+    limit: int | None = Field(default=200, ge=1)  # examples of each task; None: all

@@ -54,18 +54,7 @@ class Run:
     def open(cls, path: str | Path) -> "Run":
         """The run in that folder; raises RunError where there is none or its spec cannot be used."""
         path = Path(path)
-        try:
-            spec = json.loads((path / "spec.json").read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            raise RunError("no_run", path=path) from None
-        except ValueError:
-            raise RunError("damaged_spec", path=path / "spec.json") from None
-        match spec:
-            case {"version": int(version)} if version != SPEC_VERSION:
-                raise RunError("unknown_spec_version", path=path, version=version, known=SPEC_VERSION)
-            case {"kind": str(kind), "version": int(), "config": dict(config)}:
-                return cls(path, kind, config)
-        raise RunError("damaged_spec", path=path / "spec.json")
+        return cls(path, *read_spec(path / "spec.json"))
 
     @property
     def checkpoints(self) -> Path:
@@ -151,6 +140,22 @@ class Run:
             if event is not None and event["kind"] == "state":
                 return event["state"]
         return None
+
+
+def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
+    """(kind, config) of a spec.json; raises RunError where there is none or it cannot be used."""
+    try:
+        spec = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError("no_run", path=path.parent) from None
+    except ValueError:
+        raise RunError("damaged_spec", path=path) from None
+    match spec:
+        case {"version": int(version)} if version != SPEC_VERSION:
+            raise RunError("unknown_spec_version", path=path.parent, version=version, known=SPEC_VERSION)
+        case {"kind": str(kind), "version": int(), "config": dict(config)}:
+            return kind, config
+    raise RunError("damaged_spec", path=path)
 
 
 def list_runs(root: str | Path) -> list[Run]:

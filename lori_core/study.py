@@ -18,12 +18,12 @@ from lori_core.adapter import Adapter, blank
 from lori_core.calibrate import calibrate
 from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
 from lori_core.continual import learn_sequence
-from lori_core.errors import ConfigError
+from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.evaluate import Evaluation, evaluate
 from lori_core.files import write_atomic
 from lori_core.inject import applied, update_ratio
 from lori_core.masks import Masks
-from lori_core.merge import merge
+from lori_core.merge import MERGE_METHODS, merge
 from lori_core.metrics import cosine_matrix, mask_overlap
 from lori_core.models import Base, check_rank, load_base, target_modules
 from lori_core.pipeline import config_of, fine_tune, learn
@@ -142,8 +142,11 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     """Load everything that can be refused before any work begins.
 
     Raises:
-        ConfigError: a task stands twice, or the continual order names a task that is not in the study.
+        ConfigError: a task stands twice, the continual order names a task that is not in the study, or the rank is
+            too large. IncompatibleAdapters: no merge method of that name. ModelError: no module of that name.
     """
+    if wrong := set(config.merge_methods) - MERGE_METHODS.keys():
+        raise IncompatibleAdapters("unknown_merge", method=min(wrong), known=", ".join(MERGE_METHODS))
     tasks = tuple(load_task(spec) for spec in config.tasks)
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
@@ -151,6 +154,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     if unknown := set(config.continual) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
     base = load_base(config.base, config.revision, config.device, config.precision)
+    check_rank(target_modules(base.model, config.adapter.target_modules), config.adapter.rank)
     return Study(config, base, tasks, training_for(config.base, config.train), folder, hooks or Hooks())
 
 
@@ -266,7 +270,6 @@ def _calibrated(study: Study, variant: Variant, index: int, seed: int) -> tuple[
     name = f"calibrate-{'shared' if variant.shared else 'own'}-{index}-{seed}"
     task, config = study.tasks[index], study.adapter_config(index, seed, variant.shared)
     shapes = target_modules(study.base.model, config.target_modules)
-    check_rank(shapes, config.rank)
 
     def make() -> Calibration:
         calibrated = calibrate(
