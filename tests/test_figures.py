@@ -1,5 +1,6 @@
 import random
 from statistics import fmean
+from typing import Any
 
 import plotly.graph_objects as go
 import pytest
@@ -10,6 +11,10 @@ from lori_core.figures.drawing import percent, size
 
 RESULT = example()
 LANGUAGES = ("en", "ja")
+
+
+def traces(drawing: figures.Drawing) -> list[Any]:
+    return list(drawing.figure.data)  # plotly gives its traces no type
 
 
 def all_drawings(language: str) -> list[figures.Drawing]:
@@ -66,7 +71,7 @@ def test_no_two_modules_share_a_cell():
 
 def test_the_mask_heatmap_shows_each_module_where_its_name_says():
     given = calibration(random.Random(3), "math")
-    heatmap = figures.mask(given).figure.data[0]
+    heatmap = traces(figures.mask(given))[0]
     assert isinstance(heatmap, go.Heatmap)
     assert (
         heatmap.to_plotly_json()["z"][5][2] == given.kept["model.layers.2.mlp.up_proj"]
@@ -75,13 +80,13 @@ def test_the_mask_heatmap_shows_each_module_where_its_name_says():
 
 def test_big_marks_are_the_means_of_the_seeds():
     runs = [s.score.value for s in RESULT.singles if (s.task, s.method) == ("math", "lori_d")]
-    trace = next(t for t in figures.scores(RESULT).figure.data if t.name == "LoRI-D")
+    trace = next(t for t in traces(figures.scores(RESULT)) if t.name == "LoRI-D")
     assert trace.x[RESULT.tasks.index("math")] == pytest.approx(fmean(runs))
 
 
 def test_pair_colours_are_centred_on_the_null_value():
     method, matrix = next(pair for pair in RESULT.interference if pair[1].measure == "jaccard")
-    heatmap = figures.pairs(method, matrix).figure.data[0]
+    heatmap = traces(figures.pairs(method, matrix))[0]
     assert (heatmap.zmin + heatmap.zmax) / 2 == pytest.approx(matrix.null_mean[0][1])
     assert all(heatmap.z[i][i] is None for i in range(len(matrix.names)))
 
@@ -94,7 +99,7 @@ def test_a_matrix_without_a_null_says_so():
 def test_a_loss_that_is_not_a_number_is_a_gap():
     broken = diverged(RESULT)
     drawing = figures.losses(broken, broken.tasks[0])
-    line = drawing.figure.data[0]
+    line = traces(drawing)[0]
     assert line.y[-1] is None and line.y[0] is not None and line.connectgaps is False
     assert "diverged" in drawing.summary
 
@@ -106,7 +111,7 @@ def test_names_cannot_become_markup_in_a_figure():
 
 
 def test_the_control_stands_beside_the_merge_and_only_where_it_was_run():
-    names = [trace.name for trace in figures.merged(RESULT, "concat").figure.data]
+    names = [trace.name for trace in traces(figures.merged(RESULT, "concat"))]
     assert "one shared A (control)" in names
     assert len([name for name in names if name == "LoRA"]) == 2  # single and merged ends
 
@@ -123,5 +128,5 @@ def test_small_shares_are_not_rounded_to_nothing():
 
 
 def test_each_method_has_its_own_shape_and_colour():
-    marks = {(t.marker.symbol, t.marker.color) for t in figures.continual_axes(RESULT.continual).figure.data}
+    marks = {(t.marker.symbol, t.marker.color) for t in traces(figures.continual_axes(RESULT.continual))}
     assert len(marks) == len(METHODS)
