@@ -1,3 +1,3 @@
-"""LoRI: low-rank adapters whose projection A is random and frozen and whose B is trained only where a task's mask allows."""
+"""LoRI: low-rank adapters whose A is random and frozen and whose B is trained only where a task's mask allows."""
 
 __version__ = "0.1.0"

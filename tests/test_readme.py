@@ -1,0 +1,58 @@
+"""The README is true: its Python runs, its commands and files exist."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lori_core.__main__ import app
+
+ROOT = Path(__file__).parent.parent
+READMES = ("README.md", "README.ja.md")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]):
+    for code in blocks("README.md", "python"):
+        exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_commands_in_the_readme_exist(name: str):
+    commands = {
+        command.strip()
+        for block in blocks(name, "")
+        for line in block.splitlines()
+        if line.startswith("lori ")
+        for command in line.removeprefix("lori ").split("#")[0].split(" --")[0].split("|")
+    }
+    assert len(commands) > 5
+    for command in commands:
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_make_targets_in_the_readme_exist(name: str):
+    make = shutil.which("make")
+    assert make, "the tests are started by make"
+    for target in re.findall(r"make (\w+)", "\n".join(blocks(name, ""))):
+        subprocess.run([make, "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_files_in_the_readme_exist(name: str):
+    (tree,) = [block for block in blocks(name, "") if block.startswith("assets/")]
+    folder = ROOT
+    for line in tree.splitlines():
+        names = re.split(r"\s{2,}", line.strip())[0].split()
+        folder = ROOT / "lori_core" if line.startswith("  ") else ROOT
+        for each in names:
+            assert (folder / each).exists(), each
