@@ -4,6 +4,7 @@ The loss is the mean cross-entropy over the response's tokens of the whole batch
 whatever the micro-batches and devices it is split over. AdamW without weight decay, as in the paper's recipe.
 """
 
+import hashlib
 import io
 import math
 import time
@@ -112,13 +113,13 @@ def train(
     was_training = model.training
     model.train()
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # pyright: ignore[reportCallIssue]
+        _recompute_activations(model, "enable")
     try:
         with torch.random.fork_rng():  # dropout is seeded without touching the caller's random numbers
             _loop(session, fitting, hooks or Hooks(), checkpoint)
     finally:
         if config.gradient_checkpointing:
-            model.gradient_checkpointing_disable()  # pyright: ignore[reportCallIssue]
+            _recompute_activations(model, "disable")
         model.train(was_training)
     if checkpoint and session.accelerator.is_main_process:
         checkpoint.unlink(missing_ok=True)
@@ -143,6 +144,14 @@ def schedule(step: int, config: TrainConfig) -> float:
         return 1.0
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return 1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _recompute_activations(model: Any, action: str) -> None:
+    """Gradient checkpointing on ("enable") or off ("disable"); transformers 5.23 has renamed it."""
+    renamed = getattr(model, f"activation_checkpointing_{action}", None)
+    (renamed or getattr(model, f"gradient_checkpointing_{action}"))()
+    # enable also makes the embeddings require a gradient, for reentrant checkpointing only, and disable leaves it so
+    model.disable_input_require_grads()
 
 
 def memory_bytes() -> int:
@@ -290,14 +299,16 @@ def _save(session: _Session, checkpoint: Path | None) -> None:
         },
         buffer,
     )
-    write_atomic(checkpoint, buffer.getvalue())
+    content = buffer.getvalue()
+    write_atomic(checkpoint, hashlib.sha256(content).digest() + content)  # torch.load would not see a flipped bit
 
 
 def _restore(session: _Session, checkpoint: Path) -> None:
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged file raises whatever it likes
-        raise RunError("checkpoint_damaged", path=checkpoint) from error
+    file = checkpoint.read_bytes()
+    digest, content = file[:32], file[32:]
+    if hashlib.sha256(content).digest() != digest:
+        raise RunError("checkpoint_damaged", path=checkpoint)
+    state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     shapes = {name: parameter.shape for name, parameter in state["parameters"].items()}
     same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
     if state["config"] != session.config.model_dump_json() or not same_shapes:
