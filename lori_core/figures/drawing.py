@@ -109,7 +109,10 @@ def task_mark(index: int) -> tuple[str, str]:
 
 
 def method_label(method: str, language: str) -> str:
-    return translate(f"figures.method.{method}", language)
+    """Of a method, or of a study's control: "lori_d_shared" is LoRI-D with one A for all tasks."""
+    own = method.removesuffix("_shared")
+    label = translate(f"figures.method.{own}", language)
+    return label if own == method else translate("figures.with_shared", language, method=label)
 
 
 def plain(text: str) -> str:

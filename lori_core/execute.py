@@ -1,0 +1,270 @@
+"""execute(run): what a run's spec.json names is done, in its folder. The command line, the app and notebooks call it.
+
+kind        in result.json              in the folder besides
+study       StudyResult                 report.html, report.ja.html, adapters/<unit>
+calibrate   Calibration                 adapters/dense, adapters/mask (dense, pruned to its mask)
+train       SingleResult                adapters/trained; dense and mask too where a mask was calibrated
+merge       the merged adapter's record adapters/merged
+continual   ContinualResult             adapters/after-0, after-1 ...: the adapter after each task
+evaluate    Evaluated                   -
+
+A run that was stopped or killed is executed again and ends in what it would have come to: a study keeps its units of
+work, training goes on from its checkpoint, everything else is done anew from the same seeds.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lori_core.adapter import Adapter, blank
+from lori_core.calibrate import calibrate
+from lori_core.config import (
+    AdapterConfig,
+    CalibrateJob,
+    Config,
+    ContinualJob,
+    EvaluateJob,
+    MergeJob,
+    Method,
+    StudyConfig,
+    TrainConfig,
+    TrainJob,
+)
+from lori_core.continual import learn_sequence
+from lori_core.errors import ConfigError, RunError
+from lori_core.evaluate import Evaluation, evaluate
+from lori_core.files import write_atomic
+from lori_core.inject import applied
+from lori_core.masks import Masks
+from lori_core.merge import merge
+from lori_core.models import Base, check_rank, load_base, target_modules
+from lori_core.pipeline import config_of, learn
+from lori_core.recipes import training_for
+from lori_core.report import report
+from lori_core.results import Calibration, SingleResult, from_json, to_json
+from lori_core.runs import Run
+from lori_core.store import load_adapter, save_adapter
+from lori_core.study import SAMPLES, run_study
+from lori_core.tasks.base import Task
+from lori_core.tasks.registry import load_task
+from lori_core.train import Hooks
+from lori_core.translate import LANGUAGES
+
+
+def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
+    """Do what the run's spec says; every event goes to the run's folder and to the hooks.
+
+    Returns:
+        What to look at: the report of a study, the folder of the adapter that was made; None for scores alone.
+    Raises:
+        RunError: the run is in use or finished, or nobody knows its kind. Stopped: the hooks or run.request_stop()
+            asked for it. Whatever else the work raises.
+    """
+    hooks = hooks or Hooks()
+    if run.state() == "finished":
+        raise RunError("run_finished", path=run.path)
+
+    def on_event(event: dict[str, Any]) -> None:
+        run.emit(event)
+        hooks.on_event(event)
+
+    with run.start():
+        if run.kind not in KINDS:
+            raise RunError("unknown_run_kind", path=run.path, kind=run.kind, known=", ".join(KINDS))
+        model, work = KINDS[run.kind]
+        watched = Hooks(on_event, lambda: run.stop_requested() or hooks.should_stop())
+        watched.check_stop()
+        return work(model(**run.config), run, watched)
+
+
+def report_path(run: Run, language: str) -> Path:
+    return run.path / ("report.html" if language == "en" else f"report.{language}.html")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """by_task: task -> its score and every output."""
+
+    adapter: str | None
+    by_task: dict[str, Evaluation]
+
+
+# --- the kinds of work
+
+
+def _study(config: StudyConfig, run: Run, hooks: Hooks) -> Path:
+    result = run_study(config, run.path, hooks)
+    for language in LANGUAGES:
+        write_atomic(report_path(run, language), report(result, language))
+    run.save_result(to_json(result))
+    return report_path(run, "en")
+
+
+def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
+    task, base = load_task(job.task), _base(job)
+    config = _seeded(job.adapter, job.seed)
+    calibration, _ = _calibrated(base, task, config, _training(job), run, hooks)
+    run.save_result(to_json(calibration))
+    return run.path / "adapters" / "mask"
+
+
+def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
+    task, base = load_task(job.task), _base(job)
+    config, training = _seeded(job.adapter, job.seed), _training(job)
+    calibration, masks = None, None
+    if job.method == "lori_s":
+        if job.mask is None:
+            calibration, masks = _calibrated(base, task, config, training, run, hooks)
+        else:
+            masks = _given_masks(job.mask, base, config)
+    named = hooks.named(task=task.name, method=job.method)
+    learned = learn(
+        base, task, job.method, config, training, masks=masks, hooks=named, checkpoints=run.checkpoints / "train"
+    )
+    folder, adapter = _keep(run, "trained", learned.adapter)
+    with applied(base.model, adapter):
+        test = _evaluation(base, task, "test", job.test_examples, hooks)
+        validation = _evaluation(base, task, "validation", job.validation_examples, hooks)
+    result = SingleResult(
+        task=task.name,
+        method=job.method,
+        seed=job.seed,
+        score=test.score,
+        validation=validation.score,
+        trained_parameters=adapter.trained_parameters,
+        file_bytes=sum(path.stat().st_size for path in folder.iterdir()),
+        seconds=learned.training.seconds + (calibration.training.seconds if calibration else 0),
+        update_ratio=learned.update_ratio,
+        training=learned.training,
+        calibration=calibration,
+        samples=test.outputs[:SAMPLES],
+    )
+    run.save_result(to_json(result))
+    return folder
+
+
+def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
+    parts = [load_adapter(folder) for folder in job.adapters]
+    folder, merged = _keep(run, "merged", merge(parts, job.method, job.weights, job.name))
+    run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
+    return folder
+
+
+def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
+    tasks = [load_task(spec) for spec in job.tasks]
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ConfigError("same_task_twice", tasks=", ".join(names))
+    base = _base(job)
+    learned = learn_sequence(
+        base,
+        tasks,
+        job.method,
+        _seeded(job.adapter, job.seed),
+        _training(job),
+        lambda task: _evaluation(base, task, "test", job.test_examples, hooks).score,
+        overlap=job.overlap,
+        hooks=hooks,
+        checkpoints=run.checkpoints,
+    )
+    folders = [_keep(run, f"after-{number}", adapter)[0] for number, adapter in enumerate(learned.adapters)]
+    run.save_result(to_json(learned.result))
+    return folders[-1]
+
+
+def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
+    tasks = [load_task(spec) for spec in job.tasks]
+    adapter = None if job.adapter is None else load_adapter(job.adapter)
+    base = load_base(job.base, job.revision, job.device, job.precision)
+
+    def scores() -> dict[str, Evaluation]:
+        return {task.name: _evaluation(base, task, job.split, job.limit, hooks) for task in tasks}
+
+    if adapter is None:
+        by_task = scores()
+    else:
+        with applied(base.model, adapter):
+            by_task = scores()
+    run.save_result(to_json(Evaluated(job.adapter, by_task)))
+
+
+# kind -> (what its settings are, the function that does it and returns what to look at)
+KINDS: dict[str, tuple[type[Config], Callable[[Any, Run, Hooks], Path | None]]] = {
+    "study": (StudyConfig, _study),
+    "calibrate": (CalibrateJob, _calibrate),
+    "train": (TrainJob, _train),
+    "merge": (MergeJob, _merge),
+    "continual": (ContinualJob, _continual),
+    "evaluate": (EvaluateJob, _evaluate),
+}
+
+
+# --- what several of them need
+
+
+def _base(job: CalibrateJob | ContinualJob) -> Base:
+    """The base, once it is known that the adapter fits it."""
+    base = load_base(job.base, job.revision, job.device, job.precision)
+    check_rank(target_modules(base.model, job.adapter.target_modules), job.adapter.rank)
+    return base
+
+
+def _seeded(config: AdapterConfig, seed: int) -> AdapterConfig:
+    return config.changed(projection_seed=config.projection_seed + seed)
+
+
+def _training(job: CalibrateJob | ContinualJob) -> dict[Method, TrainConfig]:
+    known = training_for(job.base, job.train)
+    return {method: config.changed(seed=config.seed + job.seed) for method, config in known.items()}
+
+
+def _calibrated(
+    base: Base, task: Task, config: AdapterConfig, training: Mapping[Method, TrainConfig], run: Run, hooks: Hooks
+) -> tuple[Calibration, Masks]:
+    """The dense run and its mask, kept, so that a run that goes on does not calibrate twice."""
+    path = run.path / "calibration.json"
+    if not path.exists():
+        calibrated = calibrate(
+            base,
+            task,
+            blank(task.name, target_modules(base.model, config.target_modules), config_of("lori_d", config)),
+            config,
+            training["lori_d"],
+            hooks=hooks.named(task=task.name, method="lori_d", stage="calibrate"),
+            checkpoint=run.checkpoints / "calibrate.pt",
+        )
+        _keep(run, "dense", calibrated.dense)
+        _keep(run, "mask", calibrated.dense.with_masks(calibrated.masks))
+        write_atomic(path, to_json(calibrated.report))
+    calibration = from_json(Calibration, path.read_text(encoding="utf-8"))
+    return calibration, load_adapter(run.path / "adapters" / "mask").masks
+
+
+def _given_masks(folder: str, base: Base, config: AdapterConfig) -> Masks:
+    """The masks of an adapter made earlier; raises ConfigError where they are not of this base, modules and rank."""
+    masks = load_adapter(folder).masks
+    shapes = target_modules(base.model, config.target_modules)
+    expected = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
+    if {module: tuple(mask.shape) for module, mask in masks.items()} != expected:
+        raise ConfigError("mask_does_not_fit", path=folder, base=base.name, modules=len(expected), rank=config.rank)
+    return masks
+
+
+def _keep(run: Run, name: str, adapter: Adapter) -> tuple[Path, Adapter]:
+    """The adapter's folder, and the adapter as it comes back from it: scores are those of what was kept."""
+    folder = run.path / "adapters" / name
+    if folder.exists():  # of a sitting that was killed before the run's result was written
+        shutil.rmtree(folder)
+    save_adapter(adapter, folder)
+    return folder, load_adapter(folder)
+
+
+def _evaluation(base: Base, task: Task, split: str, limit: int | None, hooks: Hooks) -> Evaluation:
+    def on_event(event: dict[str, Any]) -> None:
+        hooks.on_event(event)
+        hooks.check_stop()
+
+    return evaluate(base.model, base.tokenizer, task, split, limit, on_event=on_event)

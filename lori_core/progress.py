@@ -1,0 +1,108 @@
+"""Events of a run on the screen: bars where it is a terminal, plain lines where it is a file or a pipe.
+
+Overall: units of work, done of planned. Below: the stage that runs now, with loss, tokens/s and time left.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from lori_core.translate import translate
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+LINES_A_STAGE = 10  # plain lines that a training stage or a scoring writes at most
+
+
+@contextmanager
+def progress(console: Console, language: str) -> Iterator[OnEvent]:
+    """What takes events and shows them, for the length of a with block."""
+    if not console.is_terminal:
+        yield Lines(console, language).on_event
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console) as bars:
+        yield Bars(bars, language).on_event
+
+
+class Bars:
+    """Two bars: units and the stage."""
+
+    def __init__(self, bars: Progress, language: str) -> None:
+        self.bars, self.language = bars, language
+        self.units: TaskID | None = None
+        self.done: set[str] = set()  # a unit that two others need tells twice that it is done
+        self.stage: TaskID | None = None
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        match event["kind"]:
+            case "plan":
+                self.units = self.bars.add_task(
+                    translate("command.units", self.language), total=event["units"], note=""
+                )
+            case "unit" if self.units is not None:
+                self.done |= {event["name"]} if event["state"] == "done" else set()
+                self.bars.update(self.units, completed=len(self.done), note=event["name"])
+            case "step" | "evaluate":
+                done, total = how_far(event)
+                if self.stage is None:
+                    self.stage = self.bars.add_task("", note="")
+                self.bars.update(
+                    self.stage,
+                    description=stage_name(event),
+                    completed=done,
+                    total=total,
+                    note=details(event, self.language),
+                )
+
+
+class Lines:
+    """Lines that a log can keep: where a unit begins and ends, and about every tenth of a stage."""
+
+    def __init__(self, console: Console, language: str) -> None:
+        self.console, self.language = console, language
+        self.planned = 0
+        self.done: set[str] = set()  # a unit that two others need tells twice that it is done
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        match event["kind"]:
+            case "plan":
+                self.planned = event["units"]
+            case "unit" if event["state"] == "done" and event["name"] not in self.done:
+                self.done.add(event["name"])
+                self._print(f"[{len(self.done)}/{self.planned}] {event['name']}")
+            case "step" | "evaluate":
+                done, total = how_far(event)
+                if done == total or done % max(1, total // LINES_A_STAGE) == 0:
+                    self._print(f"  {stage_name(event)}  {done}/{total}  {details(event, self.language)}".rstrip())
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def how_far(event: dict[str, Any]) -> tuple[int, int]:
+    """(done, total) of the stage that a "step" or "evaluate" event tells of."""
+    return (event["step"], event["steps"]) if event["kind"] == "step" else (event["done"], event["total"])
+
+
+def stage_name(event: dict[str, Any]) -> str:
+    """ "math lori_s train", "math evaluate": the words of specs and folders."""
+    stage = event.get("stage") if event["kind"] == "step" else event["kind"]
+    return " ".join(str(part) for part in (event.get("task"), event.get("method"), stage) if part)
+
+
+def details(event: dict[str, Any], language: str) -> str:
+    """Loss, speed and time left of a training step; nothing of other events."""
+    if event["kind"] != "step":
+        return ""
+    minutes, seconds = divmod(round(event["seconds_left"]), 60)
+    return translate(
+        "command.step",
+        language,
+        loss=f"{event['loss']:.3f}",
+        speed=f"{event['tokens_per_second']:,.0f}",
+        left=f"{minutes}:{seconds:02}",
+    )

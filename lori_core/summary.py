@@ -1,0 +1,130 @@
+"""A run's result, an adapter, the list of runs: as small tables for the terminal."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lori_core.results import Calibration, ContinualResult, Score, SingleResult, StudyResult, from_json
+from lori_core.runs import Run
+from lori_core.translate import translate
+
+if TYPE_CHECKING:
+    from lori_core.adapter import Adapter  # imports torch, which the list of runs need not wait for
+
+
+def result_table(run: Run, language: str) -> Table:
+    """What came out of a finished run."""
+    text = run.result()
+    match run.kind:
+        case "study":
+            return study_table(from_json(StudyResult, text), language)
+        case "train":
+            return score_table([from_json(SingleResult, text).score], language)
+        case "evaluate":
+            by_task = json.loads(text)["by_task"]
+            scores = [from_json(Score, json.dumps(each["score"])) for each in by_task.values()]
+            return score_table(scores, language)
+        case "continual":
+            return continual_table(from_json(ContinualResult, text), language)
+        case "calibrate":
+            return calibration_table(from_json(Calibration, text), language)
+    merged = json.loads(text)["merge"]
+    row = [merged["method"], " ".join(f"{weight:g}" for weight in merged["weights"]), f"{merged['error']:.2g}"]
+    return _table(["method", "weights", "error"], [row], language)
+
+
+def study_table(result: StudyResult, language: str) -> Table:
+    """Task by task: the base, each method's own adapter, each method's merged one; means over the seeds."""
+    columns: dict[str, dict[str, list[float]]] = {}
+
+    def add(name: str, task: str, score: Score) -> None:
+        columns.setdefault(name, {}).setdefault(task, []).append(score.value)
+
+    for task, score in result.base_scores.items():
+        add(translate("figures.base", language), task, score)
+    for single in result.singles:
+        add(_label(single.method, single.shared_projection, language), single.task, single.score)
+    for merged in result.merges:
+        label = _label(merged.method, merged.shared_projection, language)
+        for task, score in merged.scores.items():
+            add(translate("command.merged", language, method=label, merge=merged.merge), task, score)
+    rows = [[name, *(f"{fmean(scores[task]):.3f}" for task in result.tasks)] for name, scores in columns.items()]
+    return _plain([translate("command.column.scores", language), *result.tasks], rows)
+
+
+def score_table(scores: Sequence[Score], language: str) -> Table:
+    rows = [[s.task, f"{s.value:.3f}", f"{s.low:.3f} – {s.high:.3f}", str(s.n), s.metric] for s in scores]
+    return _table(["task", "score", "interval", "n", "metric"], rows, language)
+
+
+def continual_table(result: ContinualResult, language: str) -> Table:
+    """Rows: after each task; columns: on each task."""
+    rows = [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
+    rows.append(
+        [translate("command.forgetting", language), *(f"{result.forgetting.get(t, 0):.3f}" for t in result.order)]
+    )
+    return _plain([translate("command.column.after", language), *result.order], rows)
+
+
+def calibration_table(result: Calibration, language: str) -> Table:
+    settled = result.looks[-1].jaccard if result.looks else None
+    row = [
+        result.task,
+        f"{result.sparsity:g}",
+        str(result.training.steps),
+        f"{result.training.losses[-1]:.3f}",
+        "-" if settled is None else f"{settled:.3f}",
+    ]
+    return _table(["task", "sparsity", "steps", "loss", "jaccard"], [row], language)
+
+
+def adapter_table(adapter: "Adapter", folder: Path, language: str) -> Table:
+    entries = sum(factors.mask.numel() for factors in adapter.factors.values())
+    kept = sum(factors.values.numel() for factors in adapter.factors.values())
+    base = adapter.record.get("base", {})
+    row = [
+        adapter.name,
+        str(base.get("name", "-")),
+        str(len(adapter.factors)),
+        str(adapter.config.rank),
+        f"{1 - kept / entries:.3f}",
+        f"{adapter.trained_parameters:,}",
+        f"{sum(path.stat().st_size for path in folder.iterdir()):,}",
+    ]
+    return _table(["name", "base", "modules", "rank", "sparsity", "parameters", "bytes"], [row], language)
+
+
+def runs_table(runs: Iterable[Run], language: str) -> Table:
+    rows = [[str(run.path), run.kind, run.state(), _started(run)] for run in runs]
+    return _table(["run", "kind", "state", "started"], rows, language)
+
+
+def _started(run: Run) -> str:
+    events = run.events()
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"])) if events else "-"
+
+
+def _label(method: str, shared: bool, language: str) -> str:
+    label = translate(f"figures.method.{method}", language)
+    return translate("figures.with_shared", language, method=label) if shared else label
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], language: str) -> Table:
+    return _plain([translate(f"command.column.{column}", language) for column in columns], rows)
+
+
+def _plain(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Cells are Text: names may hold brackets, which rich would take for markup."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(Text(name), overflow="fold", justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
