@@ -108,7 +108,8 @@ class MaskWatch:
             return False
         movement = moved(self.attached.extract(), self.attached.adapter)
         masks = magnitude_masks(movement, self.config.sparsity, self.config.granularity, self.exclude)
-        look = MaskLook(step, self.last and jaccard(masks, self.last), kept_fractions(masks))
+        overlap = None if self.last is None else jaccard(masks, self.last)
+        look = MaskLook(step, overlap, kept_fractions(masks))
         self.looks.append(look)
         self.last = masks
         self.hooks.on_event({"kind": "mask", "step": step, "jaccard": look.jaccard, "kept": look.kept})

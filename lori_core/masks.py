@@ -48,7 +48,7 @@ def magnitude_masks(
     Raises:
         AdapterError: B holds NaN or infinity (a diverged run), nothing would be kept, or too little is left to keep.
     """
-    order = {module: _order_bits(module, b, exclude and exclude.get(module)) for module, b in B.items()}
+    order = {module: _order_bits(module, b, (exclude or {}).get(module)) for module, b in B.items()}
     groups: dict[str, list[str]] = {}
     for module in B:
         groups.setdefault(GROUP_KEY[granularity](module), []).append(module)

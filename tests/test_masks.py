@@ -1,9 +1,9 @@
 """Masks against a plain stable sort, brute-force shares and bool tensors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -98,7 +98,9 @@ def test_B_of_any_memory_order_is_read_row_by_row():
 
 # --- granularities
 
-GROUPS = {  # the reference: a module's layer is its third word, its projection the last
+GROUPS: dict[
+    Granularity, Callable[[str], object]
+] = {  # the reference: a module's layer is its third word, its projection the last
     "model": lambda module: 0,
     "kind": lambda module: "self_attn" in module,
     "projection": lambda module: module.split(".")[-1],
@@ -151,7 +153,12 @@ def test_the_count_is_the_kept_share_to_the_nearest_entry(entries, percent):
 
 
 def neox():
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     return GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, vocab_size=16))
 
 
@@ -163,16 +170,20 @@ ATTENTION = {
 PER_LAYER = {"llama": 7, "gpt2": 4, "neox": 4}
 
 
+def grouped(modules: list[str], granularity: Granularity) -> list[set[str]]:
+    groups: dict[str, set[str]] = {}
+    for module in modules:
+        groups.setdefault(GROUP_KEY[granularity](module), set()).add(module)
+    return list(groups.values())
+
+
 @pytest.mark.parametrize("architecture", ATTENTION)
 def test_group_keys_part_the_modules_of_real_architectures(architecture):
     model = {"llama": tiny.llama, "gpt2": tiny.gpt2, "neox": neox}[architecture]()
     modules = list(target_modules(model))
     per_layer = PER_LAYER[architecture]
     assert len(modules) == 2 * per_layer
-    by_key = {
-        granularity: [{m for m in modules if GROUP_KEY[granularity](m) == key} for key in keys]
-        for granularity, keys in {g: dict.fromkeys(GROUP_KEY[g](m) for m in modules) for g in GRANULARITIES}.items()
-    }
+    by_key = {granularity: grouped(modules, granularity) for granularity in GRANULARITIES}
     attention = {module for module in modules if re.search(ATTENTION[architecture], module)}
     assert by_key["model"] == [set(modules)]
     assert sorted(by_key["kind"], key=len) == sorted([attention, set(modules) - attention], key=len)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -18,18 +19,23 @@ END = 256  # the id of the end token; 0 to 255 are bytes
 CONFIG = AdapterConfig(rank=4, sparsity=0.75)
 
 
-def llama(seed: int = 0, **changes) -> PreTrainedModel:
+def llama(seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    ids = {"vocab_size": 257, "bos_token_id": None, "eos_token_id": END, "pad_token_id": END}
-    model = LlamaForCausalLM(LlamaConfig(**(sizes | ids | {"num_key_value_heads": 2} | changes)))
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    ids: dict[str, Any] = {"vocab_size": 257, "bos_token_id": None, "eos_token_id": END, "pad_token_id": END}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, **ids, num_key_value_heads=2))
     return model.eval().requires_grad_(False)
 
 
 def gpt2(seed: int = 0, dropout: float = 0.0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    drop = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
-    ids = {"vocab_size": 257, "bos_token_id": END, "eos_token_id": END, "pad_token_id": END}
+    drop: dict[str, Any] = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
+    ids: dict[str, Any] = {"vocab_size": 257, "bos_token_id": END, "eos_token_id": END, "pad_token_id": END}
     model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=64, **ids, **drop))
     return model.eval().requires_grad_(False)
 
@@ -58,7 +64,13 @@ def task(name: str = "after") -> Task:
 
 
 def settings(**changes) -> TrainConfig:
-    defaults = {"learning_rate": 1e-2, "steps": 10, "batch_size": 4, "max_length": 32, "warmup_steps": 2}
+    defaults: dict[str, Any] = {
+        "learning_rate": 1e-2,
+        "steps": 10,
+        "batch_size": 4,
+        "max_length": 32,
+        "warmup_steps": 2,
+    }
     return TrainConfig(**(defaults | changes))
 
 
