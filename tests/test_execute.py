@@ -1,0 +1,167 @@
+"""What a spec names is done in the run's folder, and a run that was interrupted ends in the same bytes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from lori_core.config import AdapterConfig, TrainJob
+from lori_core.errors import ConfigError, LoRIError, RunError, Stopped
+from lori_core.execute import execute
+from lori_core.results import Calibration, ContinualResult, SingleResult, from_json
+from lori_core.runs import Run
+from lori_core.store import load_adapter
+from lori_core.train import Hooks
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory) -> dict[str, Any]:
+    """A base on disk, and settings of training short enough for a test."""
+    folder = tmp_path_factory.mktemp("given")
+    tiny.llama().save_pretrained(folder / "base")
+    tiny.byte_tokenizer().save_pretrained(folder / "base")
+    for name in ("after", "before"):
+        write_task(folder / f"{name}.jsonl", name)
+    train = {method: config.model_dump() for method, config in tiny.by_method(steps=6, checkpoint_every=2).items()}
+    adapter = AdapterConfig(rank=4, sparsity=0.75).model_dump()
+    return {"base": str(folder / "base"), "precision": "fp32", "train": train, "adapter": adapter}
+
+
+def write_task(path: Path, name: str) -> None:
+    step = 1 if name == "after" else -1
+    rows = [(f"{name} {a}{b}:", chr(ord(b) + step)) for a in "abcd" for b in "bcdefghijk"]
+    path.write_text("".join(json.dumps({"prompt": prompt, "response": text}) + "\n" for prompt, text in rows))
+
+
+def spec(given: dict[str, Any], name: str) -> str:
+    return f"{name}={Path(given['base']).parent / name}.jsonl"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_calibrate_leaves_the_dense_adapter_and_the_same_one_pruned_to_its_mask(given, tmp_path):
+    run = Run.create(tmp_path, "calibrate", given | {"task": spec(given, "after")})
+    assert execute(run) == run.path / "adapters" / "mask"
+    dense, pruned = (load_adapter(run.path / "adapters" / name) for name in ("dense", "mask"))
+    assert tiny.same_bits(pruned, dense.with_masks(pruned.masks))
+    entries = sum(mask.numel() for mask in pruned.masks.values())
+    assert pruned.trained_parameters == round(0.25 * entries)
+    assert from_json(Calibration, run.result()).training.steps == 6
+    assert run.state() == "finished"
+
+
+def test_a_mask_made_earlier_gives_the_adapter_that_calibrating_here_gives(given, tmp_path):
+    job = given | {"task": spec(given, "after")}
+    calibrated, whole = Run.create(tmp_path, "calibrate", job), Run.create(tmp_path, "train", job)
+    mask = execute(calibrated)
+    used = Run.create(tmp_path, "train", job | {"mask": str(mask)})
+    assert contents(execute(whole)) == contents(execute(used))  # type: ignore[reportArgumentType]
+    single = from_json(SingleResult, whole.result())
+    assert single.calibration and not from_json(SingleResult, used.result()).calibration
+    assert 0 <= single.score.value <= 1
+
+
+def test_a_mask_of_another_rank_is_refused(given, tmp_path):
+    job = given | {"task": spec(given, "after")}
+    mask = execute(Run.create(tmp_path, "calibrate", job))
+    other = TrainJob(**job).adapter.changed(rank=2).model_dump()
+    with pytest.raises(ConfigError) as caught:
+        execute(Run.create(tmp_path, "train", job | {"mask": str(mask), "adapter": other}))
+    assert caught.value.key == "mask_does_not_fit"
+
+
+@pytest.mark.parametrize("stage", ["calibrate", "train"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(given, tmp_path, stage):
+    job = given | {"task": spec(given, "after")}
+    whole, stopped = (Run.create(tmp_path, "train", job) for _ in range(2))
+    expected = execute(whole)
+    seen: list[dict[str, Any]] = []
+    hooks = Hooks(seen.append, lambda: any(e.get("stage") == stage and e.get("step") == 3 for e in seen))
+    with pytest.raises(Stopped):
+        execute(stopped, hooks)
+    assert stopped.state() == "stopped"
+    made = execute(stopped)
+    assert contents(made) == contents(expected)  # type: ignore[reportArgumentType]
+    steps = [e["step"] for e in stopped.events() if e["kind"] == "step" and e["stage"] == stage]
+    assert steps == [1, 2, 3, 4, 5, 6]  # none was done twice
+    before, after = (from_json(SingleResult, run.result()) for run in (whole, stopped))
+    assert before.score.outcomes == after.score.outcomes and before.training.losses == after.training.losses
+
+
+def test_merge_adds_updates_and_evaluate_scores_the_result(given, tmp_path):
+    folders = [
+        execute(Run.create(tmp_path, "train", given | {"task": spec(given, name), "method": "lori_d"}))
+        for name in ("after", "before")
+    ]
+    merged_run = Run.create(tmp_path, "merge", {"adapters": [str(f) for f in folders], "weights": [0.5, 0.25]})
+    made = execute(merged_run)
+    assert made == merged_run.path / "adapters" / "merged"
+    merged, *parts = (load_adapter(folder) for folder in (made, *folders) if folder)
+    for module, factors in merged.factors.items():
+        expected = 0.5 * parts[0].factors[module].update + 0.25 * parts[1].factors[module].update
+        assert (factors.update - expected).norm() <= 0.01 * expected.norm()  # bf16
+    assert json.loads(merged_run.result())["merge"]["weights"] == [0.5, 0.25]
+
+    where = {key: given[key] for key in ("base", "precision")}
+    scoring = Run.create(
+        tmp_path, "evaluate", where | {"tasks": [spec(given, "after")], "adapter": str(made), "limit": 2}
+    )
+    assert execute(scoring) is None
+    assert json.loads(scoring.result())["by_task"]["after"]["score"]["n"] == 2
+
+
+def test_continual_keeps_the_adapter_after_each_task(given, tmp_path):
+    run = Run.create(
+        tmp_path, "continual", given | {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 4}
+    )
+    assert execute(run) == run.path / "adapters" / "after-1"
+    first, second = (load_adapter(run.path / "adapters" / f"after-{number}") for number in range(2))
+    assert all((second.masks[module] | ~mask).all() for module, mask in first.masks.items())  # held entries stay held
+    result = from_json(ContinualResult, run.result())
+    assert result.order == ("after", "before") and len(result.matrix) == 2
+
+
+def test_every_event_goes_to_the_folder_and_to_the_hooks(given, tmp_path):
+    where = {key: given[key] for key in ("base", "precision")}
+    run = Run.create(tmp_path, "evaluate", where | {"tasks": [spec(given, "after")]})
+    seen: list[dict[str, Any]] = []
+    execute(run, Hooks(seen.append))
+    kept = [{key: value for key, value in e.items() if key != "time"} for e in run.events() if e["kind"] != "state"]
+    assert seen and kept == seen
+
+
+def test_a_request_made_before_its_turn_stops_a_run_before_any_work(given, tmp_path):
+    run = Run.create(tmp_path, "train", given | {"task": spec(given, "after")})
+    run.request_stop()
+    with pytest.raises(Stopped):
+        execute(run)
+    assert {event["kind"] for event in run.events()} == {"state"}
+
+
+def test_a_finished_run_is_not_executed_again(tmp_path):
+    run = Run.create(tmp_path, "train", {})
+    with run.start():
+        pass
+    with pytest.raises(RunError) as caught:
+        execute(run)
+    assert caught.value.key == "run_finished"
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "key"),
+    [
+        ("bake", {}, "unknown_run_kind"),
+        ("train", {"task": "after", "oven": 1}, "unknown_field"),
+        ("train", {"task": "after", "adapter": {"sparsity": 1.0}}, "bad_field"),
+    ],
+)
+def test_a_spec_that_says_nonsense_fails_with_a_message(tmp_path, kind, config, key):
+    run = Run.create(tmp_path, kind, config)
+    with pytest.raises(LoRIError) as caught:
+        execute(run)
+    assert caught.value.key == key
+    assert run.state() == "failed"
