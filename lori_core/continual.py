@@ -93,8 +93,10 @@ def _next(
 ) -> tuple[Adapter, float]:
     """The adapter after one more task, and the share of the new mask's entries that earlier tasks hold."""
     name = f"{adapter.name}+{task.name}"
+    parents = {"parents": [{"name": adapter.name}]}
     if method != "lori_s":
-        grown, _ = fit(base, task, replace(adapter, name=name), training[method], hooks=hooks, checkpoints=checkpoints)
+        start = replace(adapter, name=name, record=parents)
+        grown, _ = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
         return grown, 1.0
     held = adapter.masks
     shapes = {module: factors.shape for module, factors in adapter.factors.items()}
@@ -110,7 +112,7 @@ def _next(
         checkpoint=checkpoints and checkpoints / "calibrate.pt",
     )
     union = {module: held[module] | mask for module, mask in calibrated.masks.items()}
-    start = replace(adapter.with_masks(union), name=name)
+    start = replace(adapter.with_masks(union), name=name, record=parents)
     grown, _ = fit(
         base, task, start, training["lori_s"], trained=calibrated.masks, hooks=hooks, checkpoints=checkpoints
     )

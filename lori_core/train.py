@@ -167,7 +167,7 @@ def _prepare(
     autocast: bool,
 ) -> _Session:
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")  # else it takes a GPU that is there
     optimizer = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     pad = tokenizer.pad_token_id or tokenizer.eos_token_id or 0  # any id will do: padding is masked everywhere

@@ -131,3 +131,9 @@ def test_the_shared_fraction_is_of_the_new_mask():
     held = {"a": torch.tensor([[True, False], [False, False]]), "b": torch.tensor([[True, True]])}
     assert shared_fraction(new, held) == 0.25
     assert shared_fraction(held, new) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("method", ["lora", "lori_d", "lori_s"])
+def test_an_adapter_of_a_sequence_names_its_parent(method: Method):
+    first, second, _ = sequence(method=method).adapters
+    assert second.record["parents"] == [{"name": first.name}]
