@@ -40,9 +40,9 @@ class Bars:
     def on_event(self, event: dict[str, Any]) -> None:
         match event["kind"]:
             case "plan":
-                self.units = self.bars.add_task(
-                    translate("command.units", self.language), total=event["units"], note=""
-                )
+                self.done = set(event["done"])
+                label = translate("command.units", self.language)
+                self.units = self.bars.add_task(label, total=event["units"], completed=len(self.done), note="")
             case "unit" if self.units is not None:
                 self.done |= {event["name"]} if event["state"] == "done" else set()
                 self.bars.update(self.units, completed=len(self.done), note=event["name"])
@@ -70,7 +70,7 @@ class Lines:
     def on_event(self, event: dict[str, Any]) -> None:
         match event["kind"]:
             case "plan":
-                self.planned = event["units"]
+                self.planned, self.done = event["units"], set(event["done"])
             case "unit" if event["state"] == "done" and event["name"] not in self.done:
                 self.done.add(event["name"])
                 self._print(f"[{len(self.done)}/{self.planned}] {event['name']}")

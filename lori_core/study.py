@@ -165,7 +165,8 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
         folder: keeps what is done; a second call with the same config goes on from there.
     """
     study = open_study(config, folder, hooks)
-    study.hooks.on_event({"kind": "plan", "units": _count_units(study)})
+    done = sorted(path.stem for path in (folder / "units").glob("*.json"))
+    study.hooks.on_event({"kind": "plan", "units": _count_units(study), "done": done})
     base_scores = {task.name: _base_score(study, index) for index, task in enumerate(study.tasks)}
     learned = {
         (variant, task.name, seed): _learn(study, variant, index, seed)

@@ -150,6 +150,10 @@ def scores(result: StudyResult) -> list[object]:
     return [*singles, *merges, *(sequence.matrix for sequence in result.continual), result.interference]
 
 
+def total(run: Run) -> int:
+    return next(event["units"] for event in run.events() if event["kind"] == "plan")
+
+
 def adapters(run: Run) -> dict[str, bytes]:
     folder = run.path / "adapters"
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.safetensors")}
@@ -176,6 +180,7 @@ def test_a_study_killed_and_resumed_equals_one_that_was_never_interrupted(given,
     started = [event["name"] for event in run.events() if event.get("state") == "started"]
     assert units and all(started.count(unit.removesuffix(".json")) == 1 for unit in units)  # none was done twice
     before, after = (from_json(StudyResult, each.result()) for each in (expected, run))
+    assert f"[{total(run)}/{total(run)}]" in resumed.stdout  # what the first sitting did is counted
     assert scores(before) == scores(after)
     assert adapters(expected) == adapters(run)
 
@@ -291,11 +296,11 @@ def test_a_finished_run_is_not_resumed(tmp_path):
 def test_a_terminal_shows_units_done_once_each_and_the_stage_with_its_loss(tmp_path):
     screen = io.StringIO()
     with progress(Console(file=screen, force_terminal=True, width=100), "en") as on_event:
-        on_event({"kind": "plan", "units": 3})
+        on_event({"kind": "plan", "units": 4, "done": ["base-0"]})
         for name in ("calibrate-own-0-0", "calibrate-own-0-0", "single-lori_s-0-0"):
             on_event({"kind": "unit", "name": name, "state": "done"})
         numbers = {"loss": 1.25, "tokens_per_second": 4000.0, "seconds_left": 61.0}
         on_event({"kind": "step", "step": 2, "steps": 8, "task": "math", "stage": "train", **numbers})
-    assert "2/3" in screen.getvalue() and "3/3" not in screen.getvalue()
+    assert "3/4" in screen.getvalue() and "4/4" not in screen.getvalue()
     assert "math train" in screen.getvalue() and "2/8" in screen.getvalue()
     assert "loss 1.250, 4,000 tokens/s, 1:01 left" in screen.getvalue()
