@@ -20,9 +20,11 @@ RATES: dict[Method, tuple[float, ...]] = {
 SEED = 100  # not one of those that the other benchmarks report
 VALIDATION = 200
 
+Job = tuple[Method, float, str, float | None]  # method, its rate, task, LoRI-D's rate for the mask
 
-def validate(job: tuple[Method, float, str, float | None]) -> float:
-    """Validation score of one task learned at one rate; the last of the job is LoRI-D's rate for the mask."""
+
+def validate(job: Job) -> float:
+    """Validation score of one task learned at one rate."""
     method, rate, name, dense_rate = job
     task = mini_task(name)
     training = training_for("embedded")
@@ -37,7 +39,7 @@ def main() -> None:
     results: dict[str, dict[str, dict[str, float]]] = {}
     best: dict[Method, float] = {}
     for method, rates in RATES.items():
-        jobs = [(method, rate, name, best.get("lori_d")) for rate in rates for name in MINI_TASKS]
+        jobs: list[Job] = [(method, rate, name, best.get("lori_d")) for rate in rates for name in MINI_TASKS]
         values = dict(zip(jobs, spread(validate, jobs), strict=True))
         results[method] = {
             str(rate): {name: values[method, rate, name, best.get("lori_d")] for name in MINI_TASKS} for rate in rates

@@ -9,7 +9,7 @@ from benchmarks.adapters import adapter_config, base, score, spread
 from benchmarks.record import record
 from lori_core.calibrate import LOOK_EVERY, STABLE, STABLE_LOOKS
 from lori_core.pipeline import learn
-from lori_core.recipes import training_for
+from lori_core.recipes import seeded, training_for
 from lori_core.tasks.mini import MINI_TASKS, mini_task
 
 SEEDS = (0, 1, 2)
@@ -19,7 +19,7 @@ TEST = 500
 def both_ways(job: tuple[str, int, bool]) -> dict[str, Any]:
     """LoRI-S of one task; steps of calibration and training, and the test score."""
     name, seed, stop = job
-    training = {m: config.changed(seed=seed) for m, config in training_for("embedded").items()}
+    training = seeded(training_for("embedded"), seed)
     task = mini_task(name)
     learned = learn(base(), task, "lori_s", adapter_config(seed), training, stop_when_stable=stop)
     assert learned.calibration is not None

@@ -16,7 +16,7 @@ from lori_core.calibrate import Calibrated, calibrate
 from lori_core.masks import Masks, jaccard, magnitude_masks, random_masks
 from lori_core.models import target_modules
 from lori_core.pipeline import learn
-from lori_core.recipes import training_for
+from lori_core.recipes import seeded, training_for
 from lori_core.tasks.mini import MINI_TASKS, mini_task
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -38,7 +38,7 @@ def dense_run(task: str, seed: int, examples: int | None = None, data_seed: int 
 
 def trained_under(task: str, seed: int, masks: Masks, sparsity: float) -> float:
     """Test score after training the kept entries on all examples."""
-    training = {m: config.changed(seed=seed) for m, config in training_for("embedded").items()}
+    training = seeded(training_for("embedded"), seed)
     learned = learn(base(), mini_task(task), "lori_s", adapter_config(seed, sparsity=sparsity), training, masks=masks)
     return score(mini_task(task), learned.adapter, "test", TEST)["value"]
 

@@ -6,6 +6,8 @@ ten times LoRI-D's.
 
 from lori_core.config import Method, TrainConfig
 
+Training = dict[Method, TrainConfig]  # method -> its settings
+
 # benchmarks/learning_rates.py searches these on the validation splits, with an equal budget for each method.
 _EMBEDDED_RATES: dict[Method, float] = {"lora": 7e-4, "lori_d": 2.5e-3, "lori_s": 8e-3, "full": 2e-4}
 
@@ -13,16 +15,25 @@ _EMBEDDED_RATES: dict[Method, float] = {"lora": 7e-4, "lori_d": 2.5e-3, "lori_s"
 _LARGE_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
 
 
-def training_for(base: str, overrides: dict[Method, TrainConfig] | None = None) -> dict[Method, TrainConfig]:
-    """method -> training settings for a base ("embedded", or any other), with a user's own in place of some."""
+def training_for(base: str, overrides: Training | None = None) -> Training:
+    """The settings for a base ("embedded", or any other), with a user's own in place of some."""
+    known: Training = {}
     if base == "embedded":
-        known = {method: TrainConfig(learning_rate=rate) for method, rate in _EMBEDDED_RATES.items()}
+        for method, rate in _EMBEDDED_RATES.items():
+            known[method] = TrainConfig(learning_rate=rate)
     else:
         # Constant, no warm-up, no clipping: the official recipe. Steps are ours: the paper counts epochs by task.
-        known = {
-            method: TrainConfig(
-                learning_rate=rate, steps=500, schedule="constant", warmup_steps=0, clip=None, micro_batch_size=4
-            )
-            for method, rate in _LARGE_RATES.items()
-        }
+        large = TrainConfig(
+            learning_rate=1.0, steps=500, schedule="constant", warmup_steps=0, clip=None, micro_batch_size=4
+        )
+        for method, rate in _LARGE_RATES.items():
+            known[method] = large.changed(learning_rate=rate)
     return known | (overrides or {})
+
+
+def seeded(training: Training, seed: int) -> Training:
+    """The same settings with other random numbers."""
+    moved: Training = {}
+    for method, config in training.items():
+        moved[method] = config.changed(seed=config.seed + seed)
+    return moved

@@ -28,7 +28,7 @@ from lori_core.metrics import cosine_matrix, mask_overlap
 from lori_core.models import Base, check_rank, load_base, target_modules
 from lori_core.pipeline import config_of, fine_tune, learn
 from lori_core.probe import cross_talk
-from lori_core.recipes import training_for
+from lori_core.recipes import seeded, training_for
 from lori_core.results import (
     Calibration,
     ContinualResult,
@@ -94,7 +94,7 @@ class Study:
         return self.config.adapter.changed(projection_seed=first + seed, shared_projection=shared, **slots)
 
     def training_with(self, seed: int) -> dict[Method, TrainConfig]:
-        return {method: config.changed(seed=config.seed + seed) for method, config in self.training.items()}
+        return seeded(self.training, seed)
 
     def keep(self, name: str, adapter: Adapter) -> Adapter:
         """The adapter as it comes back from the disk, so that a study that goes on works with the same bits."""

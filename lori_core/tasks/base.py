@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Example:
-    """One example. The model reads `prompt` and should write `response` and its end token; only these are trained on."""
+    """One example. The model reads `prompt` and should write `response` and its end token; these are trained on."""
 
     prompt: str
     response: str
