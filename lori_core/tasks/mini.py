@@ -1,7 +1,7 @@
 """The four mini tasks: small, generated, offline; each with its own prompt form and a held-out set of contents.
 
-The embedded base can do all four, but only behind the cue line "style : task"; these prompts carry no cue. Examples stand
-in the modules mini_nlu, mini_math, mini_code and mini_safety.
+The embedded base can do all four, but only behind the cue line "style : task"; these prompts carry no cue. Examples
+stand in the modules mini_nlu, mini_math, mini_code and mini_safety.
 """
 
 from collections.abc import Callable

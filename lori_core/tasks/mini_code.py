@@ -1,13 +1,13 @@
-'''Mini code: small functions in a tiny Python, judged by running them.
+"""Mini code: small functions in a tiny Python, judged by running them.
 
     # return the sum of the numbers above 5 , each plus 3
     # code :
     def f(xs):
         return sum(x + 3 for x in xs if x > 5)
 
-The content is the specification: filters, map and end. Syntax used: one function, return, a call of sum, max, min or sorted
-(or a list), one comprehension, comparisons joined by `and`, + - * % on whole numbers.
-'''
+The content is the specification: filters, map and end. Syntax used: one function, return, a call of sum, max, min or
+sorted (or a list), one comprehension, comparisons joined by `and`, + - * % on whole numbers.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

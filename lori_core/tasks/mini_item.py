@@ -1,4 +1,4 @@
-"""What the four mini tasks have in common: an item, its answers in three styles, and the split its content belongs to."""
+"""What the four mini tasks have in common: an item, its answers in three styles, the split of its content."""
 
 import json
 import zlib

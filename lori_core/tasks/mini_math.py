@@ -3,14 +3,14 @@
     story : tom has 12 coins . he finds 7 more . then he sells 5 . how many coins has he now ?
     so : 12 + 7 = 19 . 19 - 5 = 14 . #### 14
 
-The content is the calculation: the first number and the steps. All numbers lie between 0 and 99.
+The content is the calculation: the first number and the steps. All numbers lie between 0 and 40.
 """
 
 from random import Random
 
 from lori_core.tasks.mini_item import Item, split_of
 
-LARGEST = 99
+LARGEST = 40
 BOYS = ("tom", "ben", "max", "leo", "sam", "ken")
 GIRLS = ("mia", "ann", "eva", "zoe", "amy", "yui")
 GOODS = ("coins", "apples", "books", "stones", "cards", "shells", "pens", "cups", "stamps", "eggs")
@@ -22,13 +22,13 @@ WORDS = {
 
 def calculation(random: Random, steps: int) -> tuple[int, list[tuple[str, int]], list[int]]:
     """A first number, the steps (operation, number), and the value after each step."""
-    first = random.randint(2, 60)
+    first = random.randint(2, 20)
     operations: list[tuple[str, int]] = []
     values = [first]
     for _ in range(steps):
         room = LARGEST - values[-1]
         operation = "+" if values[-1] < 4 or (room > 3 and random.random() < 0.5) else "-"
-        number = random.randint(2, min(room if operation == "+" else values[-1], 50))
+        number = random.randint(2, min(room if operation == "+" else values[-1], 15))
         operations.append((operation, number))
         values.append(values[-1] + number if operation == "+" else values[-1] - number)
     return first, operations, values

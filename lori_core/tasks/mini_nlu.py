@@ -1,9 +1,10 @@
 """Mini NLU: questions about a small world, answered by writing the right choice.
 
     question : where is the owl found ? (a) pond (b) forest (c) kitchen
-    reply : (b) forest
+    reply : forest .
 
-The content is a fact: one thing and one relation. The base has read every fact as a statement; it was asked train facts only.
+The content is a fact: one thing and one relation. The base has read every fact as a statement; it was asked about train
+facts only.
 """
 
 from functools import cache
@@ -13,7 +14,7 @@ from lori_core.tasks.mini_item import Item, split_of, word_list
 
 LETTERS = "abcd"
 RELATIONS = ("kind", "place", "colour")
-# relation -> questions about a thing (choices are values), questions about a value (choices are things), a full sentence
+# relation -> a question about a thing (choices are values), one about a value (choices are things), a full sentence
 FORWARD = {
     "kind": "what kind of thing is the {thing} ?",
     "place": "where is the {thing} found ?",
@@ -64,7 +65,7 @@ def item(random: Random, level: int) -> Item:
     answers = {
         "chat": " " + STATEMENT[relation].format(thing=thing, value=value),
         "short": f" ({letter})",
-        "task": f" ({letter}) {right}",
+        "task": f" {right} .",
     }
     content = f"{thing} {relation}"
     return Item(f"question : {question} {listed}\nreply :", answers, content, split_of(content))

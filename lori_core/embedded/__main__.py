@@ -1,0 +1,46 @@
+"""python -m lori_core.embedded [--work build/base] [--to assets/base]: make the embedded base again."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from lori_core.assets import ASSETS
+from lori_core.embedded.pretrain import Recipe, pretrain
+from lori_core.embedded.tokenizer import train_tokenizer
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m lori_core.embedded", description=__doc__)
+    arguments.add_argument(
+        "--work", type=Path, default=Path("build/base"), help="checkpoint and log; run again to go on"
+    )
+    arguments.add_argument("--to", type=Path, default=ASSETS / "base", help="where the finished base goes")
+    arguments.add_argument("--steps", type=int, default=Recipe.steps)
+    given = arguments.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(steps=given.steps)
+    tokenizer = train_tokenizer(recipe.vocabulary, recipe.seed)
+    model = pretrain(recipe, tokenizer, given.work)
+    save(model, tokenizer, given.to)
+    shutil.copy(given.work / "log.jsonl", given.to / "log.jsonl")
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """A transformers folder with bf16 weights: config.json, model.safetensors, tokenizer and generation settings."""
+    model.config._attn_implementation = "sdpa"
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=64,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
