@@ -50,9 +50,11 @@ def label(result: SingleResult | MergedResult) -> str:
 def singles(studies: list[StudyResult]) -> dict[str, Any]:
     """variant -> task -> score over seeds; "mean" is the mean of the tasks."""
     found: dict[str, Any] = {}
-    variants = dict.fromkeys(label(single) for study in studies for single in study.singles)
+    variants = dict.fromkeys(label(single) for study in studies for single in (*study.singles, *study.controls))
     for variant in variants:
-        rows = [[single for single in study.singles if label(single) == variant] for study in studies]
+        rows = [
+            [single for single in (*study.singles, *study.controls) if label(single) == variant] for study in studies
+        ]
         by_task = {task: [r.score for row in rows for r in row if r.task == task] for task in studies[0].tasks}
         found[variant] = {task: over_seeds([score.value for score in scores]) for task, scores in by_task.items()}
         found[variant]["mean"] = over_seeds([fmean(single.score.value for single in row) for row in rows])

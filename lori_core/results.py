@@ -113,7 +113,7 @@ class SingleResult:
     seconds: float
     update_ratio: float | None  # ||dW|| / ||W|| over the adapted modules
     training: Training
-    calibration: Calibration | None = None  # the dense run that gave LoRI-S its mask, and that is LoRI-D
+    calibration: Calibration | None = None  # the dense run that gave LoRI-S its mask
     shared_projection: bool = False  # the control: one A for all tasks
     samples: tuple[Output, ...] = ()
 
@@ -158,7 +158,7 @@ class StudyResult:
     tasks: tuple[str, ...]
     config: dict[str, Any]  # the StudyConfig as JSON
     base_scores: dict[str, Score]
-    singles: tuple[SingleResult, ...]
+    singles: tuple[SingleResult, ...]  # each task had an A of its own
     merges: tuple[MergedResult, ...]
     continual: tuple[ContinualResult, ...]
     interference: tuple[tuple[str, PairMatrix], ...]  # (method, matrix), first seed
@@ -167,6 +167,7 @@ class StudyResult:
     samples: dict[str, tuple[Output, ...]]  # task -> a few outputs of its adapter
     versions: dict[str, str]
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know
+    controls: tuple[SingleResult, ...] = ()  # LoRI-D adapters that share one A
 
 
 def to_json(result: Any) -> str:

@@ -195,7 +195,8 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
         tasks=tuple(task.name for task in study.tasks),
         config=config.model_dump(mode="json"),
         base_scores=base_scores,
-        singles=tuple(singles.values()),
+        singles=tuple(single for single in singles.values() if not single.shared_projection),
+        controls=tuple(single for single in singles.values() if single.shared_projection),
         merges=tuple(merges),
         continual=tuple(sequences),
         interference=tuple(_interference(study, adapters)) if several else (),
@@ -260,7 +261,7 @@ def _adapted(study: Study, variant: Variant, index: int, seed: int, name: str) -
         seconds=training.seconds + (calibration.training.seconds if variant.method == "lori_s" and calibration else 0),
         update_ratio=update_ratio(study.base.model, adapter),
         training=training,
-        calibration=calibration,
+        calibration=calibration if variant.method == "lori_s" else None,
         shared_projection=variant.shared,
         samples=test.outputs[:SAMPLES],
     )

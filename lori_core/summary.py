@@ -49,7 +49,7 @@ def study_table(result: StudyResult, language: str) -> Table:
 
     for task, score in result.base_scores.items():
         add(translate("figures.base", language), task, score)
-    for single in result.singles:
+    for single in (*result.singles, *result.controls):
         add(_label(single.method, single.shared_projection, language), single.task, single.score)
     for merged in result.merges:
         label = _label(merged.method, merged.shared_projection, language)

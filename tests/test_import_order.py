@@ -30,6 +30,7 @@ ROWS = [
     ["report"],
     ["embedded"],
     ["execute"],
+    ["progress", "summary"],
     ["__main__"],
 ]
 NO_TORCH = ["assets", "translate", "errors", "config", "files", "results", "figures", "findings", "report"]
