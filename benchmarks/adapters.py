@@ -16,7 +16,6 @@ from lori_core.inject import applied
 from lori_core.models import Base, load_base
 from lori_core.tasks.base import Task
 
-RANK = 16
 PROCESSES = 2
 
 Job = TypeVar("Job")
@@ -29,7 +28,7 @@ def base() -> Base:
 
 
 def adapter_config(seed: int, **changes: Any) -> AdapterConfig:
-    return AdapterConfig(rank=RANK, projection_seed=seed).changed(**changes)
+    return AdapterConfig(projection_seed=seed).changed(**changes)
 
 
 def score(task: Task, adapter: Adapter, split: str, limit: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The four mini tasks by every method, alone, merged and in sequence, with three seeds. `python -m benchmarks.methods`
+"""The four mini tasks by every method, alone and merged, with three seeds. `python -m benchmarks.methods`
 
 Each seed is one study as `lori study` runs it; what they say together is written to results/methods.json.
 """
@@ -23,9 +23,10 @@ def config_of(seed: int) -> StudyConfig:
     return StudyConfig(
         seeds=(seed,),
         adapter=adapter_config(0),
-        merge_weights=(0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0),
-        validation_examples=150,
-        test_examples=500,
+        merge_weights=(0.3, 0.5, 0.8, 1.0),
+        validation_examples=100,
+        test_examples=300,
+        continual=None,
         device="cpu",
     )
 
@@ -83,12 +84,6 @@ def merges(studies: list[StudyResult], single: dict[str, Any]) -> dict[str, Any]
     return found
 
 
-def sequences(studies: list[StudyResult]) -> list[dict[str, Any]]:
-    """Every sequence's score matrix, forgetting and mask overlap, without the single outcomes."""
-    rows = [asdict(sequence) for study in studies for sequence in study.continual]
-    return [{key: value for key, value in row.items() if key != "scores"} for row in rows]
-
-
 def without_outcomes(score: Score) -> dict[str, Any]:
     return {key: value for key, value in asdict(score).items() if key != "outcomes"}
 
@@ -101,7 +96,6 @@ def main() -> None:
         "untaught": {task: without_outcomes(score) for task, score in studies[0].base_scores.items()},
         "single": single,
         "merged": merges(studies, single),
-        "sequences": sequences(studies),
         "interference": [
             {"variant": variant, "seed": seed} | {k: v for k, v in asdict(matrix).items() if k != "by_module"}
             for seed, study in zip(SEEDS, studies, strict=True)

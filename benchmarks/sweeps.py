@@ -20,9 +20,9 @@ from lori_core.recipes import seeded, training_for
 from lori_core.tasks.mini import MINI_TASKS, mini_task
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.99)
-EXAMPLES = (16, 64, 256, 1024, None)  # None: all
+EXAMPLES = (16, 128, 1024, None)  # None: all
 SEEDS = (0,)
-TEST = 300
+TEST = 200
 
 Job = tuple[str, int]  # task, seed
 

@@ -100,7 +100,7 @@ class StudyConfig(Config):
     merge_methods: tuple[str, ...] = ("concat",)
     merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported
     shared_control: bool = True  # also merge adapters that share one A
-    continual: tuple[str, ...] = ()  # order of tasks; empty: safety first, where there is one, then the others
+    continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
     overlap: Overlap = "allow"
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)

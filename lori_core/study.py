@@ -151,7 +151,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError("same_task_twice", tasks=", ".join(names))
-    if unknown := set(config.continual) - set(names):
+    if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
     base = load_base(config.base, config.revision, config.device, config.precision)
     check_rank(target_modules(base.model, config.adapter.target_modules), config.adapter.rank)
@@ -188,7 +188,7 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
         _learn_in_sequence(study, variant, seed, adapters)
         for seed in config.seeds
         for variant in study.variants
-        if several and not variant.shared
+        if several and config.continual is not None and not variant.shared
     ]
     return StudyResult(
         base=config.base,
@@ -421,6 +421,6 @@ def _count_units(study: Study) -> int:
     if tasks == 1:
         return tasks + singles
     merges = seeds * len(variants) * len(study.config.merge_methods)
-    sequences = seeds * sum(not variant.shared for variant in variants)
+    sequences = 0 if study.config.continual is None else seeds * sum(not variant.shared for variant in variants)
     measures = sum(3 if variant.method == "lori_s" else 2 for variant in variants)
     return tasks + singles + merges + sequences + measures

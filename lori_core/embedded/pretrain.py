@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lori_core.embedded.corpus import Document, document
 from lori_core.embedded.skills import measure
-from lori_core.embedded.tokenizer import POSITIONS
+from lori_core.embedded.tokenizer import END, PAD, POSITIONS, START
 
 COPYING = 300  # first steps, in which most documents are copies
 SHORT = 128  # tokens of a short sequence
@@ -50,6 +50,7 @@ class Recipe:
 
 def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     torch.manual_seed(recipe.seed)
+    vocabulary = tokenizer.get_vocab()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden_size,
@@ -59,11 +60,11 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
         num_key_value_heads=recipe.heads,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        attn_implementation="eager",  # compiled, faster than the fused kernel, whose backward pass is slow on CPUs
+        pad_token_id=vocabulary[PAD],
+        bos_token_id=vocabulary[START],
+        eos_token_id=vocabulary[END],
     )
+    config._attn_implementation = "eager"  # compiled, faster than the fused kernel, whose backward pass is slow on CPUs
     return LlamaForCausalLM(config)
 
 
@@ -81,10 +82,10 @@ def tokens_of(tokenizer: PreTrainedTokenizerFast, documents: list[Document]) -> 
     pieces = [text for written in documents for text, _ in written]
     encoded = iter(tokenizer(pieces, add_special_tokens=False)["input_ids"])
     for written in documents:
-        yield tokenizer.bos_token_id, 0.0
+        yield int(tokenizer.bos_token_id), 0.0  # pyright: ignore[reportArgumentType]
         for _, is_answer in written:
             yield from ((token, 1.0 if is_answer else PROMPT_WEIGHT) for token in next(encoded))
-        yield tokenizer.eos_token_id, 1.0
+        yield int(tokenizer.eos_token_id), 1.0  # pyright: ignore[reportArgumentType]
 
 
 def batch(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts:
     batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
     width = batch["input_ids"].shape[1]
     with torch.inference_mode():
-        written = model.generate(
+        written = model.generate(  # pyright: ignore[reportCallIssue]
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             max_new_tokens=LONGEST,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import plotly.graph_objects as go
@@ -127,7 +127,9 @@ def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> 
 def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
     """A measure for each pair of tasks; colours are centred on what independent adapters would show."""
     size = len(matrix.names)
-    away = [(i, j) for i, j in combinations(range(size), 2) if matrix.values[i][j] is not None]
+    directed = matrix.measure == "function"  # what one does to the other is not what the other does to it
+    couples = permutations(range(size), 2) if directed else combinations(range(size), 2)
+    away = [(i, j) for i, j in couples if matrix.values[i][j] is not None]
     null, spread = _null_of(matrix, away)
     centre = null or 0.0
     # At least four null deviations to either side, so that noise is not painted as a finding.
@@ -145,13 +147,15 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
             colorbar={"title": {"text": _measure(matrix, language)}},
         )
     )
-    figure.update_xaxes(title_text=translate("figures.axis.task", language), showgrid=False, **categories(matrix.names))
-    figure.update_yaxes(title_text=translate("figures.axis.task", language), showgrid=False)
+    across, down = ("inputs_of", "adapter_of") if directed else ("task", "task")
+    across, down = translate(f"figures.axis.{across}", language), translate(f"figures.axis.{down}", language)
+    figure.update_xaxes(title_text=across, showgrid=False, **categories(matrix.names))
+    figure.update_yaxes(title_text=down, showgrid=False)
     figure.update_yaxes(**categories(matrix.names, reverse=True))
     label = method_label(method, language)
     summary = _pairs_summary(matrix, away, null, spread, language)
     rows = [
-        [f"{matrix.names[i]} × {matrix.names[j]}", number(matrix.values[i][j], 4)]
+        [f"{matrix.names[i]} {'→' if directed else '×'} {matrix.names[j]}", number(matrix.values[i][j], 4)]
         + [number(part[i][j], 4) if part else "–" for part in (matrix.null_mean, matrix.null_sd)]
         + [number(matrix.z[i][j], 1) if matrix.z else "–"]
         for i, j in away
