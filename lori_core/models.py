@@ -88,7 +88,13 @@ def load_base(
         if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise ModelError("not_causal", name=name, architecture=config.model_type)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision, dtype=weights, use_safetensors=True, output_loading_info=True
+            source,
+            revision=revision,
+            dtype=weights,
+            # The fused attention's backward pass is slow on CPUs: a training step takes 0.23 s with it, 0.16 s without.
+            attn_implementation="eager" if device == "cpu" else None,
+            use_safetensors=True,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
