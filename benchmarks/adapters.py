@@ -38,7 +38,7 @@ def score(task: Task, adapter: Adapter, split: str, limit: int) -> dict[str, Any
     return {key: value for key, value in found.items() if key not in ("outcomes", "seconds")}
 
 
-def spread(work: Callable[[Job], Done], jobs: Iterable[Job]) -> list[Done]:
-    """The jobs done in PROCESSES processes of one thread each: two such are faster than one of two threads."""
-    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+def spread(work: Callable[[Job], Done], jobs: Iterable[Job], processes: int = PROCESSES) -> list[Done]:
+    """The jobs done in processes of one thread each: two such are faster than one of two threads."""
+    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         return list(pool.map(work, jobs))

@@ -90,7 +90,7 @@ def without_outcomes(score: Score) -> dict[str, Any]:
 
 def main() -> None:
     folder = mkdtemp(prefix="lori-methods-")
-    studies = spread(one_seed, [(seed, folder) for seed in SEEDS])
+    studies = spread(one_seed, [(seed, folder) for seed in SEEDS], processes=len(SEEDS))
     single = singles(studies)
     results = {
         "untaught": {task: without_outcomes(score) for task, score in studies[0].base_scores.items()},
