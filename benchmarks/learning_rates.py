@@ -37,7 +37,8 @@ def validate(job: Job) -> dict[str, float]:
         masks = calibrate(base(), task, start, config, training["lori_d"].changed(learning_rate=dense_rate)).masks
     found = {}
     for rate in RATES[method]:
-        at_rate = training | {method: training[method].changed(learning_rate=rate)}
+        at_rate = training.copy()
+        at_rate[method] = training[method].changed(learning_rate=rate)
         learned = learn(base(), task, method, config, at_rate, masks=masks)
         found[str(rate)] = score(task, learned.adapter, "validation", VALIDATION)["value"]
     return found

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.table import table
 from lori_core.__main__ import app
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.ja.md")
+LANGUAGE = {"README.md": "en", "README.ja.md": "ja"}
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -23,6 +25,11 @@ def test_the_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]):
     for code in blocks("README.md", "python"):
         exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_figures_in_the_readme_are_those_that_were_measured(name: str):
+    assert table(LANGUAGE[name]) in (ROOT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", READMES)
