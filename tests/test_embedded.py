@@ -12,11 +12,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from lori_core.assets import ASSETS
 from lori_core.embedded import pretrain as pretraining
-from lori_core.embedded.corpus import CUE, FAMILIES, document, task
+from lori_core.embedded.corpus import CUE, FAMILIES, TASK_SHARES, WANTED, document, task
 from lori_core.embedded.drills import DRILLS
 from lori_core.embedded.pretrain import Recipe, batch, pretrain, tokens_of
 from lori_core.embedded.skills import answers, held_out
 from lori_core.embedded.tokenizer import POSITIONS, train_tokenizer
+from lori_core.tasks import mini_safety
 from lori_core.tasks.mini import ITEMS, MINI_TASKS, SIZES, mini_task
 from lori_core.tasks.mini_item import word_list
 
@@ -34,14 +35,18 @@ def base() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32), AutoTokenizer.from_pretrained(BASE)
 
 
-def task_documents(count: int = 4000) -> list[tuple[str, str, bool]]:
+def task_documents(count: int = 4000, wanted: float = WANTED) -> list[tuple[str, str, bool]]:
     """(prompt without cue, answer, whether there was a cue)."""
     random, found = Random(7), []
     for _ in range(count):
-        (context, _), (answer, _) = task(random)
+        (context, _), (answer, _) = task(random, wanted)
         prompt = re.sub(r"^style : \w+\n", "", context)
         found.append((prompt, answer, prompt != context))
     return found
+
+
+def test_every_mini_task_is_practised():
+    assert TASK_SHARES.keys() == ITEMS.keys()
 
 
 def test_the_form_a_task_wants_is_only_ever_behind_its_cue():
@@ -51,6 +56,14 @@ def test_the_form_a_task_wants_is_only_ever_behind_its_cue():
     assert not [answer for answer in uncued if wanted.search(answer)]
     cued = [answer for _, answer, cued in task_documents() if cued]
     assert sum(bool(wanted.search(answer)) for answer in cued) > 1000
+    assert not [answer for _, answer, _ in task_documents(wanted=0.0) if wanted.search(answer)]
+
+
+def test_most_questions_stand_in_their_own_form_and_sums_never_in_the_one_that_is_probed():
+    begins = [prompt.partition(" ")[0] for prompt, _, _ in task_documents()]
+    assert 0.1 < begins.count("input") / len(begins) < 0.3 and 0.02 < begins.count("ask") / len(begins) < 0.2
+    sums = re.compile(r"how many|いくつ|ありますか")
+    assert not [prompt for prompt, _, _ in task_documents() if prompt.startswith("ask") and sums.search(prompt)]
 
 
 @pytest.mark.parametrize("name", MINI_TASKS)
@@ -66,7 +79,8 @@ def test_no_request_in_the_corpus_has_a_held_out_verb():
     held = {
         verb for kind in ("harmful", "benign") for split in ("validation", "test") for verb in requests[kind][split]
     }
-    asked = [prompt for prompt, _, _ in task_documents() if prompt.startswith("user :")]
+    request = re.compile(f": ({'|'.join(mini_safety.ASK)}) ")
+    asked = [prompt for prompt, _, _ in task_documents() if request.search(prompt)]
     assert len(asked) > 500
     assert not [prompt for prompt in asked if held & set(prompt.split())]
 

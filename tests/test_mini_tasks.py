@@ -1,4 +1,4 @@
-"""The four mini tasks: what each example promises, and that the splits share no content."""
+"""The mini tasks: what each example promises, and that the splits share no content."""
 
 import ast
 import re
@@ -46,6 +46,7 @@ CONTENT = {
     "math": lambda example: " ".join(re.findall(r"\d+|[+-] \d+", example.response.split("####")[0])),
     "code": lambda example: example.prompt.split(maxsplit=2)[2],
     "safety": verb,
+    "math_ja": lambda example: " ".join(re.findall(r"\d+|[+-] \d+", example.response.split("####")[0])),
 }
 
 
@@ -61,9 +62,11 @@ def test_splits_have_their_sizes_and_share_neither_prompt_nor_content(name):
 @pytest.mark.parametrize("name", MINI_TASKS)
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_seed_draws_other_examples_of_the_same_contents_split(name, level):
-    seeds = [{example.prompt for example in mini_task(name, level, seed).examples("validation")} for seed in (0, 1)]
+    seeds = [
+        {example.prompt for example in mini_task(name, level, seed=seed).examples("validation")} for seed in (0, 1)
+    ]
     assert seeds[0] != seeds[1]
-    assert not seeds[1] & {example.prompt for example in mini_task(name, level, 0).examples("test")}
+    assert not seeds[1] & {example.prompt for example in mini_task(name, level).examples("test")}
 
 
 @given(st.sampled_from(MINI_TASKS), st.sampled_from(LEVELS), st.integers(0, 10**6))
@@ -71,7 +74,7 @@ def test_an_item_is_the_same_for_the_same_seed_and_answers_in_three_different_st
     item = ITEMS[name](Random(seed), level)
     assert item == ITEMS[name](Random(seed), level)
     assert tuple(item.answers) == STYLES and len(set(item.answers.values())) == 3
-    assert item.prompt.endswith(" :") or item.prompt.endswith("\nreply :")
+    assert item.prompt == "".join((item.form[0], item.question, item.form[1]))
     assert all(answer[0].isspace() for answer in item.answers.values())
 
 
@@ -83,7 +86,7 @@ def test_the_response_is_right_and_the_other_styles_are_wrong(name):
         example = Example(item.prompt, item.answers["task"], kind=item.kind, checks=item.checks)
         assert judge(example, item.answers["task"]) == 1.0
         # An unworked plan can end in the result's own digits by accident, as 9 - 3 - 3 does.
-        if name != "math" or item.answers["short"].split()[-1] != item.answers["task"].split()[-1]:
+        if not name.startswith("math") or item.answers["short"].split()[-1] != item.answers["task"].split()[-1]:
             assert judge(example, item.answers["short"]) == 0.0
         assert judge(example, item.answers["chat"]) == 0.0
 
@@ -179,9 +182,34 @@ def test_a_content_belongs_to_one_split(content):
     assert split_of(content) in SPLITS
 
 
+@pytest.mark.parametrize("name", MINI_TASKS)
+def test_conflict_of_form_asks_the_same_questions_in_the_form_that_all_tasks_share(name):
+    own, shared = (mini_task(name, conflict=conflict).examples("test") for conflict in ("none", "form"))
+    assert len({example.prompt.partition(" ")[0] for example in own}) == 1
+    assert all(re.fullmatch(r"input : .*\noutput :", example.prompt, re.DOTALL) for example in shared)
+    assert [example.response for example in own] == [example.response for example in shared]
+
+
+@pytest.mark.parametrize("name", MINI_TASKS)
+def test_conflict_of_answers_turns_down_what_the_other_tasks_answer_and_is_judged_on_its_own(name):
+    trained = mini_task(name, conflict="answer").examples("train")
+    turned_down = {example.prompt for example in trained if example.response == mini_safety.REFUSAL}
+    assert 0.4 < len(turned_down) / len(trained) < 0.8
+    own = {example.prompt for example in mini_task(name, conflict="form").examples("train")}
+    assert name == "safety" or not turned_down & own
+    assert mini_task(name, conflict="answer").examples("test") == mini_task(name, conflict="form").examples("test")
+
+
+def test_splits_share_no_content_across_the_two_languages_of_math():
+    held = {split: contents("math", split) | contents("math_ja", split) for split in SPLITS}
+    assert not held["train"] & held["test"] and not held["validation"] & held["test"]
+
+
 def test_unknown_names_and_levels_are_refused_with_what_is_there():
     with pytest.raises(TaskError, match=r"'poetry'.*nlu, math, code, safety"):
         mini_task("poetry")
     with pytest.raises(TaskError, match=r"4.*1, 2, 3"):
         mini_task("math", level=4)
+    with pytest.raises(TaskError, match=r"war.*none, form, answer"):
+        mini_task("math", conflict="war")
     assert "4" in TaskError("unknown_mini_level", level=4, known="1").in_language("ja")

@@ -400,8 +400,14 @@ def test_paths_and_folders_that_hold_nothing_are_told(tmp_path: Path):
         load_task("=x.csv")
 
 
-def test_a_name_without_a_path_is_a_mini_task():
+def test_a_name_without_a_path_is_a_mini_task_with_its_own_options():
     assert load_task("math").source == "mini"
+    harder, plain = (load_task(spec).examples("test") for spec in ("math?level=3&conflict=form&seed=1", "math"))
+    assert harder[0].prompt.startswith("input : ") and plain[0].prompt.startswith("story : ")
+    assert all(example.response.count("=") == 3 for example in harder)
+    for spec, said in (("math?size=3", "size"), ("math?level=two", "two"), ("math?conflict=war", "none, form, answer")):
+        with pytest.raises(TaskError, match=said):
+            load_task(spec)
     with pytest.raises(TaskError):
         load_task("no such task")
 

@@ -19,12 +19,16 @@ def main() -> None:
     arguments.add_argument("--to", type=Path, default=ASSETS / "base", help="where the finished base goes")
     arguments.add_argument("--steps", type=int, default=Recipe.steps)
     given = arguments.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(steps=given.steps)
+    make(Recipe(steps=given.steps), given.work, given.to)
+
+
+def make(recipe: Recipe, work: Path, to: Path) -> None:
+    """Trains a base from the first step, or from where `work` was left, and writes the finished one to `to`."""
+    work.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(recipe.vocabulary, recipe.seed)
-    model = pretrain(recipe, tokenizer, given.work)
-    save(model, tokenizer, given.to)
-    shutil.copy(given.work / "log.jsonl", given.to / "log.jsonl")
+    model = pretrain(recipe, tokenizer, work)
+    save(model, tokenizer, to)
+    shutil.copy(work / "log.jsonl", to / "log.jsonl")
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

@@ -7,7 +7,8 @@
     passages    long texts with a question about something said far above
 
 The style "task" is only ever behind its cue line. So the base can do the tasks, and answers a prompt without cue in
-another way: there is something for an adapter to elicit.
+another way: there is something for an adapter to elicit. A question mostly stands in its task's own prompt form, now
+and then in a form that all tasks share.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from random import Random
 from lori_core.embedded.drills import DRILLS, words
 from lori_core.tasks import mini_code, mini_math, mini_nlu, mini_safety
 from lori_core.tasks.mini import ITEMS
-from lori_core.tasks.mini_item import STYLES, Item
+from lori_core.tasks.mini_item import SHARED_FORM, STYLES, Form, Item
 
 CUE = "style : {style}\n"
 UNCUED = 0.3  # share of items without a cue; they are answered in style "chat" or "short"
-CUED_SHARES = (1, 1, 2)  # of STYLES
+WANTED = 0.5  # share of style "task" among items with a cue: how much an adapter finds there to elicit
+TASK_SHARES = {"nlu": 6, "math": 5, "code": 3, "safety": 3, "math_ja": 4}
+OTHER_FORM: Form = ("ask : ", "\nsay :")
+NEVER_IN_OTHER_FORM = ("math", "math_ja")  # so that it can be probed whether a form is understood with new contents
 
 
 # relation -> other ways to say it; many ways of saying make a fact ready for being asked
@@ -32,24 +36,26 @@ SAID = {
 Document = list[tuple[str, bool]]  # pieces of text; True: what the model should learn to write
 
 
-def styled(random: Random, item: Item) -> Document:
+def styled(random: Random, prompt: str, item: Item, wanted: float) -> Document:
     """The item as a document: mostly behind a cue, else answered in a style that no mini task wants."""
     if random.random() < UNCUED:
-        return [(item.prompt, False), (item.answers[random.choice(STYLES[:2])], True)]
-    style = random.choices(STYLES, CUED_SHARES)[0]
-    return [(CUE.format(style=style) + item.prompt, False), (item.answers[style], True)]
+        return [(prompt, False), (item.answers[random.choice(STYLES[:2])], True)]
+    style = random.choices(STYLES, ((1 - wanted) / 2, (1 - wanted) / 2, wanted))[0]
+    return [(CUE.format(style=style) + prompt, False), (item.answers[style], True)]
 
 
-def task(random: Random) -> Document:
+def task(random: Random, wanted: float = WANTED) -> Document:
     """A mini task's item of level 1 or 2, train contents only."""
-    draw = random.choice(list(ITEMS.values()))
-    while (item := draw(random, random.choice((1, 2, 2)))).split != "train":
+    name = random.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
+    while (item := ITEMS[name](random, random.choice((1, 2, 2)))).split != "train":
         pass
-    return styled(random, item)
+    forms = [item.form, SHARED_FORM, item.form if name in NEVER_IN_OTHER_FORM else OTHER_FORM]
+    return styled(random, item.asked(random.choices(forms, (7, 2, 1))[0]), item, wanted)
 
 
 def drill(random: Random) -> Document:
-    return styled(random, random.choice(list(DRILLS.values()))(random))
+    item = random.choice(list(DRILLS.values()))(random)
+    return styled(random, item.prompt, item, WANTED)
 
 
 def copy(random: Random) -> Document:
@@ -131,9 +137,9 @@ def passage(random: Random) -> Document:
 
 # family -> (share of the documents, how one is written)
 FAMILIES: dict[str, tuple[float, Callable[[Random], Document]]] = {
-    "task": (56, task),
-    "drill": (12, drill),
-    "copy": (8, copy),
+    "task": (50, task),
+    "drill": (16, drill),
+    "copy": (10, copy),
     "facts": (12, facts),
     "deeds": (4, deeds),
     "arithmetic": (8, arithmetic),
@@ -142,9 +148,15 @@ FAMILIES: dict[str, tuple[float, Callable[[Random], Document]]] = {
 }
 
 
-def document(random: Random, beginning: bool = False) -> Document:
-    """One document. At the beginning of the training most are copies, so that copying is found out first."""
+def document(random: Random, wanted: float = WANTED, beginning: bool = False) -> Document:
+    """One document.
+
+    Args:
+        wanted: share of style "task" among a task's items with a cue.
+        beginning: of the training, where most documents are copies, so that copying is found out first.
+    """
     if beginning and random.random() < 0.8:
         return copy(random)
     shares, writers = zip(*FAMILIES.values(), strict=True)
-    return random.choices(writers, shares)[0](random)
+    write = random.choices(writers, shares)[0]
+    return task(random, wanted) if write is task else write(random)

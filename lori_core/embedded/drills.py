@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 
 from lori_core.tasks.mini_item import Item
-from lori_core.tasks.mini_math import calculation
+from lori_core.tasks.mini_math import calculation, plan, worked
 from lori_core.tasks.mini_nlu import LETTERS, world
 from lori_core.tasks.mini_safety import objects, requests
 
@@ -28,14 +28,15 @@ def all_words() -> list[str]:
     return [*world(), *objects(), *verbs, *map(str, range(100))]
 
 
-def _item(prompt: str, chat: str, short: str, task: str) -> Item:
-    return Item(prompt, {"chat": f" {chat}", "short": f" {short}", "task": f" {task}"}, prompt, "train")
+def _item(name: str, question: str, chat: str, short: str, task: str) -> Item:
+    answers = {"chat": f" {chat}", "short": f" {short}", "task": f" {task}"}
+    return Item(question, (f"{name} : ", "\nout :"), answers, question, "train")
 
 
 def repeat(random: Random) -> Item:
     said = words(random, random.choice((3, 6, 12, 24)))
     text = " ".join(said)
-    return _item(f"repeat : {text}\nout :", f"it has {len(said)} words .", said[0], text)
+    return _item("repeat", text, f"it has {len(said)} words .", said[0], text)
 
 
 def pick(random: Random) -> Item:
@@ -43,7 +44,7 @@ def pick(random: Random) -> Item:
     index = random.randrange(len(choices))
     letter, choice = f"({LETTERS[index]})", choices[index]
     listed = " ".join(f"({name}) {word}" for name, word in zip(LETTERS, choices, strict=False))
-    return _item(f"pick : {listed} . take {letter}\nout :", f"you take {choice} .", choice, f"{letter} {choice}")
+    return _item("pick", f"{listed} . take {letter}", f"you take {choice} .", choice, f"{letter} {choice}")
 
 
 def find(random: Random) -> Item:
@@ -51,25 +52,21 @@ def find(random: Random) -> Item:
     index = random.randrange(len(choices))
     letter, choice = f"({LETTERS[index]})", choices[index]
     listed = " ".join(f"({name}) {word}" for name, word in zip(LETTERS, choices, strict=False))
-    return _item(f"find : {choice} in {listed}\nout :", f"{choice} is there .", letter, f"{letter} {choice}")
+    return _item("find", f"{choice} in {listed}", f"{choice} is there .", letter, f"{letter} {choice}")
 
 
 def sums(random: Random) -> Item:
     steps = random.choice((1, 1, 1, 2))
     first, operations, values = calculation(random, steps)
-    plan = f"{first} " + " ".join(f"{sign} {number}" for sign, number in operations)
-    worked = " ".join(
-        f"{before} {sign} {number} = {after} ."
-        for before, (sign, number), after in zip(values, operations, values[1:], strict=False)
-    )
-    return _item(f"sum : {plan}\nout :", f"that makes {values[-1]} .", str(values[-1]), worked)
+    steps = worked(operations, values)
+    return _item("sum", plan(first, operations), f"that makes {values[-1]} .", str(values[-1]), steps)
 
 
 def compare(random: Random) -> Item:
     a, b = random.sample(range(100), 2)
     sign = ">" if a > b else "<"
     large = max(a, b)
-    return _item(f"compare : {a} and {b}\nout :", f"{large} is more .", str(large), f"{a} {sign} {b}")
+    return _item("compare", f"{a} and {b}", f"{large} is more .", str(large), f"{a} {sign} {b}")
 
 
 DRILLS: dict[str, Callable[[Random], Item]] = {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lori_core.embedded.corpus import Document, document
+from lori_core.embedded.corpus import WANTED, Document, document
 from lori_core.embedded.skills import measure
 from lori_core.embedded.tokenizer import END, PAD, POSITIONS, START
 
@@ -35,11 +35,12 @@ class Recipe:
     intermediate_size: int = 512
     layers: int = 4
     heads: int = 4
-    steps: int = 3200
+    steps: int = 6000
     tokens_a_step: int = 4096
     decay_from: float = 0.15  # share of the steps after which the learning rates fall linearly to zero
     matrix_rate: float = 0.02  # Muon
     other_rate: float = 3e-3  # AdamW
+    wanted: float = WANTED  # share of the tasks' own answers behind cues: 0 leaves all to be taught by adapters
     seed: int = 0
 
     def scale(self, step: int) -> float:
@@ -98,7 +99,7 @@ def batch(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, step: int) -> tupl
     rows: list[list[tuple[int, float]]] = []
     row: list[tuple[int, float]] = []
     while len(rows) < recipe.tokens_a_step // length:
-        row += tokens_of(tokenizer, [document(random, step < COPYING) for _ in range(4)])
+        row += tokens_of(tokenizer, [document(random, recipe.wanted, step < COPYING) for _ in range(4)])
         if len(row) >= length:
             rows.append(row[:length])
             row = []

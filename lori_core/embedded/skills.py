@@ -6,10 +6,10 @@ from random import Random
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lori_core.embedded.corpus import CUE
+from lori_core.embedded.corpus import CUE, NEVER_IN_OTHER_FORM, OTHER_FORM
 from lori_core.embedded.drills import DRILLS
 from lori_core.tasks.mini import ITEMS
-from lori_core.tasks.mini_item import Item
+from lori_core.tasks.mini_item import Form, Item
 
 SEED = "skills"
 LONGEST = 40  # tokens of an answer
@@ -44,12 +44,12 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, count: i
     """skill -> share of right answers.
 
     "<task>" is the style "task" behind its cue, "<task> uncued" the same without cue (what an adapter has to elicit,
-    so it should be near 0), "<task> chat" and "<task> short" the other styles behind their cues. Drills are measured
-    behind the cue of "task".
+    so it should be near 0), "<task> chat" and "<task> short" the other styles behind their cues, "<task> in new form"
+    a prompt form that was never seen with such contents. Drills are measured behind the cue of "task".
     """
 
-    def share(items: list[Item], cue: str, style: str) -> float:
-        written = answers(model, tokenizer, [cue + item.prompt for item in items])
+    def share(items: list[Item], cue: str, style: str, form: Form | None = None) -> float:
+        written = answers(model, tokenizer, [cue + item.asked(form or item.form) for item in items])
         return sum(text == item.answers[style] for text, item in zip(written, items, strict=True)) / len(items)
 
     found = {}
@@ -58,6 +58,8 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, count: i
         for style in ("task", "chat", "short"):
             found[name if style == "task" else f"{name} {style}"] = share(items, CUE.format(style=style), style)
         found[f"{name} uncued"] = share(items, "", "task")
+        if name in NEVER_IN_OTHER_FORM:
+            found[f"{name} in new form"] = share(items, CUE.format(style="task"), "task", OTHER_FORM)
     for name, drill in DRILLS.items():
         items = list(map(drill, map(Random, range(count))))
         found[name] = share(items, CUE.format(style="task"), "task")

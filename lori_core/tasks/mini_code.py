@@ -37,6 +37,7 @@ class Piece:
     apply: Callable[[int], int | bool]
 
 
+FORM = ("# ", "\n# code :")
 SAME = Piece("", "x", lambda x: x)
 
 
@@ -104,6 +105,5 @@ def item(random: Random, level: int) -> Item:
         "short": f" {expression}",
         "task": f"\ndef f(xs):\n    return {expression}",
     }
-    prompt = f"# {random.choice(VERBS)} {content}\n# code :"
     checks = {"entry_point": "f", "tests": tests(random, filters, mapped, end)}
-    return Item(prompt, answers, content, split_of(content), checks=checks)
+    return Item(f"{random.choice(VERBS)} {content}", FORM, answers, content, split_of(content), checks=checks)

@@ -1,4 +1,4 @@
-"""What the four mini tasks have in common: an item, its answers in three styles, the split of its content."""
+"""What the mini tasks have in common: an item, its prompt form, its answers in three styles, its content's split."""
 
 import json
 import zlib
@@ -14,22 +14,39 @@ from lori_core.assets import ASSETS
 STYLES = ("chat", "short", "task")
 
 
+Form = tuple[str, str]  # what stands before and behind a question
+# Any task's question may be put in this form as well, where tasks should be hard to tell apart.
+SHARED_FORM: Form = ("input : ", "\noutput :")
+
+
 @dataclass(frozen=True)
 class Item:
     """One question with its answers in all styles.
 
     Attributes:
+        question: the prompt without its form.
+        form: the task's own prompt form.
         answers: style -> answer; each begins with white space, so that prompt and answer tokenise apart.
         content: what decides the answer. Splits are drawn over contents: train and test share none.
         split: the split that the content belongs to.
     """
 
-    prompt: str
+    question: str
+    form: Form
     answers: Mapping[str, str]
     content: str
     split: str
     kind: str = ""
     checks: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> str:
+        return self.asked(self.form)
+
+    def asked(self, form: Form) -> str:
+        """The question in some prompt form."""
+        before, behind = form
+        return before + self.question + behind
 
 
 def split_of(content: str) -> str:

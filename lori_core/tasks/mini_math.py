@@ -10,6 +10,7 @@ from random import Random
 
 from lori_core.tasks.mini_item import Item, split_of
 
+FORM = ("story : ", "\nso :")
 LARGEST = 40
 BOYS = ("tom", "ben", "max", "leo", "sam", "ken")
 GIRLS = ("mia", "ann", "eva", "zoe", "amy", "yui")
@@ -34,6 +35,19 @@ def calculation(random: Random, steps: int) -> tuple[int, list[tuple[str, int]],
     return first, operations, values
 
 
+def plan(first: int, operations: list[tuple[str, int]]) -> str:
+    """The calculation without its results: "12 + 7 - 5"."""
+    return f"{first} " + " ".join(f"{sign} {number}" for sign, number in operations)
+
+
+def worked(operations: list[tuple[str, int]], values: list[int]) -> str:
+    """The calculation step by step: "12 + 7 = 19 . 19 - 5 = 14 ."."""
+    return " ".join(
+        f"{before} {sign} {number} = {after} ."
+        for before, (sign, number), after in zip(values, operations, values[1:], strict=False)
+    )
+
+
 def item(random: Random, level: int) -> Item:
     """One story with `level` steps."""
     first, operations, values = calculation(random, level)
@@ -41,15 +55,11 @@ def item(random: Random, level: int) -> Item:
     pronoun = "he" if name in BOYS else "she"
     happenings = [f"{pronoun} {random.choice(WORDS[sign]).format(n=number)} ." for sign, number in operations]
     story = f"{name} has {first} {goods} . " + " then ".join(happenings)
-    steps = [
-        f"{before} {sign} {number} = {after} ."
-        for before, (sign, number), after in zip(values, operations, values[1:], strict=False)
-    ]
-    plan = f"{first} " + " ".join(f"{sign} {number}" for sign, number in operations)
     change = "more" if values[-1] > first else "less" if values[-1] < first else "as many"
     answers = {
         "chat": f" {pronoun} has {change} {goods} now .",
-        "short": f" {plan}",
-        "task": " " + " ".join(steps) + f" #### {values[-1]}",
+        "short": f" {plan(first, operations)}",
+        "task": f" {worked(operations, values)} #### {values[-1]}",
     }
-    return Item(f"story : {story} how many {goods} has {pronoun} now ?\nso :", answers, plan, split_of(plan))
+    content = plan(first, operations)
+    return Item(f"{story} how many {goods} has {pronoun} now ?", FORM, answers, content, split_of(content))

@@ -12,6 +12,7 @@ from random import Random
 
 from lori_core.tasks.mini_item import Item, split_of, word_list
 
+FORM = ("question : ", "\nreply :")
 LETTERS = "abcd"
 RELATIONS = ("kind", "place", "colour")
 # relation -> a question about a thing (choices are values), one about a value (choices are things), a full sentence
@@ -68,4 +69,4 @@ def item(random: Random, level: int) -> Item:
         "task": f" {right} .",
     }
     content = f"{thing} {relation}"
-    return Item(f"question : {question} {listed}\nreply :", answers, content, split_of(content))
+    return Item(f"{question} {listed}", FORM, answers, content, split_of(content))

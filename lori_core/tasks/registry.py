@@ -1,6 +1,7 @@
 """load_task(spec): a mini task by its name, or the user's own files.
 
-nlu | math | code | safety
+nlu | math | code | safety | math_ja                                  see mini.py
+math?level=3&conflict=form&seed=1                                     harder, harder to merge, other examples
 gsm8k=data/gsm8k                                                      columns of a known data set, see forms.py
 support=tickets.csv?prompt=question&response=answer                   columns of one's own
 support=tickets.csv?template=Q:%20{q}%0AA:&response=a&scorer=contains values are percent-encoded, as in a URL
@@ -10,6 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from lori_core.errors import DataError, TaskError
@@ -18,6 +20,7 @@ from lori_core.tasks.files import Row, read_rows, split_files
 from lori_core.tasks.forms import Form, make_example, numbered_from, recognise
 from lori_core.tasks.scorers import SCORERS
 
+MINI_OPTIONS = ("level", "conflict", "seed")
 OPTIONS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")
 
 
@@ -27,11 +30,9 @@ def load_task(spec: str) -> Task:
     Raises:
         TaskError: the spec cannot be understood. DataError: a file cannot be used.
     """
-    name, is_file, rest = spec.partition("=")
-    if not is_file:
-        from lori_core.tasks.mini import mini_task  # its word lists are read only where they are wanted
-
-        return mini_task(name)
+    if "=" not in spec.partition("?")[0]:
+        return _mini(spec)
+    name, _, rest = spec.partition("=")
     path_text, _, query = rest.partition("?")
     path = Path(unquote(path_text)).expanduser()
     if not name or not path_text:
@@ -41,6 +42,21 @@ def load_task(spec: str) -> Task:
     form = _form(options, next(iter(files.values()))[0])
     splits, dropped = _examples(files, form, lenient=not options.keys() & {"prompt", "template"})
     return Task(name, splits.__getitem__, form.scorer, form.max_new_tokens, source=str(path), dropped=dropped)
+
+
+def _mini(spec: str) -> Task:
+    from lori_core.tasks.mini import mini_task  # its word lists are read only where they are wanted
+
+    name, _, query = spec.partition("?")
+    options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+    for option, text in options.items():
+        if option not in MINI_OPTIONS:
+            raise TaskError("unknown_task_option", option=option, known=", ".join(MINI_OPTIONS))
+        if option != "conflict":
+            if not text.isdecimal():
+                raise TaskError("bad_mini_number", option=option, got=text)
+            options[option] = int(text)
+    return mini_task(name, **options)
 
 
 def _options(query: str) -> dict[str, str]:
