@@ -1,41 +1,79 @@
 """What the benchmarks on the embedded base share: one task learned by one method, in a process of its own core."""
 
+import argparse
+import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import torch
 
+from benchmarks.record import RESULTS
 from lori_core.adapter import Adapter
-from lori_core.config import AdapterConfig
+from lori_core.config import AdapterConfig, Method
 from lori_core.evaluate import evaluate
 from lori_core.inject import applied
-from lori_core.models import Base, load_base
+from lori_core.masks import random_masks
+from lori_core.models import Base, load_base, target_modules
+from lori_core.pipeline import learn
+from lori_core.recipes import Training
 from lori_core.tasks.base import Task
 
 PROCESSES = 2
+TASKS = ("nlu", "math", "code", "safety")
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 
 @cache
-def base() -> Base:
-    return load_base("embedded", device="cpu", dtype="bf16")
+def base(folder: str = "embedded") -> Base:
+    return load_base(folder, device="cpu", dtype="bf16")
 
 
 def adapter_config(seed: int, **changes: Any) -> AdapterConfig:
     return AdapterConfig(projection_seed=seed).changed(**changes)
 
 
-def score(task: Task, adapter: Adapter, split: str, limit: int) -> dict[str, Any]:
+def score(task: Task, adapter: Adapter, split: str, limit: int, folder: str = "embedded") -> dict[str, Any]:
     """The score of an adapter, without the single outcomes."""
-    with applied(base().model, adapter):
-        found = asdict(evaluate(base().model, base().tokenizer, task, split, limit).score)
+    with applied(base(folder).model, adapter):
+        found = asdict(evaluate(base(folder).model, base(folder).tokenizer, task, split, limit).score)
     return {key: value for key, value in found.items() if key not in ("outcomes", "seconds")}
+
+
+def under_random_mask(folder: str, task: Task, training: Training, seed: int, limit: int) -> float:
+    """The control: test score of LoRI-S whose mask was drawn, not calibrated."""
+    config = adapter_config(seed)
+    shapes = {module: (rows, config.rank) for module, (rows, _) in target_modules(base(folder).model).items()}
+    masks = random_masks(shapes, config.sparsity, seed)
+    learned = learn(base(folder), task, "lori_s", config, training, masks=masks)
+    return score(task, learned.adapter, "test", limit, folder)["value"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """The base that a benchmark measures on."""
+
+    base: str  # "embedded" or a folder
+    suffix: str  # of the result's file name
+
+    def rates(self) -> dict[Method, float]:
+        """The learning rates that were searched on this base."""
+        path = RESULTS / f"learning_rates{self.suffix}.json"
+        return json.loads(path.read_text(encoding="utf-8"))["results"]["best"]
+
+
+def which_base(description: str | None) -> Given:
+    """From the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--base", default="embedded", help="another base's folder, see benchmarks.bases")
+    parser.add_argument("--name", default="", help="goes into the name of the result's file")
+    given = parser.parse_args()
+    return Given(given.base, f"_{given.name}" if given.name else "")
 
 
 def spread(work: Callable[[Job], Done], jobs: Iterable[Job], processes: int = PROCESSES) -> list[Done]:

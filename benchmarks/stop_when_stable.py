@@ -5,12 +5,12 @@
 
 from typing import Any
 
-from benchmarks.adapters import adapter_config, base, score, spread
+from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.record import record
 from lori_core.calibrate import LOOK_EVERY, STABLE, STABLE_LOOKS
 from lori_core.pipeline import learn
 from lori_core.recipes import seeded, training_for
-from lori_core.tasks.mini import MINI_TASKS, mini_task
+from lori_core.tasks.mini import mini_task
 
 SEEDS = (0, 1)
 TEST = 300
@@ -38,7 +38,7 @@ def both_ways(job: tuple[str, int, bool]) -> dict[str, Any]:
 
 
 def main() -> None:
-    jobs = [(name, seed, stop) for seed in SEEDS for name in MINI_TASKS for stop in (False, True)]
+    jobs = [(name, seed, stop) for seed in SEEDS for name in TASKS for stop in (False, True)]
     config = {"look_every": LOOK_EVERY, "stable": STABLE, "stable_looks": STABLE_LOOKS, "test": TEST}
     print("written", record("stop_when_stable", config, spread(both_ways, jobs)))
 

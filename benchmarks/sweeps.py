@@ -9,7 +9,7 @@ and the dense B pruned without training stand beside as controls.
 
 from typing import Any
 
-from benchmarks.adapters import adapter_config, base, score, spread
+from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.record import record
 from lori_core.adapter import blank
 from lori_core.calibrate import Calibrated, calibrate
@@ -17,7 +17,7 @@ from lori_core.masks import Masks, jaccard, magnitude_masks, random_masks
 from lori_core.models import target_modules
 from lori_core.pipeline import learn
 from lori_core.recipes import seeded, training_for
-from lori_core.tasks.mini import MINI_TASKS, mini_task
+from lori_core.tasks.mini import mini_task
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.99)
 EXAMPLES = (16, 128, 1024, None)  # None: all
@@ -74,9 +74,9 @@ def over_examples(job: Job) -> dict[str, Any]:
 
 def main() -> None:
     config = {"rank": adapter_config(0).rank, "test": TEST, "sparsities": SPARSITIES, "examples": EXAMPLES}
-    jobs = [(task, seed) for seed in SEEDS for task in MINI_TASKS]
+    jobs = [(task, seed) for seed in SEEDS for task in TASKS]
     print("written", record("sparsity", config, spread(over_sparsities, jobs)))
-    jobs = [(task, 0) for task in MINI_TASKS]
+    jobs = [(task, 0) for task in TASKS]
     print("written", record("calibration_examples", config, spread(over_examples, jobs)))
 
 
