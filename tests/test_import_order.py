@@ -31,6 +31,7 @@ ROWS = [
     ["embedded"],
     ["execute"],
     ["progress", "summary"],
+    ["commands"],
     ["__main__"],
 ]
 NO_TORCH = ["assets", "translate", "errors", "config", "files", "results", "figures", "findings", "report"]
