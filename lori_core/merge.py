@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from lori_core.adapter import Adapter, Factors, check_comparable
-from lori_core.config import AdapterConfig
+from lori_core.adapter import Adapter, Factors, as_parent, check_comparable
+from lori_core.config import AdapterConfig, Drawing
 from lori_core.errors import IncompatibleAdapters
 from lori_core.merge_methods import MERGE_METHODS, METHOD_OPTIONS, MergeOptions, Part
 
@@ -40,7 +40,7 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
     factors = {module: each.factors for module, each in merged.items()}
     lost, size = sum(each.lost for each in merged.values()), sum(each.size for each in merged.values())
     record: dict[str, Any] = {
-        "parents": [_parent(adapter) for adapter in adapters],
+        "parents": [as_parent(adapter) for adapter in adapters],
         "merge": {
             "method": method,
             "weights": [float(weight) for weight in weights],
@@ -52,7 +52,8 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
     bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
     if bases:
         record["base"] = bases[0]
-    return Adapter(name, _config(adapters[0].config, factors), factors, record)
+    config = _config(adapters[0].config, factors)
+    return Adapter(name, config, factors, record, _drawn_from(adapters, method))
 
 
 def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
@@ -83,9 +84,10 @@ def _some_share_projection(adapters: Sequence[Adapter]) -> bool:
     )
 
 
-def _parent(adapter: Adapter) -> dict[str, Any]:
-    """What the record knows about where to find it."""
-    return {"name": adapter.name} | {key: adapter.record[key] for key in ("version", "id") if key in adapter.record}
+def _drawn_from(adapters: Sequence[Adapter], method: str) -> tuple[Drawing, ...]:
+    """concat stacks the As as they are, so they can be drawn again one below the other."""
+    known = method == "concat" and all(adapter.drawn_from for adapter in adapters)
+    return tuple(each for adapter in adapters for each in adapter.drawn_from) if known else ()
 
 
 def _config(first: AdapterConfig, factors: Mapping[str, Factors]) -> AdapterConfig:

@@ -13,16 +13,18 @@ machine. Gaussian and orthogonal draws go through the platform's libm and QR, so
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lori_core.config import AdapterConfig
+from lori_core.config import AdapterConfig, Drawing, Portable
 from lori_core.errors import ConfigError
 
-PORTABLE = ("kaiming_uniform", "sparse")  # bit-identical everywhere: A need not be stored
+PORTABLE = get_args(Portable)  # bit-identical everywhere: A need not be stored
 
 
 def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Tensor:
@@ -48,6 +50,20 @@ def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Ten
     else:
         values = _symmetric_uniform(_uint32(generator, shape)) * bound
     return torch.from_numpy(values)
+
+
+def drawing(config: AdapterConfig, task: str) -> tuple[Drawing, ...]:
+    """What a task's A is drawn from; empty where it is trained, or where another machine might draw other bits."""
+    if config.train_projection or config.projection not in PORTABLE:
+        return ()
+    fields = Drawing.model_fields.keys() - {"task"}
+    return (Drawing(task=task, **{field: getattr(config, field) for field in fields}),)
+
+
+def redraw(drawings: Sequence[Drawing], module: str, in_features: int) -> Tensor:
+    """(sum of the ranks, in_features) fp32: A of one module again, the rows of each drawing below each other."""
+    settings = [(AdapterConfig(**each.model_dump(exclude={"task"})), each.task) for each in drawings]
+    return torch.cat([draw(config, task, module, in_features) for config, task in settings])
 
 
 def checksum(A: Tensor) -> str:

@@ -14,9 +14,9 @@ ROWS = [
     ["config", "files", "results"],
     ["projection", "pairs", "recipes"],
     ["masks"],
-    ["adapter", "layer"],
-    ["merge_methods"],
-    ["merge", "metrics", "inject"],
+    ["adapter", "layer", "packing"],
+    ["merge_methods", "mask_files"],
+    ["merge", "metrics", "inject", "adapter_files"],
     ["judge"],  # runs in a process of its own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
     ["tasks"],

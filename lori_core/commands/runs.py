@@ -48,7 +48,7 @@ def show(
         if what is None:
             console().print(runs_table(list_runs(out), language))
         elif (what / "adapter.json").is_file():
-            from lori_core.store import load_adapter
+            from lori_core.adapter_files import load_adapter
 
             console().print(adapter_table(load_adapter(what), what, language))
         else:
