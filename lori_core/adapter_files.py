@@ -180,7 +180,8 @@ def _can_be_drawn(adapter: Adapter, module: str, factors: Factors) -> bool:
     """Whether drawing gives this A again, tried out: one that came from elsewhere may have replaced it."""
     if not adapter.drawn_from or sum(each.rank for each in adapter.drawn_from) != factors.rank:
         return False
-    return torch.equal(factors.A, redraw(adapter.drawn_from, module, factors.shape[1]))
+    A = redraw(adapter.drawn_from, module, factors.shape[1])
+    return factors.A.shape == A.shape and torch.equal(factors.A.view(torch.int32), A.view(torch.int32))
 
 
 def _masked(header: StoredAdapter) -> dict[str, tuple[int, int]]:
@@ -232,7 +233,7 @@ def _unpacked(
     except AdapterError as error:
         raise AdapterError("adapter_unreadable", path=folder / "lori.safetensors", reason=error) from None
     for module, mask in masks.items():
-        if (found := mask.count_nonzero().item()) != kept[module]:
+        if (found := np.count_nonzero(mask.numpy())) != kept[module]:
             raise AdapterError("adapter_mask", path=folder, module=module, got=found, expected=kept[module])
     everywhere = {
         m: torch.ones(s.out_features, s.rank, dtype=torch.bool) for m, s in header.modules.items() if not s.masked

@@ -71,20 +71,20 @@ def unpack_values(exponents: Tensor, fractions: Tensor, dtype: Precision) -> Ten
     Raises:
         AdapterError: the two do not belong together, or are damaged.
     """
-    bits = _FRACTION_BITS[dtype]
+    bits, word = _FRACTION_BITS[dtype], np.dtype(_WORDS[dtype][2])
     if fractions.dtype != torch.uint8 or fractions.ndim != 2 or fractions.shape[1] != (bits + 1) // 8:
         raise AdapterError("packed_fractions", got=tuple(fractions.shape), expected=(bits + 1) // 8)
-    signed = np.zeros(len(fractions), dtype=np.uint32)
-    for place, byte in enumerate(fractions.numpy().T):
-        signed |= byte.astype(np.uint32) << 8 * place
-    words = _inflated(exponents, len(fractions)).astype(np.uint32) << bits
+    padded = np.zeros((len(fractions), word.itemsize), dtype=np.uint8)
+    padded[:, : fractions.shape[1]] = fractions.numpy()
+    signed = padded.view(word)[:, 0]
+    words = _inflated(exponents, len(fractions)).astype(word) << bits
     words |= (signed & 1 << bits) << 8 | signed & (1 << bits) - 1
-    return torch.from_numpy((words << 23 - bits).view(np.float32))  # a bf16 is the upper half of a fp32
+    return torch.from_numpy((words.astype(np.uint32) << 23 - bits).view(np.float32))  # a bf16 is the upper half
 
 
 def _deflated(data: np.ndarray) -> Tensor:
     coder = zlib.compressobj(1, zlib.DEFLATED, _RAW, 9, zlib.Z_HUFFMAN_ONLY)
-    return torch.frombuffer(bytearray(coder.compress(data.tobytes()) + coder.flush()), dtype=torch.uint8)
+    return torch.frombuffer(bytearray(coder.compress(data.data) + coder.flush()), dtype=torch.uint8)
 
 
 def _inflated(stream: Tensor, size: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def _inflated(stream: Tensor, size: int) -> np.ndarray:
         raise AdapterError("packed_size", got=tuple(stream.shape), expected=size)
     coder = zlib.decompressobj(_RAW)
     try:
-        data = coder.decompress(stream.numpy().tobytes(), size + 1)
+        data = coder.decompress(stream.numpy().data, size + 1)
     except zlib.error as error:
         raise AdapterError("packed_damaged", reason=error) from None
     if len(data) != size or not coder.eof or coder.unused_data:
