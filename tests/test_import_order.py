@@ -16,9 +16,10 @@ ROWS = [
     ["masks"],
     ["adapter", "layer", "packing"],
     ["merge_methods", "mask_files"],
-    ["merge", "metrics", "inject", "adapter_files"],
+    ["merge", "metrics", "inject", "adapter_files", "model_card"],
     ["judge"],  # runs in a process of its own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
+    ["published", "merged_base"],
     ["tasks"],
     ["train", "evaluate"],
     ["calibrate", "probe"],
