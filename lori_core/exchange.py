@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from lori_core.adapter import Adapter, Factors, dense_factors
@@ -156,7 +156,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise AdapterError("peft_pickle" if (folder / _PICKLE).exists() else "no_peft_adapter", path=folder)
     try:
-        return load_file(path)
+        return load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise AdapterError("adapter_unreadable", path=path, reason=error) from None
 

@@ -63,6 +63,7 @@ def model_card(
         scores=scores,
         drift=drift,
         dtype=dtype,
+        lori=not adapter.config.train_projection,
         sparse=adapter.config.sparsity > 0,
         merged="merge" in adapter.record,
     )
@@ -78,6 +79,7 @@ def _facts(adapter: Adapter, base: dict[str, Any]) -> list[tuple[str, str]]:
         ("revision", base.get("revision")),
         ("fingerprint of the base's weights", base.get("fingerprint")),
         ("method", _method(adapter)),
+        ("approximated", _reduced_row(record)),
         ("tasks", ", ".join(_tasks(record)) or None),
         ("rank", _rank_row(_rank(adapter))),
         ("sparsity", f"{1 - kept / entries:.3f}: {kept:,} of B's {entries:,} entries are kept"),
@@ -130,6 +132,12 @@ def _projection_row(adapter: Adapter) -> str | None:
     if "merge" in adapter.record or "imported" in adapter.record:
         return None
     return f"frozen, {config.projection_name}, seed {config.projection_seed}"
+
+
+def _reduced_row(record: dict[str, Any]) -> str | None:
+    if (reduced := record.get("reduced")) is None:
+        return None
+    return f"by rank {reduced['rank']}, relative Frobenius error {reduced['error']:.3g}"
 
 
 def _training_row(record: dict[str, Any]) -> str | None:

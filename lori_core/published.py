@@ -26,7 +26,7 @@ class Published:
     """An adapter of the paper's authors.
 
     Attributes:
-        adapter: its A is frozen. LoRI-S (half of B or more is zero): kept where B is not zero. LoRI-D: all of B is kept.
+        adapter: its A is frozen. LoRI-S (half of B or more is zero) keeps what is not zero, LoRI-D all of B.
         masks: sparsity, as the file's name has it -> module -> (out_features, rank) bool; mostly of a LoRI-D adapter,
             for LoRI-S training.
     """
@@ -74,11 +74,17 @@ def _read_mask(path: Path, adapter: Adapter) -> dict[str, Tensor]:
     masks = {}
     for key, module in expected.items():
         mask, shape = found[key], adapter.factors[module].mask.shape
-        if not _is_plain(mask) or mask.dtype != torch.bool or mask.shape != shape:
+        if not _is_mask(mask) or mask.shape != shape:
             raise AdapterError("mask_shape", path=path, module=module, expected=tuple(shape))
         masks[module] = mask.contiguous()
     return masks
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+def _is_mask(value: Any) -> bool:
+    """Entries in memory, not a sparse or an empty shell of a tensor."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype == torch.bool
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+    )
