@@ -174,7 +174,9 @@ def _pairs(folder: Path, tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tenso
             raise AdapterError("peft_half", path=folder, module=module, letter=next(iter(letters)))
     if not found:
         raise AdapterError("no_peft_adapter", path=folder)
-    return {module: (letters["A"], letters["B"]) for module, letters in found.items()}
+    # A safetensors file comes in no order: layer by layer then, with numbers as numbers.
+    ordered = sorted(found, key=lambda module: re.sub(r"\d+", lambda number: number[0].zfill(8), module))
+    return {module: (found[module]["A"], found[module]["B"]) for module in ordered}
 
 
 def _factors(folder: Path, config: PeftConfig, module: str, pair: tuple[Tensor, Tensor]) -> Factors:

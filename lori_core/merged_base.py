@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lori_core.adapter import Adapter, Factors
-from lori_core.errors import AdapterError, ConfigError, ModelError
+from lori_core.adapter import Adapter, Factors, check_base
+from lori_core.errors import ConfigError, ModelError
 from lori_core.files import folder_atomic, write_atomic
 from lori_core.inject import applied
 from lori_core.model_card import Drift, model_card
@@ -37,12 +37,14 @@ def export_merged_base(
         prompts: texts on which the logits are compared; of each the first 512 tokens count.
         scores: go into the card.
     Raises:
-        ConfigError: no prompt has a token. AdapterError: the adapter was trained on another base or does not fit.
+        ConfigError: no prompt has a token. IncompatibleAdapters: it was trained on another base or does not fit.
         ModelError: the base is quantised, or a weight to be changed is shared with another module.
         StorageError: the folder exists, or the disk refused.
     """
     rows = _tokens(base, prompts)
-    _check_base(base, adapter)
+    check_base(adapter, base.name, base.revision, base.fingerprint)
+    if getattr(base.model.config, "quantization_config", None) is not None:
+        raise ModelError("merge_quantised", base=base.name)
     with folder_atomic(folder) as temporary:
         with applied(base.model, adapter):
             beside = [_logits(base.model, row) for row in rows]
@@ -85,15 +87,6 @@ def _weight(module: nn.Module) -> nn.Parameter:
     weight = module.weight
     assert isinstance(weight, nn.Parameter)  # of a linear map, as applied() has seen
     return weight
-
-
-def _check_base(base: Base, adapter: Adapter) -> None:
-    """An adapter whose record names no fingerprint is taken on trust."""
-    expected = adapter.record.get("base", {}).get("fingerprint")
-    if expected and expected != base.fingerprint:
-        raise AdapterError("other_base", name=adapter.name, expected=expected, base=base.name, got=base.fingerprint)
-    if getattr(base.model.config, "quantization_config", None) is not None:
-        raise ModelError("merge_quantised", base=base.name)
 
 
 def _check_weights(base: Base, adapter: Adapter) -> None:

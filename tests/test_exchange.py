@@ -14,7 +14,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from lori_core.adapter import Adapter
+from lori_core.adapter import Adapter, dense_factors
+from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
 from lori_core.exchange import export_peft, import_peft
 from lori_core.inject import applied
@@ -183,6 +184,13 @@ def test_in_and_out_again_is_the_same_update(settings, tmp_path):
     assert got.keys() == expected.keys()
     for module, update in got.items():
         assert torch.linalg.norm(update - expected[module]) <= 1e-6 * torch.linalg.norm(expected[module])
+
+
+def test_modules_come_in_layer_by_layer(tmp_path):
+    names = [f"layers.{number}.{end}" for number in range(12) for end in ("down", "q")]
+    factors = {name: dense_factors(torch.randn(1, 3), torch.randn(2, 1)) for name in names}
+    export_peft(Adapter("any", AdapterConfig(rank=1), factors), tmp_path / "in")
+    assert list(import_peft(tmp_path / "in").factors) == names
 
 
 def test_out_and_in_again_is_the_same_update_whatever_the_ranks(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lori_core.adapter import Adapter, dense_factors
-from lori_core.errors import AdapterError, ConfigError, LoRIError, ModelError, StorageError
+from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, ModelError, StorageError
 from lori_core.inject import applied
 from lori_core.merge import merge
 from lori_core.merged_base import export_merged_base
@@ -146,8 +146,8 @@ def refused(
 def test_an_adapter_of_other_weights_is_refused(tmp_path):
     base, other = tiny.base(), tiny.base(tiny.llama(1))
     adapter = replace(sparse(base), record={"base": {"name": "tiny", "fingerprint": base.fingerprint}})
-    refused(AdapterError, "other_base", tmp_path / "out", other, adapter)
-    refused(AdapterError, "no_such_module", tmp_path / "out", tiny.base(tiny.gpt2()), sparse(base))
+    refused(IncompatibleAdapters, "wrong_base", tmp_path / "out", other, adapter)
+    refused(IncompatibleAdapters, "no_such_module", tmp_path / "out", tiny.base(tiny.gpt2()), sparse(base))
     export_merged_base(base, adapter, tmp_path / "out", PROMPTS)
 
 
