@@ -67,15 +67,15 @@ def _read_mask(path: Path, adapter: Adapter) -> dict[str, Tensor]:
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # bytes that are no mask fail in as many ways as torch has readers
-        raise AdapterError("mask_unreadable", path=path) from None
+        raise AdapterError("published_unreadable", path=path) from None
     expected = {f"base_model.model.{m}.lora_B.default.weight": m for m in adapter.factors}
     if not isinstance(found, dict) or found.keys() != expected.keys():
-        raise AdapterError("mask_modules", path=path, modules=len(expected), got=type(found).__name__)
+        raise AdapterError("published_modules", path=path, modules=len(expected), got=type(found).__name__)
     masks = {}
     for key, module in expected.items():
         mask, shape = found[key], adapter.factors[module].mask.shape
         if not _is_mask(mask) or mask.shape != shape:
-            raise AdapterError("mask_shape", path=path, module=module, expected=tuple(shape))
+            raise AdapterError("published_shape", path=path, module=module, expected=tuple(shape))
         masks[module] = mask.contiguous()
     return masks
 

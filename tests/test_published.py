@@ -86,9 +86,9 @@ class Trap:
 def test_a_mask_with_code_inside_is_refused_and_the_code_does_not_run(tmp_path):
     trap = Trap(tmp_path / "trace")
     folder = published(tmp_path / "in", lori_d(), {"mask": trap})
-    refused(folder, "mask_unreadable")
+    refused(folder, "published_unreadable")
     (folder / "masks" / "0.9_mask.pt").write_bytes(pickle.dumps(trap))
-    refused(folder, "mask_unreadable")
+    refused(folder, "published_unreadable")
     assert not (tmp_path / "trace").exists()
     torch.save(trap, tmp_path / "file")
     torch.load(tmp_path / "file", weights_only=False)
@@ -102,31 +102,39 @@ def test_a_truncated_mask_is_refused(tmp_path):
     data = path.read_bytes()
     for length in (0, 1, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
-        refused(folder, "mask_unreadable")
+        refused(folder, "published_unreadable")
 
 
 MODULE = "model.layers.0.self_attn.q_proj"
 
 
-@pytest.mark.parametrize(
-    ("change", "expected", "words"),
-    [
-        (lambda masks: masks.pop(key(MODULE)), "mask_modules", ["14 modules"]),
-        (lambda masks: masks.update(other=torch.ones(1)), "mask_modules", []),
-        (lambda masks: masks.update({key(MODULE): torch.ones(32, 5, dtype=torch.bool)}), "mask_shape", ["(32, 4)"]),
-        (lambda masks: masks.update({key(MODULE): torch.ones(32, 4)}), "mask_shape", [MODULE]),
-        (lambda masks: masks.update({key(MODULE): torch.ones(32, 4).to_sparse().bool()}), "mask_shape", [MODULE]),
-        (lambda masks: masks.update({key(MODULE): "all"}), "mask_shape", [MODULE]),
-        # a few bytes that would be terabytes once somebody wrote to them
-        (lambda masks: masks.update({key(MODULE): torch.ones(1, dtype=torch.bool).expand(2**40)}), "mask_shape", []),
-    ],
-)
-def test_a_mask_that_does_not_fit_the_adapter_is_refused(change, expected, words, tmp_path):
+BAD_MASKS = {
+    "floats": torch.ones(32, 4),
+    "another rank": torch.ones(32, 5, dtype=torch.bool),
+    "a sparse tensor": torch.ones(32, 4).to_sparse().bool(),
+    "a few bytes that would be a terabyte once written to": torch.ones(1, dtype=torch.bool).expand(2**40),
+    "a text": "all",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_MASKS)
+def test_what_is_no_mask_of_the_module_is_refused(bad, tmp_path):
     dense = lori_d()
-    masks: dict[str, Any] = {key(module): mask for module, mask in masks_of(dense).items()}
-    change(masks)
-    refused(published(tmp_path / "in", dense, masks), expected, *words)
+    masks = {key(module): mask for module, mask in masks_of(dense).items()}
+    refused(
+        published(tmp_path / "in", dense, masks | {key(MODULE): BAD_MASKS[bad]}), "published_shape", MODULE, "(32, 4)"
+    )
+
+
+def test_masks_of_other_modules_are_refused(tmp_path):
+    dense = lori_d()
+    masks = {key(module): mask for module, mask in masks_of(dense).items()}
+    refused(
+        published(tmp_path / "more", dense, masks | {"other": masks[key(MODULE)]}), "published_modules", "14 modules"
+    )
+    del masks[key(MODULE)]
+    refused(published(tmp_path / "fewer", dense, masks), "published_modules", "14 modules")
 
 
 def test_a_list_is_no_mask(tmp_path):
-    refused(published(tmp_path / "in", lori_d(), [torch.ones(2)]), "mask_modules", "list")
+    refused(published(tmp_path / "in", lori_d(), [torch.ones(2)]), "published_modules", "list")
