@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lori_core.config import AdapterConfig
+from lori_core.config import AdapterConfig, Drawing
 from lori_core.errors import IncompatibleAdapters
-from lori_core.projection import draw
+from lori_core.projection import draw, drawing
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +65,15 @@ class Adapter:
     Attributes:
         name: the task, or what a merge is called.
         factors: module name in the base -> Factors; every adapted module is there, also one whose mask keeps nothing.
-        record: lineage and figures, JSON values only: base, parents, training, scores.
+        record: lineage and figures, JSON values only: base, data, parents, training, scores; "id" once it was loaded.
+        drawn_from: what the rows of every A were drawn from; empty where that is not known, and A has to be stored.
     """
 
     name: str
     config: AdapterConfig
     factors: Mapping[str, Factors]
     record: dict[str, Any] = field(default_factory=dict)
+    drawn_from: tuple[Drawing, ...] = ()
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -111,7 +113,29 @@ def blank(
         mask = torch.ones(out_features, config.rank, dtype=torch.bool) if masks is None else masks[module]
         A = draw(config, name, module, in_features)
         factors[module] = Factors(A, torch.zeros(int(mask.sum())), mask, config.scaling)
-    return Adapter(name, config, factors)
+    return Adapter(name, config, factors, drawn_from=drawing(config, name))
+
+
+def as_parent(adapter: Adapter) -> dict[str, Any]:
+    """What the record of an adapter made from this one says about it; it has an id if it was loaded."""
+    return {"name": adapter.name} | {key: adapter.record[key] for key in ("version", "id") if key in adapter.record}
+
+
+def check_base(adapter: Adapter, name: str, revision: str | None, fingerprint: str) -> None:
+    """Refuse an adapter that was trained on another base; one whose record names no base is taken on trust.
+
+    Raises:
+        IncompatibleAdapters: the weights are others, or the revision of the same hub id is.
+    """
+    known = adapter.record.get("base", {})
+    found, wanted = known.get("fingerprint"), known.get("name")
+    if found is not None and found != fingerprint:
+        raise IncompatibleAdapters("wrong_base", adapter=adapter.name, wanted=wanted, got=name)
+    revisions = (known.get("revision"), revision)
+    if wanted == name and None not in revisions and revisions[0] != revisions[1]:
+        raise IncompatibleAdapters(
+            "wrong_revision", adapter=adapter.name, base=name, wanted=revisions[0], got=revisions[1]
+        )
 
 
 def check_comparable(adapters: Sequence[Adapter]) -> None:

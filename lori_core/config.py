@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lori_core.errors import ConfigError
 
 Projection = Literal["kaiming_uniform", "gaussian", "orthogonal", "sparse"]
+Portable = Literal["kaiming_uniform", "sparse"]  # drawn with the same bits on every machine
 Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
 Method = Literal["lora", "lori_d", "lori_s", "full"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -68,6 +69,17 @@ class AdapterConfig(Config):
     @property
     def projection_name(self) -> str:
         return "shared " + self.projection if self.shared_projection else self.projection
+
+
+class Drawing(Config):
+    """What rows of A were drawn from, so that they can be drawn again wherever the adapter went since."""
+
+    task: str  # whose A it is; in a sequence that of the first task
+    rank: int = Field(ge=1)  # that many rows
+    projection: Portable
+    projection_seed: int = Field(ge=0)
+    shared_projection: bool
+    redraw_projection: bool
 
 
 class TrainConfig(Config):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lori_core.adapter import Adapter, blank
+from lori_core.adapter import Adapter, as_parent, blank
 from lori_core.calibrate import as_dense, calibrate
 from lori_core.config import AdapterConfig, Method, Overlap, TrainConfig
 from lori_core.inject import applied
@@ -93,7 +93,7 @@ def _next(
 ) -> tuple[Adapter, float]:
     """The adapter after one more task, and the share of the new mask's entries that earlier tasks hold."""
     name = f"{adapter.name}+{task.name}"
-    parents = {"parents": [{"name": adapter.name}]}
+    parents = {"parents": [as_parent(adapter)]}
     if method != "lori_s":
         start = replace(adapter, name=name, record=parents)
         grown, _ = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)

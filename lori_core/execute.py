@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lori_core.adapter import Adapter, blank
+from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.calibrate import calibrate
 from lori_core.config import (
     AdapterConfig,
@@ -46,7 +47,6 @@ from lori_core.recipes import training_for
 from lori_core.report import report
 from lori_core.results import Calibration, SingleResult, from_json, to_json
 from lori_core.runs import Run
-from lori_core.store import load_adapter, save_adapter
 from lori_core.study import SAMPLES, run_study
 from lori_core.tasks.base import Task
 from lori_core.tasks.registry import load_task

@@ -7,6 +7,8 @@ The threshold is found exactly by a radix histogram over the float bits, 16 high
 module by module: the bits of non-negative floats are ordered as the floats are, and nothing is copied and sorted.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -81,9 +83,21 @@ def kept_fractions(masks: Masks) -> dict[str, float]:
     return {module: mask.count_nonzero().item() / mask.numel() for module, mask in masks.items()}
 
 
+def mask_bits(masks: Masks) -> np.ndarray:
+    """One bit an entry, uint8: modules in order, each row-major from the lowest bit and padded to whole bytes."""
+    rows = (np.packbits(mask.numpy().reshape(-1), bitorder="little") for mask in masks.values())
+    return np.concatenate([np.zeros(0, dtype=np.uint8), *rows])
+
+
+def mask_id(masks: Masks) -> str:
+    """sha256 over modules, shapes and bits: equal exactly where the masks are."""
+    shapes = [[module, *mask.shape] for module, mask in masks.items()]
+    return hashlib.sha256(json.dumps(shapes).encode() + mask_bits(masks).tobytes()).hexdigest()
+
+
 def pack(masks: Masks) -> np.ndarray:
-    """All masks as one row of bits, uint64, modules in order, each module padded with zeros to whole bytes."""
-    bits = np.concatenate([np.packbits(mask.numpy().reshape(-1), bitorder="little") for mask in masks.values()])
+    """mask_bits as uint64, padded with zeros: what bits are counted on."""
+    bits = mask_bits(masks)
     return np.pad(bits, (0, -bits.size % 8)).view(np.uint64)
 
 

@@ -1,18 +1,19 @@
 """Merging: many adapters in, one adapter out. It needs no base model; one module's updates are in memory at a time."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import torch
 
-from lori_core.adapter import Adapter, Factors, check_comparable
-from lori_core.config import AdapterConfig
-from lori_core.errors import IncompatibleAdapters
-from lori_core.merge_methods import MERGE_METHODS, METHOD_OPTIONS, MergeOptions, Part
+from lori_core.adapter import Adapter, Factors, as_parent, check_comparable
+from lori_core.config import AdapterConfig, Drawing
+from lori_core.errors import ConfigError, IncompatibleAdapters
+from lori_core.merge_methods import MERGE_METHODS, METHOD_OPTIONS, Merged, MergeOptions, Part, compress
 
-__all__ = ["MERGE_METHODS", "METHOD_OPTIONS", "MergeOptions", "merge"]
+__all__ = ["MERGE_METHODS", "METHOD_OPTIONS", "MergeOptions", "merge", "reduce_rank"]
 
 
 def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], name: str, **options: Any) -> Adapter:
@@ -38,21 +39,44 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
         parts = [Part(n, a.factors[module], w) for n, a, w in zip(names, adapters, weights, strict=True)]
         merged[module] = MERGE_METHODS[method](module, parts, settings)
     factors = {module: each.factors for module, each in merged.items()}
-    lost, size = sum(each.lost for each in merged.values()), sum(each.size for each in merged.values())
     record: dict[str, Any] = {
-        "parents": [_parent(adapter) for adapter in adapters],
+        "parents": [as_parent(adapter) for adapter in adapters],
         "merge": {
             "method": method,
             "weights": [float(weight) for weight in weights],
             "options": {option: getattr(settings, option) for option in METHOD_OPTIONS[method]},
-            "error": math.sqrt(lost / size) if size else 0.0,
+            "error": _relative_error(merged.values()),
             "notes": ["merge.shared_projection"] if _some_share_projection(adapters) else [],
         },
     }
     bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
     if bases:
         record["base"] = bases[0]
-    return Adapter(name, _config(adapters[0].config, factors), factors, record)
+    config = _config(adapters[0].config, factors)
+    return Adapter(name, config, factors, record, _drawn_from(adapters, method))
+
+
+def reduce_rank(adapter: Adapter, rank: int) -> Adapter:
+    """The adapter with each update at its best approximation of that rank (Eckart-Young), computed from its factors.
+
+    Sparsity is lost: all of B is kept. The record gains `reduced`: the rank, and `error`, the relative Frobenius error
+    of all updates together.
+
+    Raises:
+        ConfigError: rank is below 1.
+    """
+    if rank < 1:
+        raise ConfigError("rank_below_one", rank=rank)
+    reduced = {module: compress(factors, rank) for module, factors in adapter.factors.items()}
+    factors = {module: each.factors for module, each in reduced.items()}
+    record = adapter.record | {"reduced": {"rank": rank, "error": _relative_error(reduced.values())}}
+    return replace(adapter, config=_config(adapter.config, factors), factors=factors, record=record, drawn_from=())
+
+
+def _relative_error(merged: Iterable[Merged]) -> float:
+    """‖what was lost‖ / ‖dW‖ over all modules."""
+    losts, sizes = zip(*((each.lost, each.size) for each in merged), strict=True)
+    return math.sqrt(sum(losts) / sum(sizes)) if sum(sizes) else 0.0
 
 
 def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
@@ -83,9 +107,10 @@ def _some_share_projection(adapters: Sequence[Adapter]) -> bool:
     )
 
 
-def _parent(adapter: Adapter) -> dict[str, Any]:
-    """What the record knows about where to find it."""
-    return {"name": adapter.name} | {key: adapter.record[key] for key in ("version", "id") if key in adapter.record}
+def _drawn_from(adapters: Sequence[Adapter], method: str) -> tuple[Drawing, ...]:
+    """concat stacks the As as they are, so they can be drawn again one below the other."""
+    known = method == "concat" and all(adapter.drawn_from for adapter in adapters)
+    return tuple(each for adapter in adapters for each in adapter.drawn_from) if known else ()
 
 
 def _config(first: AdapterConfig, factors: Mapping[str, Factors]) -> AdapterConfig:

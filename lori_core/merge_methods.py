@@ -12,7 +12,7 @@ the weight w of an adapter does what scaling its update by w would do.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import Field
@@ -72,13 +72,8 @@ def concat(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
 
 
 def task_arithmetic(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
-    """concat's dW in the fewest factors. Only the (Σ r_t, Σ r_t) core between two QR factors is decomposed."""
-    stacked = concat(module, parts, options).factors
-    left, left_core = torch.linalg.qr(stacked.B)
-    right, right_core = torch.linalg.qr(stacked.A.T)
-    core = factorise(left_core @ right_core.T, options.rank)
-    factors = dense_factors(core.factors.A @ right.T, left @ core.factors.B)
-    return Merged(factors, core.lost, core.size)
+    """concat's dW in the fewest factors."""
+    return compress(concat(module, parts, options).factors, options.rank)
 
 
 def magnitude(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
@@ -143,6 +138,20 @@ def factorise(update: Tensor, rank: int | None) -> Merged:
     A, B = Vh[:stays].contiguous(), U[:, :stays] * S[:stays]
     lost = (update - B @ A).square().sum().item()
     return Merged(dense_factors(A, B), lost, update.square().sum().item())
+
+
+def compress(factors: Factors, rank: int | None) -> Merged:
+    """The same dW, or its best approximation of a rank, in the fewest factors; dW itself is never formed.
+
+    Only the (rank, rank) core between the QR factors of both sides is decomposed.
+
+    Args:
+        rank: as factorise has it.
+    """
+    left, left_core = torch.linalg.qr(factors.scaling * factors.B)
+    right, right_core = torch.linalg.qr(factors.A.T)
+    core = factorise(left_core @ right_core.T, rank)
+    return replace(core, factors=dense_factors(core.factors.A @ right.T, left @ core.factors.B))
 
 
 def _weighted_sum(parts: Sequence[Part], changed: Callable[[Part], Tensor]) -> Tensor:

@@ -13,16 +13,18 @@ machine. Gaussian and orthogonal draws go through the platform's libm and QR, so
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lori_core.config import AdapterConfig
+from lori_core.config import AdapterConfig, Drawing, Portable
 from lori_core.errors import ConfigError
 
-PORTABLE = ("kaiming_uniform", "sparse")  # bit-identical everywhere: A need not be stored
+PORTABLE = get_args(Portable)  # bit-identical everywhere: A need not be stored
 
 
 def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Tensor:
@@ -46,14 +48,30 @@ def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Ten
     elif config.projection == "sparse":
         values = _sparse_signs(_uint32(generator, shape)) * bound
     else:
-        values = _symmetric_uniform(_uint32(generator, shape)) * bound
+        values = _symmetric_uniform(_uint32(generator, shape))
+        values *= bound
     return torch.from_numpy(values)
+
+
+def drawing(config: AdapterConfig, task: str) -> tuple[Drawing, ...]:
+    """What a task's A is drawn from; empty where it is trained, or where another machine might draw other bits."""
+    if config.train_projection or config.projection not in PORTABLE:
+        return ()
+    fields = Drawing.model_fields.keys() - {"task"}
+    return (Drawing(task=task, **{field: getattr(config, field) for field in fields}),)
+
+
+def redraw(drawings: Sequence[Drawing], module: str, in_features: int) -> Tensor:
+    """(sum of the ranks, in_features) fp32: A of one module again, the rows of each drawing below each other."""
+    settings = [(AdapterConfig(**each.model_dump(exclude={"task"})), each.task) for each in drawings]
+    As = [draw(config, task, module, in_features) for config, task in settings]
+    return As[0] if len(As) == 1 else torch.cat(As)
 
 
 def checksum(A: Tensor) -> str:
     """sha256 of A's fp32 values, row by row, little endian."""
     values = A.detach().to("cpu", torch.float32).contiguous().numpy()
-    return hashlib.sha256(values.astype("<f4", copy=False).tobytes()).hexdigest()
+    return hashlib.sha256(values.astype("<f4", copy=False).data).hexdigest()
 
 
 def uniform(shape: tuple[int, ...], *key: object) -> np.ndarray:
@@ -74,7 +92,10 @@ def _uint32(generator: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
 
 def _symmetric_uniform(bits: np.ndarray) -> np.ndarray:
     """24 of 32 bits to a multiple of 2⁻²³ in [-1, 1): every step is exact in fp32."""
-    return (bits >> 8).astype(np.float32) * np.float32(2**-23) - np.float32(1)
+    values = (bits >> 8).astype(np.float32)
+    values *= np.float32(2**-23)  # in place: the As of a large base are a hundred megabytes
+    values -= np.float32(1)
+    return values
 
 
 def _sparse_signs(bits: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from lori_core.adapter import Adapter, blank
+from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.calibrate import calibrate
 from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
 from lori_core.continual import learn_sequence
@@ -41,7 +42,6 @@ from lori_core.results import (
     from_json,
     to_json,
 )
-from lori_core.store import load_adapter, save_adapter
 from lori_core.tasks.base import Task
 from lori_core.tasks.registry import load_task
 from lori_core.train import Hooks

@@ -88,7 +88,7 @@ except SystemExit as exit:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "code 0 False" in done.stdout
-    commands = "study calibrate train merge continual evaluate run resume show tasks"
+    commands = "study calibrate train merge continual evaluate export import run resume show tasks"
     assert all(f"│ {command} " in done.stdout for command in commands.split())
 
 

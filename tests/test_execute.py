@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import tiny
 
+from lori_core.adapter_files import load_adapter
 from lori_core.config import AdapterConfig, TrainJob
 from lori_core.errors import ConfigError, LoRIError, RunError, Stopped
 from lori_core.execute import execute
 from lori_core.results import Calibration, ContinualResult, SingleResult, from_json
 from lori_core.runs import Run
-from lori_core.store import load_adapter
 from lori_core.train import Hooks
 
 

@@ -265,7 +265,7 @@ import os, sys
 from lori_core.adapter import blank
 from lori_core.config import AdapterConfig
 from lori_core.errors import StorageError
-from lori_core.store import load_adapter, save_adapter
+from lori_core.adapter_files import load_adapter, save_adapter
 adapter = blank("math", {"layer": (2048, 16)}, AdapterConfig(rank=16))
 try:
     save_adapter(adapter, sys.argv[1] + "/adapter")  # 64 KiB of values

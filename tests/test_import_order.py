@@ -14,11 +14,12 @@ ROWS = [
     ["config", "files", "results"],
     ["projection", "pairs", "recipes"],
     ["masks"],
-    ["adapter", "layer"],
-    ["merge_methods"],
-    ["merge", "metrics", "inject"],
+    ["adapter", "layer", "packing"],
+    ["merge_methods", "mask_files"],
+    ["merge", "metrics", "inject", "adapter_files", "model_card"],
     ["judge"],  # runs in a process of its own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
+    ["published", "merged_base"],
     ["tasks"],
     ["train", "evaluate"],
     ["calibrate", "probe"],
@@ -31,6 +32,7 @@ ROWS = [
     ["embedded"],
     ["execute"],
     ["progress", "summary"],
+    ["commands"],
     ["__main__"],
 ]
 NO_TORCH = ["assets", "translate", "errors", "config", "files", "results", "figures", "findings", "report"]

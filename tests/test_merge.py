@@ -8,10 +8,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from lori_core.adapter import Adapter, Factors
+from lori_core.adapter import Adapter, Factors, dense_factors
 from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
-from lori_core.merge import MERGE_METHODS, METHOD_OPTIONS, merge
+from lori_core.merge import MERGE_METHODS, METHOD_OPTIONS, merge, reduce_rank
 from lori_core.projection import uniform
 from lori_core.translate import messages
 
@@ -131,6 +131,50 @@ def test_task_arithmetic_at_a_rank_is_the_best_approximation_and_says_what_it_lo
         )
     assert short.record["merge"]["error"] == pytest.approx((lost / size) ** 0.5, rel=1e-4)
     assert short.config.rank == 3
+
+
+@pytest.mark.parametrize("method", ["concat", "ties"])
+@pytest.mark.parametrize("rank", [1, 3, 7, 100])
+def test_a_reduced_rank_is_the_best_approximation_and_says_what_it_lost(three, method, rank):
+    merged = merge(three, method, WEIGHTS, "merged", **({"keep": 0.5} if method == "ties" else {}))
+    reduced = reduce_rank(merged, rank)
+    lost = size = left = 0.0
+    for module, update in updates(merged).items():
+        singular = torch.linalg.svdvals(update)
+        lost += singular[rank:].square().sum().item()  # Eckart-Young
+        size += singular.square().sum().item()
+        left += (update - reduced.factors[module].update).square().sum().item()
+        assert reduced.factors[module].rank <= rank
+    assert left == pytest.approx(lost, rel=1e-8, abs=1e-16 * size)
+    assert reduced.record["reduced"]["rank"] == rank
+    assert reduced.record["reduced"]["error"] == pytest.approx((lost / size) ** 0.5, rel=1e-6, abs=1e-12)
+    assert reduced.record["merge"] == merged.record["merge"]
+    assert reduced.config.rank == max(factors.rank for factors in reduced.factors.values())
+
+
+def test_a_scaling_a_mask_and_a_zero_update_survive_a_reduction():
+    sparse = make_adapter("sparse", 0, dtype=torch.float64)
+    assert_same_updates(reduce_rank(sparse, 4), sparse, rtol=1e-9, atol=1e-10)
+    zero = reduce_rank(scaled(sparse, 0.0), 2)
+    assert not any(update.any() for update in updates(zero).values())
+    assert zero.record["reduced"]["error"] == 0.0
+
+
+def test_a_reduction_never_forms_an_update():
+    """Of the update of this module nothing could be held: it has 2^40 entries."""
+    wide, rank = 2**20, 2
+    generator = torch.Generator().manual_seed(0)
+    A, B = (torch.randn(size, generator=generator) for size in ((rank, wide), (wide, rank)))
+    reduced = reduce_rank(Adapter("wide", AdapterConfig(rank=rank), {"m": dense_factors(A, B)}), 1)
+    cores = torch.linalg.qr(B).R @ torch.linalg.qr(A.T).R.T
+    first, second = torch.linalg.svdvals(cores).tolist()
+    assert reduced.record["reduced"]["error"] == pytest.approx(second / (first**2 + second**2) ** 0.5, rel=1e-4)
+
+
+def test_a_rank_below_one_is_refused(three):
+    with pytest.raises(ConfigError) as raised:
+        reduce_rank(three[0], 0)
+    assert raised.value.key == "rank_below_one"
 
 
 def plain_trim(update: Tensor, keep: float) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,9 +14,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from lori_core.adapter import Adapter, Factors, blank, dense_factors
+from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
-from lori_core.store import load_adapter, save_adapter
+from lori_core.merge import merge
+from lori_core.packing import pack_masks
+from lori_core.projection import draw
 
 SHAPES = {"model.layers.0.q_proj": (6, 8), "model.layers.0.down_proj": (5, 8), "model.layers.1.q_proj": (6, 8)}
 RECORD = {"base": {"name": "embedded", "revision": None}, "losses": [2.5, float("inf")], "note": "計算"}
@@ -35,7 +39,8 @@ def trained(config: AdapterConfig, kept_fraction: float = 0.3, seed: int = 0) ->
 
 def assert_same(got: Adapter, expected: Adapter) -> None:
     """Bit by bit."""
-    assert (got.name, got.config, got.record) == (expected.name, expected.config, expected.record)
+    assert (got.name, got.config, got.drawn_from) == (expected.name, expected.config, expected.drawn_from)
+    assert got.record | {"id": ""} == expected.record | {"id": ""}
     assert list(got.factors) == list(expected.factors)
     for module, factors in got.factors.items():
         other = expected.factors[module]
@@ -67,7 +72,7 @@ configs = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(configs, st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9))
 def test_an_adapter_comes_back_bit_by_bit_with_values_rounded_once(config, kept_fraction, seed):
     adapter = trained(config, kept_fraction, seed)
@@ -83,21 +88,17 @@ def test_an_adapter_comes_back_bit_by_bit_with_values_rounded_once(config, kept_
 
 def parts_in_file(adapter: Adapter, folder: Path) -> set[str]:
     save_adapter(adapter, folder)
-    return {name.rsplit(".", 1)[1] for name in load_file(folder / "lori.safetensors")}
+    return {name.rsplit(".", 1)[-1] for name in load_file(folder / "lori.safetensors")}
 
 
 def test_the_file_holds_no_more_than_it_must(tmp_path):
     sparse, dense = trained(AdapterConfig(rank=4)), trained(AdapterConfig(rank=4), kept_fraction=1.0)
-    assert parts_in_file(sparse, tmp_path / "sparse") == {"values", "mask"}
-    assert parts_in_file(dense, tmp_path / "dense") == {"values"}
+    assert parts_in_file(sparse, tmp_path / "sparse") == {"exponents", "fractions", "masks"}
+    assert parts_in_file(dense, tmp_path / "dense") == {"exponents", "fractions"}
     gaussian = trained(AdapterConfig(rank=4, projection="gaussian"))
-    assert parts_in_file(gaussian, tmp_path / "gaussian") == {"values", "mask", "A"}
+    assert parts_in_file(gaussian, tmp_path / "gaussian") == {"exponents", "fractions", "masks", "A"}
     lora = trained(AdapterConfig(rank=4, train_projection=True), kept_fraction=1.0)
-    assert parts_in_file(lora, tmp_path / "lora") == {"values", "A"}
-    tensors = load_file(tmp_path / "sparse" / "lori.safetensors")
-    for module, factors in sparse.factors.items():
-        assert tensors[f"{module}.values"].nbytes == 2 * factors.values.numel()
-        assert tensors[f"{module}.mask"].nbytes == -(-factors.mask.numel() // 8)
+    assert parts_in_file(lora, tmp_path / "lora") == {"exponents", "fractions", "A"}
 
 
 def test_an_adapter_whose_factors_are_not_those_of_its_config_keeps_them(tmp_path):
@@ -110,10 +111,44 @@ def test_an_adapter_whose_factors_are_not_those_of_its_config_keeps_them(tmp_pat
     assert_same(load_adapter(tmp_path / "merged"), merged)
 
 
-def test_a_renamed_adapter_keeps_its_a(tmp_path):
-    renamed = replace(trained(AdapterConfig(rank=2)), name="another")  # drawing for this name gives another A
-    save_adapter(renamed, tmp_path / "renamed", dtype="fp32")
-    assert_same(load_adapter(tmp_path / "renamed"), renamed)
+def test_a_renamed_adapter_draws_the_a_of_its_old_name(tmp_path):
+    renamed = replace(trained(AdapterConfig(rank=2)), name="another")
+    assert parts_in_file(renamed, tmp_path / "renamed") == {"exponents", "fractions", "masks"}
+    assert_same(load_adapter(tmp_path / "renamed"), rounded(renamed))
+
+
+def test_a_concatenation_draws_the_a_of_its_parts(tmp_path):
+    parts = [trained(AdapterConfig(rank=rank, projection_seed=rank)) for rank in (2, 3)]
+    merged = merge(parts, "concat", [0.5, 0.5], "both")
+    assert parts_in_file(merged, tmp_path / "merged") == {"exponents", "fractions", "masks"}
+    assert_same(load_adapter(tmp_path / "merged"), rounded(merged))
+    linear = merge([parts[0], parts[0]], "linear", [0.5, 0.5], "mean")
+    assert "A" in parts_in_file(linear, tmp_path / "linear")
+
+
+def test_an_a_that_is_not_what_was_drawn_is_stored(tmp_path):
+    adapter = trained(AdapterConfig(rank=2))
+    changed = replace(
+        adapter, factors={module: replace(each, A=each.A + 1) for module, each in adapter.factors.items()}
+    )
+    save_adapter(changed, tmp_path / "changed", dtype="fp32")
+    assert_same(load_adapter(tmp_path / "changed"), changed)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "dense"])
+def test_an_adapter_saved_by_format_version_1_opens_and_is_saved_as_version_2(tmp_path, kind):
+    old = Path(__file__).parent / "saved_as_1" / kind
+    raw = load_file(old / "lori.safetensors")
+    adapter = load_adapter(old)
+    for module, factors in adapter.factors.items():
+        assert torch.equal(factors.values, raw[f"{module}.values"].float())
+        if kind == "sparse":
+            bits = np.unpackbits(raw[f"{module}.mask"].numpy(), count=factors.mask.numel(), bitorder="little")
+            assert factors.mask.numpy().reshape(-1).tolist() == bits.astype(bool).tolist()
+        A = draw(adapter.config, "math", module, 8) if kind == "sparse" else raw[f"{module}.A"]
+        assert torch.equal(factors.A, A)
+    save_adapter(adapter, tmp_path / "new")
+    assert_same(load_adapter(tmp_path / "new"), adapter)
 
 
 def test_a_saved_adapter_is_never_replaced(tmp_path):
@@ -160,25 +195,15 @@ def test_a_changed_byte_of_the_tensors_is_refused(saved, where, change):
         refused(Path(folder, "adapter"), "adapter_changed")
 
 
-def content_of(data: bytes) -> str | None:
-    try:
-        return json.dumps(json.loads(data))
-    except ValueError:
-        return None
-
-
 @settings(deadline=None, max_examples=150)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
-def test_a_changed_byte_of_the_description_is_refused_or_means_nothing(saved, where, change):
+def test_a_changed_byte_of_the_description_is_refused(saved, where, change):
     data = bytearray((saved / "adapter.json").read_bytes())
     data[int(where * len(data))] ^= change
     with tempfile.TemporaryDirectory() as folder:
         copy_with(saved, Path(folder, "adapter"), "adapter.json", bytes(data))
-        if content_of(bytes(data)) == content_of((saved / "adapter.json").read_bytes()):  # another kind of space
-            assert_same(load_adapter(Path(folder, "adapter")), load_adapter(saved))
-        else:
-            with pytest.raises(AdapterError):
-                load_adapter(Path(folder, "adapter"))
+        with pytest.raises(AdapterError):
+            load_adapter(Path(folder, "adapter"))
 
 
 @settings(deadline=None)
@@ -213,7 +238,7 @@ def forge(
     del content["checksum"]
     header(content)
     content["checksum"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    (folder / "adapter.json").write_text(json.dumps(content))
+    (folder / "adapter.json").write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 
 
@@ -224,17 +249,26 @@ def test_a_forger_who_changes_nothing_is_believed(saved, tmp_path):
     assert_same(load_adapter(forge(saved, tmp_path / "same")), load_adapter(saved))
 
 
+def other_masks(kept_fraction: float) -> torch.Tensor:
+    return pack_masks(trained(AdapterConfig(rank=3), kept_fraction).masks)
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [
         (lambda t: t.update(foreign=torch.zeros(1)), "adapter_tensors"),
-        (lambda t: t.pop(f"{MODULE}.values"), "adapter_tensors"),
-        (lambda t: t.pop(f"{MODULE}.mask"), "adapter_tensors"),
+        (lambda t: t.pop("exponents"), "adapter_tensors"),
+        (lambda t: t.pop("masks"), "adapter_tensors"),
         (lambda t: t.update({f"{MODULE}.A": torch.zeros(3, 8)}), "adapter_tensors"),
-        (lambda t: t.update({f"{MODULE}.values": t[f"{MODULE}.values"][:-1].clone()}), "adapter_tensor"),
-        (lambda t: t.update({f"{MODULE}.values": t[f"{MODULE}.values"].float()}), "adapter_tensor"),
-        (lambda t: t.update({f"{MODULE}.mask": torch.zeros(2, dtype=torch.uint8)}), "adapter_tensor"),
-        (lambda t: t[f"{MODULE}.mask"].fill_(255), "adapter_mask"),
+        (lambda t: t.update(fractions=t["fractions"][:-1].clone()), "adapter_unreadable"),
+        (lambda t: t.update(fractions=t["fractions"].float()), "adapter_unreadable"),
+        (lambda t: t.update(fractions=torch.zeros(7, 3, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(fractions=torch.tensor(1, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(exponents=t["exponents"][:-1].clone()), "adapter_unreadable"),
+        (lambda t: t.update(exponents=torch.cat([t["exponents"], t["exponents"]])), "adapter_unreadable"),
+        (lambda t: t.update(masks=torch.zeros(2, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(masks=torch.full((200,), 255, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(masks=other_masks(0.9)), "adapter_mask"),
     ],
 )
 def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, change, key):
@@ -244,18 +278,26 @@ def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, ch
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        (lambda h: h.update(version=2), "unknown_adapter_version"),
+        (lambda h: h.update(version=3), "unknown_adapter_version"),
         (lambda h: h.pop("version"), "adapter_unreadable"),
         (lambda h: h.update(foreign=1), "adapter_unreadable"),
+        (lambda h: h.update(mask="0" * 64), "adapter_mask_id"),
+        (lambda h: h.update(mask=None), "adapter_mask_id"),
+        (lambda h: h.update(drawn_from=[]), "adapter_projection"),
         (lambda h: h["config"].update(rank=0), "adapter_unreadable"),
-        (lambda h: h["config"].update(projection_seed=1), "adapter_projection"),
-        (lambda h: h["config"].update(rank=2), "adapter_projection"),
-        (lambda h: h.update(name="another task"), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(projection_seed=1), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(rank=2), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(task="another task"), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(projection="orthogonal"), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(checksum="0" * 64), "adapter_projection"),
         (lambda h: h["modules"][MODULE].update(in_features=9), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(in_features=10**12), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(out_features=10**7, rank=10), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(out_features=10**12, kept=10**12), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(out_features=9, rank=2), "adapter_projection"),
-        (lambda h: h["modules"][MODULE].update(kept=10**6), "adapter_tensors"),
-        (lambda h: h["modules"].pop(MODULE), "adapter_tensors"),
+        (lambda h: h["modules"][MODULE].update(kept=10**6), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(kept=18), "adapter_unreadable"),
+        (lambda h: h["modules"].pop(MODULE), "adapter_unreadable"),
     ],
 )
 def test_a_description_that_does_not_fit_the_tensors_is_refused(saved, tmp_path, change, key):
@@ -268,7 +310,7 @@ def test_a_stored_a_is_checked_too(tmp_path):
     assert refused(changed, "adapter_projection").values["module"] == MODULE
 
 
-@pytest.mark.parametrize("text", ["[]", "1", '"text"', "null", "{}", '{"version": 1, "checksum": ""}'])
+@pytest.mark.parametrize("text", ["[]", "1", '"text"', "null", "{}", "[" * 10**5, '{"version": 2, "checksum": ""}'])
 def test_a_description_that_is_no_description_is_refused(saved, tmp_path, text):
     copy_with(saved, tmp_path / "adapter", "adapter.json", text.encode())
     refused(tmp_path / "adapter", "adapter_changed" if "checksum" in text else "adapter_unreadable")

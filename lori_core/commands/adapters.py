@@ -1,0 +1,60 @@
+"""Commands on adapters that are there: merge, evaluate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lori_core.commands.options import BaseName, Device, Language, Out, PrecisionOption, Revision, Tasks
+from lori_core.commands.running import start
+from lori_core.commands.telling import told
+from lori_core.config import EvaluateJob, MergeJob
+
+MERGE_WEIGHT = 0.5  # the official one for three LoRI-D adapters; `lori study` searches it
+
+
+def merge(
+    adapters: Annotated[list[str], typer.Argument(help="Folders of the adapters.")],
+    method: Annotated[str, typer.Option(help="concat | task_arithmetic | ties | dare | linear ...")] = "concat",
+    weights: Annotated[
+        list[float] | None, typer.Option("--weight", help=f"One for all (default {MERGE_WEIGHT}), or one for each.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the merged adapter.")] = "merged",
+    out: Out = Path("lab"),
+    language: Language = "en",
+) -> None:
+    """Merge adapters into one; no base is needed."""
+    with told(language):
+        given = weights or [MERGE_WEIGHT]
+        each = given * len(adapters) if len(given) == 1 else given
+        start(out, language, "merge", MergeJob, adapters=adapters, method=method, weights=each, name=name)
+
+
+def evaluate(
+    tasks: Tasks,
+    adapter: Annotated[str | None, typer.Option(help="Folder of an adapter; default: the base alone.")] = None,
+    split: Annotated[str, typer.Option(help="train | validation | test")] = "test",
+    limit: Annotated[int, typer.Option(help="Examples of each task.")] = 200,
+    base: BaseName = "embedded",
+    revision: Revision = None,
+    device: Device = None,
+    precision: PrecisionOption = "bf16",
+    out: Out = Path("lab"),
+    language: Language = "en",
+) -> None:
+    """Score the base, or the base with an adapter."""
+    with told(language):
+        start(
+            out,
+            language,
+            "evaluate",
+            EvaluateJob,
+            base=base,
+            revision=revision,
+            device=device,
+            precision=precision,
+            tasks=tasks,
+            adapter=adapter,
+            split=split,
+            limit=limit,
+        )

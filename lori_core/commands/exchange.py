@@ -1,0 +1,124 @@
+"""Commands that hand adapters out and take them in: export, import."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lori_core.commands.options import Device, Language, PrecisionOption, Revision
+from lori_core.commands.telling import say, told
+from lori_core.config import BaseConfig
+from lori_core.errors import ConfigError
+from lori_core.results import Score, SingleResult, from_json
+
+if TYPE_CHECKING:
+    from lori_core.adapter import Adapter
+
+# Looked at where no --prompt is given: plain language, figures, code.
+PROMPTS = ["The capital of France is", "Question: What is 12 + 30?\nAnswer:", "def add(a, b):\n    return"]
+
+
+def export_adapter(
+    adapter: Annotated[Path, typer.Argument(help="Folder of the adapter.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder to write.")],
+    to: Annotated[
+        Literal["peft", "base"],
+        typer.Option(help="peft: as PEFT has adapters. base: added to the base's weights."),
+    ] = "peft",
+    rank: Annotated[int | None, typer.Option(help="Approximate every update by that rank first (SVD).")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Option("--prompt", help="base: a text on which the drift is measured. Repeat it.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help='base: "embedded", a local folder, or a hub id; default: what it was trained on.')
+    ] = None,
+    revision: Revision = None,
+    device: Device = None,
+    precision: PrecisionOption = "bf16",
+    language: Language = "en",
+) -> None:
+    """Hand an adapter out, with a model card: in PEFT's format, or as a whole model with the adapter in its weights."""
+    with told(language):
+        from lori_core.adapter_files import load_adapter
+        from lori_core.exchange import export_peft
+        from lori_core.merge import reduce_rank
+
+        given, scores = load_adapter(adapter), _scores_beside(adapter)
+        if rank is not None:
+            given, scores = reduce_rank(given, rank), []  # what was scored is not what is left of it
+            say("command.reduced", language, rank=rank, error=f"{given.record['reduced']['error']:.3g}")
+        if to == "peft":
+            export_peft(given, folder, scores)
+        else:
+            name, known_revision = _base_of(given) if base is None else (base, None)
+            where = {"base": name, "revision": revision or known_revision, "device": device, "precision": precision}
+            _export_base(given, folder, prompts or PROMPTS, scores, where, language)
+        say("command.exported", language, path=folder)
+
+
+def _export_base(
+    adapter: "Adapter", folder: Path, prompts: list[str], scores: list[Score], where: dict[str, Any], language: str
+) -> None:
+    """where: the fields of BaseConfig."""
+    from lori_core.merged_base import export_merged_base
+    from lori_core.models import load_base
+
+    job = BaseConfig(**where)
+    loaded = load_base(job.base, job.revision, job.device, job.precision)
+    drift = export_merged_base(loaded, adapter, folder, prompts, scores)
+    figures = {"largest": drift.max_abs, "mean": drift.mean_abs, "kl": drift.kl}
+    shown = {name: f"{figure:.3g}" for name, figure in figures.items()}
+    say("command.drift", language, positions=drift.positions, **shown)
+
+
+def import_adapter(
+    folder: Annotated[Path, typer.Argument(help="Folder with adapter_config.json and adapter_model.safetensors.")],
+    out: Annotated[Path, typer.Argument(help="A new folder for the adapter.")],
+    origin: Annotated[
+        Literal["peft", "lori"] | None,
+        typer.Option("--from", help="peft: LoRA. lori: as LoRI's authors publish; default: lori where masks/ is."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the adapter; default: the folder's.")] = None,
+    language: Language = "en",
+) -> None:
+    """Take in a LoRA adapter that PEFT wrote, or a published LoRI adapter with its masks."""
+    with told(language):
+        from lori_core.exchange import import_peft
+        from lori_core.published import import_published
+
+        masks = {}
+        if (origin or ("lori" if (folder / "masks").is_dir() else "peft")) == "lori":
+            published = import_published(folder, name)
+            adapter, masks = published.adapter, published.masks
+        else:
+            adapter = import_peft(folder, name)
+        kept = {out: adapter} | {out.with_name(f"{out.name}-mask-{s}"): adapter.with_masks(masks[s]) for s in masks}
+        for path, each in kept.items():
+            _save_as_it_is(each, path)
+            say("command.adapter", language, path=path)
+
+
+def _scores_beside(folder: Path) -> list[Score]:
+    """The test score of an adapter that lies in the run of a study or a training; none where it lies elsewhere."""
+    run = folder.resolve().parent.parent
+    path = run / "result.json" if folder.name == "trained" else run / "units" / f"{folder.name}.json"
+    try:
+        return [from_json(SingleResult, path.read_text(encoding="utf-8")).score]
+    except (OSError, ValueError):  # none there, or it is the result of something else
+        return []
+
+
+def _base_of(adapter: "Adapter") -> tuple[str, str | None]:
+    """Name and revision of the base that the adapter's record names."""
+    known = adapter.record.get("base", {})
+    if not known.get("name"):
+        raise ConfigError("export_needs_base", adapter=adapter.name)
+    return known["name"], known.get("revision")
+
+
+def _save_as_it_is(adapter: "Adapter", folder: Path) -> None:
+    """In bf16 where that keeps every bit, as what was saved in bf16 does, else in fp32."""
+    from lori_core.adapter_files import save_adapter
+
+    tensors = [tensor for factors in adapter.factors.values() for tensor in (factors.A, factors.values)]
+    save_adapter(adapter, folder, "bf16" if all(bool((t == t.bfloat16()).all()) for t in tensors) else "fp32")

@@ -1,0 +1,79 @@
+"""A run made and carried out with progress on the screen; Ctrl-C stops it so that `lori resume` goes on."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from lori_core.commands.telling import console, say
+from lori_core.config import Config
+from lori_core.errors import LoRIError, Stopped
+from lori_core.runs import Run
+
+STOPPED = 130  # exit code
+
+
+def start(out: Path, language: str, kind: str, model: type[Config], **values: Any) -> None:
+    """A new run with these settings, which are checked before its folder is made."""
+    carry_out_fresh(Run.create(out, kind, model(**values).model_dump(mode="json")), language)
+
+
+def carry_out_fresh(run: Run, language: str) -> None:
+    """A new run; one that is refused before any work began is not left behind."""
+    try:
+        carry_out(run, language)
+    except LoRIError:
+        if all(event["kind"] in ("state", "plan") for event in run.events()):
+            shutil.rmtree(run.path)
+        raise
+
+
+def carry_out(run: Run, language: str) -> None:
+    """Execute with progress on the screen; exit code 130 where it was stopped."""
+    say("command.run", language, path=run.path)
+    try:
+        with _asked_to_stop(language) as should_stop:
+            from lori_core.execute import execute
+            from lori_core.progress import progress
+            from lori_core.train import Hooks
+
+            with progress(console(), language) as on_event:
+                made = execute(run, Hooks(on_event, should_stop))
+    except (Stopped, KeyboardInterrupt):
+        say("command.stopped", language, path=run.path)
+        raise typer.Exit(STOPPED) from None
+    show_result(run, language)
+    if made is not None and run.kind != "study":
+        say("command.adapter", language, path=made)
+
+
+@contextmanager
+def _asked_to_stop(language: str) -> Iterator[Callable[[], bool]]:
+    """What says whether Ctrl-C or SIGTERM asked the work to stop. A second one ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(number, signal.default_int_handler)
+        say("command.stopping", language)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show_result(run: Run, language: str) -> None:
+    from lori_core.summary import result_table
+
+    console().print(result_table(run, language))
+    report = run.path / ("report.html" if language == "en" else f"report.{language}.html")
+    if report.exists():
+        say("command.report", language, path=report)
+    say("command.same", language, path=run.path)

@@ -1,0 +1,76 @@
+"""Commands on runs: run, resume, show."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lori_core.commands.options import Language, Out
+from lori_core.commands.running import carry_out, carry_out_fresh, show_result
+from lori_core.commands.telling import console, say, say_text, told
+from lori_core.errors import RunError
+from lori_core.runs import Run, list_runs, read_spec
+
+
+def run(
+    what: Annotated[Path, typer.Argument(help="A spec.json (a new run is made), or the folder of a run (it goes on).")],
+    out: Out = Path("lab"),
+    language: Language = "en",
+) -> None:
+    """Carry out what a spec.json says, or go on with the run in a folder."""
+    with told(language):
+        if what.is_dir():
+            carry_out(Run.open(what), language)
+        else:
+            kind, config = read_spec(what)
+            carry_out_fresh(Run.create(out, kind, config), language)
+
+
+def resume(
+    folder: Annotated[Path | None, typer.Argument(help="Default: the newest unfinished run.")] = None,
+    out: Out = Path("lab"),
+    language: Language = "en",
+) -> None:
+    """Go on with a run that was stopped, killed, or failed for a reason that is mended."""
+    with told(language):
+        carry_out(Run.open(folder) if folder else _newest_unfinished(out), language)
+
+
+def show(
+    what: Annotated[Path | None, typer.Argument(help="A run or an adapter; default: the list of runs.")] = None,
+    out: Out = Path("lab"),
+    language: Language = "en",
+) -> None:
+    """Look at a run, at an adapter, or at all runs."""
+    with told(language):
+        from lori_core.summary import adapter_table, runs_table
+
+        if what is None:
+            console().print(runs_table(list_runs(out), language))
+        elif (what / "adapter.json").is_file():
+            from lori_core.adapter_files import load_adapter
+
+            console().print(adapter_table(load_adapter(what), what, language))
+        else:
+            _show_run(Run.open(what), language)
+
+
+def _newest_unfinished(out: Path) -> Run:
+    for each in list_runs(out):
+        if each.state() not in ("finished", "running"):
+            return each
+    raise RunError("nothing_to_resume", path=out)
+
+
+def _show_run(run: Run, language: str) -> None:
+    state = run.state()
+    say("command.state", language, path=run.path, kind=run.kind, state=state)
+    if state == "finished":
+        show_result(run, language)
+        return
+    failed = [event for event in run.events() if event.get("state") == "failed"]
+    if state == "failed" and failed:
+        say_text(failed[-1]["error"])
+    say("command.same", language, path=run.path)
+    if state != "running":
+        say("command.resume", language, path=run.path)

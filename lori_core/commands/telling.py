@@ -1,0 +1,34 @@
+"""What a terminal is told: sentences in the reader's language, and an error of ours as one message."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from lori_core.errors import LoRIError
+from lori_core.translate import translate
+
+REFUSED = 2  # exit code
+
+
+@contextmanager
+def told(language: str) -> Iterator[None]:
+    """Says an error of ours in one message; any other is a bug and stays a traceback."""
+    try:
+        yield
+    except LoRIError as error:
+        typer.echo(error.in_language(language), err=True)
+        raise typer.Exit(REFUSED) from None
+
+
+def console() -> Console:
+    return Console(width=None if Console().is_terminal else 200)  # a pipe has no width: tables keep their lines whole
+
+
+def say(key: str, language: str, **values: object) -> None:
+    say_text(translate(key, language, **values))
+
+
+def say_text(text: str) -> None:
+    console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,147 @@
+"""lori export and lori import as people type them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner, Result
+
+from lori_core.__main__ import app
+from lori_core.adapter import Adapter
+from lori_core.adapter_files import load_adapter, save_adapter
+from lori_core.exchange import import_peft
+from lori_core.inject import applied
+from lori_core.models import load_base
+from lori_core.results import Score, SingleResult, Training, to_json
+
+
+def lori(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(result: Result, *words: object) -> None:
+    """Exit code 2 and one message that holds the words; no traceback."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert str(word) in result.stderr
+
+
+@pytest.fixture
+def given(tmp_path) -> Path:
+    """A folder with a tiny base, and a trained LoRI-S adapter of it that names it."""
+    tiny.llama().save_pretrained(tmp_path / "base")
+    tiny.byte_tokenizer().save_pretrained(tmp_path / "base")
+    base = load_base(str(tmp_path / "base"), device="cpu", dtype="fp32")
+    adapter = tiny.filled(tiny.start(base, masks=tiny.halves(base)))
+    record = {"task": "after", "base": {"name": base.name, "revision": None, "fingerprint": base.fingerprint}}
+    save_adapter(Adapter("after", adapter.config, adapter.factors, record), tmp_path / "adapter")
+    return tmp_path
+
+
+def same_updates(left: Adapter, right: Adapter) -> None:
+    assert left.factors.keys() == right.factors.keys()
+    for module, factors in left.factors.items():
+        torch.testing.assert_close(factors.update, right.factors[module].update, rtol=1e-6, atol=1e-7)
+
+
+def test_an_adapter_goes_out_to_PEFT_and_comes_in_again(given):
+    assert f"{given / 'peft'}" in done(lori("export", given / "adapter", given / "peft"))
+    done(lori("import", given / "peft", given / "again", "--name", "again"))
+    again = load_adapter(given / "again")
+    assert again.name == "again"
+    same_updates(again, load_adapter(given / "adapter"))
+
+
+def test_a_base_goes_out_with_the_adapter_in_it_and_the_drift_is_told(given):
+    options = ["--to", "base", "--precision", "fp32", "--device", "cpu", "--prompt", "after a:"]
+    output = done(lori("export", given / "adapter", given / "merged", *options))
+    assert "over 8 positions" in output
+    base = load_base(str(given / "base"), device="cpu", dtype="fp32")
+    with applied(base.model, load_adapter(given / "adapter")):
+        expected = tiny.logits(base.model)
+    merged: Any = AutoModelForCausalLM.from_pretrained(given / "merged", dtype="auto")
+    torch.testing.assert_close(tiny.logits(merged), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_rank_can_be_chosen_and_its_error_is_told(given):
+    output = done(lori("export", given / "adapter", given / "peft", "--rank", 2, "--language", "ja"))
+    reduced, whole = import_peft(given / "peft"), load_adapter(given / "adapter")
+    lost = sum((f.update - reduced.factors[m].update).square().sum().item() for m, f in whole.factors.items())
+    size = sum(f.update.square().sum().item() for f in whole.factors.values())
+    assert f"相対フロベニウス誤差: {(lost / size) ** 0.5:.3g}" in output
+    assert {factors.rank for factors in reduced.factors.values()} == {2}
+
+
+def test_what_comes_from_PEFT_keeps_its_bits(given):
+    done(lori("export", given / "adapter", given / "peft"))
+    done(lori("import", given / "peft", given / "again"))
+    same = import_peft(given / "peft")
+    assert tiny.same_bits(load_adapter(given / "again"), same)  # A is fp32 there, and more than bf16 holds
+
+
+def test_a_published_adapter_brings_its_mask_which_training_takes(given):
+    adapter = load_adapter(given / "adapter")
+    done(lori("export", given / "adapter", given / "LoRI-D"))
+    (given / "LoRI-D" / "masks").mkdir()
+    names = {module: f"base_model.model.{module}.lora_B.default.weight" for module in adapter.factors}
+    half = {module: mask & (torch.rand(mask.shape) < 0.5) for module, mask in adapter.masks.items()}
+    torch.save({names[module]: mask for module, mask in half.items()}, given / "LoRI-D" / "masks" / "0.9_mask.pt")
+    output = done(lori("import", given / "LoRI-D", given / "in"))
+    assert f"{given / 'in-mask-0.9'}" in output
+    same_updates(load_adapter(given / "in"), adapter)
+    masks = load_adapter(given / "in-mask-0.9").masks
+    assert all(torch.equal(masks[module], mask) for module, mask in half.items())
+
+
+def test_the_card_has_the_score_of_the_run_that_the_adapter_lies_in(given):
+    score = Score("after", "test", "exact", 0.625, 0.5, 0.75, 160, 1.0)
+    nothing = Training(1, (), 0, 0.0, 0, 0, 0, 0)
+    result = SingleResult("after", "lori_s", 0, score, score, 1, 1, 1.0, 0.1, nothing)
+    for run, name, path in [("study", "lori_s-0", "units/lori_s-0.json"), ("train", "trained", "result.json")]:
+        folder = given / run / "adapters" / name
+        save_adapter(load_adapter(given / "adapter"), folder)
+        (given / run / path).parent.mkdir(exist_ok=True)
+        (given / run / path).write_text(to_json(result))
+        done(lori("export", folder, given / f"{run}-out"))
+        assert "| 0.625 | 0.500 to 0.750 | 160 |" in (given / f"{run}-out" / "README.md").read_text()
+    done(lori("export", given / "study" / "adapters" / "lori_s-0", given / "reduced", "--rank", 1))
+    assert "0.625" not in (given / "reduced" / "README.md").read_text()  # what is left at rank 1 was not scored
+
+
+# --- refused
+
+
+def test_what_cannot_go_out_is_told_and_leaves_nothing(given):
+    before = sorted(given.iterdir())
+    out = given / "out"
+    refused(lori("export", given / "nowhere", out), given / "nowhere")
+    refused(lori("export", given / "adapter", out, "--rank", 0), "at least 1")
+    tiny.llama(1).save_pretrained(given / "base")  # other weights under the same name
+    refused(lori("export", given / "adapter", out, "--to", "base", "--device", "cpu"), "after")
+    assert sorted(given.iterdir()) == before
+    refused(lori("export", given / "adapter", given / "base"), given / "base")
+
+
+def test_an_adapter_that_names_no_base_needs_one(given):
+    adapter = load_adapter(given / "adapter")
+    save_adapter(Adapter("nameless", adapter.config, adapter.factors), given / "nameless")
+    refused(lori("export", given / "nameless", given / "out", "--to", "base"), "nameless", "--base")
+
+
+def test_what_cannot_come_in_is_told_and_leaves_nothing(given):
+    refused(lori("import", given / "base", given / "in"), given / "base", "adapter_config.json")
+    refused(lori("import", given / "base", given / "in", "--language", "ja"), "PEFT のアダプターがありません")
+    done(lori("export", given / "adapter", given / "peft"))
+    (given / "peft" / "masks").mkdir()
+    (given / "peft" / "masks" / "0.9_mask.pt").write_bytes(b"no mask")
+    refused(lori("import", given / "peft", given / "in"), "0.9_mask.pt")
+    assert not (given / "in").exists()
