@@ -153,6 +153,7 @@ class MergeJob(Config):
     adapters: tuple[str, ...]  # their folders
     method: str = "concat"  # a key of merge.MERGE_METHODS
     weights: tuple[float, ...]  # one for each adapter
+    options: dict[str, int | float] = {}  # of the method: fields of merge_methods.MergeOptions
     name: str = "merged"
 
 

@@ -148,7 +148,7 @@ def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
 
 def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
     parts = [load_adapter(folder) for folder in job.adapters]
-    folder, merged = _keep(run, "merged", merge(parts, job.method, job.weights, job.name))
+    folder, merged = _keep(run, "merged", merge(parts, job.method, job.weights, job.name, **job.options))
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
     return folder
 

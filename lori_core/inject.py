@@ -46,13 +46,15 @@ def attach(model: nn.Module, adapter: Adapter, trained: Masks | None = None) -> 
     Args:
         trained: module -> (out_features, rank) bool, the entries that move; None: all that the adapter keeps.
     Raises:
-        IncompatibleAdapters: the model lacks a module, another adapter is attached, or a shape does not fit.
+        IncompatibleAdapters: the model lacks a module, another adapter is attached, a shape does not fit, or `trained`
+            names an entry that the adapter does not keep: what it learned could not be extracted.
     """
     if any(isinstance(module, LoRILinear) for module in model.modules()):
         raise IncompatibleAdapters("already_attached", name=adapter.name)
     modules = dict(model.named_modules())
     for module, factors in adapter.factors.items():  # before anything is wrapped: all or nothing
         _check_fit(adapter.name, module, modules.get(module), factors)
+    _check_trained(adapter, trained or {})
     model.requires_grad_(False)
     layers = {}
     for module, factors in adapter.factors.items():
@@ -108,6 +110,13 @@ def _check_fit(name: str, module: str, base: nn.Module | None, factors: Factors)
         raise IncompatibleAdapters("no_such_module", name=name, module=module)
     if (expected := _shape(base)) != factors.shape:
         raise IncompatibleAdapters("shape_differs", name=name, module=module, got=factors.shape, expected=expected)
+
+
+def _check_trained(adapter: Adapter, trained: Masks) -> None:
+    kept = adapter.masks
+    for module, moves in trained.items():
+        if module not in kept or moves.shape != kept[module].shape or bool((moves & ~kept[module]).any()):
+            raise IncompatibleAdapters("trained_not_kept", name=adapter.name, module=module)
 
 
 def _shape(base: nn.Module) -> tuple[int, ...]:

@@ -119,6 +119,13 @@ def test_calibrate_train_merge_evaluate_and_show_go_hand_in_hand(given, tmp_path
     assert run.config["train"]["lori_s"]["learning_rate"] == 1e-2 and run.config["train"]["lori_s"]["steps"] == 2
     adapter = run.path / "adapters" / "trained"
     assert lori("merge", adapter, mask, "--weight", 0.5, "--out", tmp_path).exit_code == 0
+    shortened = lori("merge", adapter, mask, "--method", "ties", "--keep", 0.5, "--rank", 2, "--out", tmp_path / "ties")
+    assert shortened.exit_code == 0, shortened.output
+    (ties,) = list_runs(tmp_path / "ties")
+    assert json.loads(ties.result())["merge"]["options"] == {"keep": 0.5, "rank": 2}
+    refused(lori("merge", adapter, mask, "--keep", 0.5, "--out", tmp_path / "concat"), "concat", "keep")
+    refused(lori("merge", adapter, mask, "--method", "ties", "--keep", 2, "--out", tmp_path / "concat"), "keep", "2")
+    assert list((tmp_path / "concat").iterdir()) == []
     where = ["--base", given / "base", "--precision", "fp32", "--out", tmp_path]
     scored = lori("evaluate", "--task", task, "--adapter", adapter, "--limit", 2, *where)
     assert "exact" in scored.stdout

@@ -164,6 +164,21 @@ def test_an_adapter_of_another_base_is_refused_and_nothing_has_changed(architect
         assert all(parameter.requires_grad for parameter in base.model.parameters())
 
 
+def test_training_an_entry_that_the_mask_does_not_keep_is_refused_and_nothing_has_changed():
+    base = tiny.base()
+    adapter = sparse_adapter(base)
+    module = next(iter(adapter.factors))
+    outside = adapter.masks[module].clone()
+    outside.view(-1)[int((~outside).view(-1).nonzero()[0])] = True
+    for trained in ({module: outside}, {module: outside[:1]}, {"model.elsewhere": outside}):
+        objects = modules_of(base.model)
+        with pytest.raises(IncompatibleAdapters) as caught:
+            attach(base.model, adapter, trained)
+        assert caught.value.key == "trained_not_kept"
+        assert modules_of(base.model) == objects
+    attach(base.model, adapter, {module: adapter.masks[module]})
+
+
 # --- sparse training against the dense reference
 
 

@@ -19,6 +19,15 @@ def merge(
     weights: Annotated[
         list[float] | None, typer.Option("--weight", help=f"One for all (default {MERGE_WEIGHT}), or one for each.")
     ] = None,
+    keep: Annotated[
+        float | None, typer.Option(help="magnitude, ties: fraction of an update's entries that trimming keeps.")
+    ] = None,
+    drop: Annotated[float | None, typer.Option(help="dare: probability at which an entry is dropped.")] = None,
+    seed: Annotated[int | None, typer.Option(help="dare: draws what is dropped.")] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(help="Of the result, by SVD; for dW of concat take task_arithmetic."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Of the merged adapter.")] = "merged",
     out: Out = Path("lab"),
     language: Language = "en",
@@ -27,7 +36,10 @@ def merge(
     with told(language):
         given = weights or [MERGE_WEIGHT]
         each = given * len(adapters) if len(given) == 1 else given
-        start(out, language, "merge", MergeJob, adapters=adapters, method=method, weights=each, name=name)
+        asked = {"keep": keep, "drop": drop, "seed": seed, "rank": rank}
+        options = {option: value for option, value in asked.items() if value is not None}
+        job = {"adapters": adapters, "method": method, "weights": each, "options": options, "name": name}
+        start(out, language, "merge", MergeJob, **job)
 
 
 def evaluate(
