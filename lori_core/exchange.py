@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
@@ -72,10 +73,12 @@ def export_peft(adapter: Adapter, folder: str | Path, scores: Sequence[Score] = 
     rank = max(factors.rank for factors in adapter.factors.values())
     tensors: dict[str, Tensor] = {}
     for module, factors in adapter.factors.items():
-        more = rank - factors.rank
-        # Cloned, since modules may share one A, and safetensors refuses shared memory.
-        tensors[f"base_model.model.{module}.lora_A.weight"] = F.pad(factors.A, (0, 0, 0, more)).clone()
-        tensors[f"base_model.model.{module}.lora_B.weight"] = F.pad(factors.B * factors.scaling, (0, more)).clone()
+        A = F.pad(factors.A, (0, 0, 0, rank - factors.rank))
+        B = F.pad(factors.B * factors.scaling, (0, rank - factors.rank))
+        for letter, tensor in (("A", A), ("B", B)):
+            # Cloned, since modules may share one A, and safetensors refuses shared memory.
+            copy = tensor.clone(memory_format=torch.contiguous_format)
+            tensors[f"base_model.model.{module}.lora_{letter}.weight"] = copy
     base = adapter.record.get("base", {})
     config = {
         "peft_type": "LORA",

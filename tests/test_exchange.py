@@ -111,6 +111,14 @@ def test_an_export_keeps_to_what_every_reader_of_the_format_has(tmp_path):
     assert {tensor.shape[0 if ".lora_A." in name else 1] for name, tensor in tensors.items()} == {4}
 
 
+def test_an_A_that_modules_share_or_that_lies_across_memory_goes_out_all_the_same(tmp_path):
+    across = torch.randn(3, 2).T
+    factors = {name: dense_factors(across, torch.randn(4, 2)) for name in ("q", "k")}
+    export_peft(Adapter("shared", AdapterConfig(rank=2), factors), tmp_path / "out")
+    for name, each in import_peft(tmp_path / "out").factors.items():
+        assert torch.equal(each.A, across) and torch.equal(each.B, factors[name].B)
+
+
 def test_an_export_never_replaces_anything(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("kept")

@@ -1,5 +1,6 @@
 """lori export and lori import as people type them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def test_a_published_adapter_brings_its_mask_which_training_takes(given):
     same_updates(load_adapter(given / "in"), adapter)
     masks = load_adapter(given / "in-mask-0.9").masks
     assert all(torch.equal(masks[module], mask) for module, mask in half.items())
+    rows = [{"prompt": f"{a}{b}:", "response": b} for a in "abcd" for b in "abcdefghij"]
+    (given / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    what = ["--task", f"same={given / 'same.jsonl'}", "--mask", given / "in-mask-0.9", "--rank", 4, "--steps", 1]
+    done(lori("train", *what, "--base", given / "base", "--precision", "fp32", "--out", given / "lab"))
+    (trained,) = (given / "lab").glob("*/adapters/trained")
+    assert all(torch.equal(mask, half[module]) for module, mask in load_adapter(trained).masks.items())
 
 
 def test_the_card_has_the_score_of_the_run_that_the_adapter_lies_in(given):
@@ -115,6 +122,15 @@ def test_the_card_has_the_score_of_the_run_that_the_adapter_lies_in(given):
         assert "| 0.625 | 0.500 to 0.750 | 160 |" in (given / f"{run}-out" / "README.md").read_text()
     done(lori("export", given / "study" / "adapters" / "lori_s-0", given / "reduced", "--rank", 1))
     assert "0.625" not in (given / "reduced" / "README.md").read_text()  # what is left at rank 1 was not scored
+
+
+def test_a_name_is_no_path(given):
+    done(lori("export", given / "adapter", given / "peft"))
+    done(lori("import", given / "peft", given / "in" / "here", "--name", "../../outside"))
+    done(lori("export", given / "in" / "here", given / "in" / "out"))
+    assert {path.name for path in given.iterdir()} == {"base", "adapter", "peft", "in"}
+    assert {path.name for path in (given / "in").iterdir()} == {"here", "out"}
+    assert not (given.parent / "outside").exists()
 
 
 # --- refused
