@@ -14,13 +14,13 @@ from typing import Any
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread, under_random_mask
 from benchmarks.record import record
 from lori_core.adapter import Adapter
+from lori_core.adapter_files import load_adapter
 from lori_core.config import Method, StudyConfig
 from lori_core.continual import learn_sequence
 from lori_core.evaluate import evaluate
 from lori_core.merge import merge
 from lori_core.recipes import Training, seeded, training_for
 from lori_core.results import ContinualResult, MergedResult, Score, SingleResult, StudyResult
-from lori_core.store import load_adapter
 from lori_core.study import run_study
 from lori_core.tasks.mini import mini_task
 
