@@ -94,7 +94,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16"
         version=FORMAT_VERSION,
         name=adapter.name,
         config=adapter.config,
-        record={key: value for key, value in adapter.record.items() if key != "id"},  # that of what it was loaded from
+        record={key: value for key, value in adapter.record.items() if key not in ("id", "version")},
         software=software_versions(),
         dtype=dtype,
         drawn_from=adapter.drawn_from,

@@ -69,6 +69,17 @@ def folder_atomic(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
 
 
+def move_folder(source: Path, target: Path) -> None:
+    """Renames a whole folder into another one on the same disk; raises StorageError where something is there."""
+    with _refusals(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        source.rename(target)
+        _sync_folder(target.parent)
+        _sync_folder(source.parent)
+
+
 def append_line(path: str | Path, text: str) -> None:
     """Adds one line, all of it or nothing; one writer at a time. `text` holds no line break.
 
@@ -97,9 +108,11 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Holds an exclusive lock on the file `path`, which is made and stays; the system frees it when the process dies.
 
+    Args:
+        patience: seconds to wait for whoever holds it.
     Raises:
         StorageError: "in_use", with the holder's pid, where another process or another block of this one holds it.
     """
@@ -108,7 +121,7 @@ def locked(path: str | Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+b", buffering=0)  # noqa: SIM115
     with file:
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + patience
         while not _try_lock(file):
             if time.monotonic() > give_up:
                 file.seek(0)

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -17,6 +17,10 @@ from lori_core.translate import translate
 
 if TYPE_CHECKING:
     from lori_core.adapter import Adapter  # imports torch, which the list of runs need not wait for
+    from lori_core.adapter_diff import Difference
+    from lori_core.store import Version
+
+SHORT = 12  # letters of a checksum that a list shows
 
 
 def result_table(run: Run, language: str) -> Table:
@@ -99,6 +103,43 @@ def adapter_table(adapter: "Adapter", folder: Path, language: str) -> Table:
         f"{sum(path.stat().st_size for path in folder.iterdir()):,}",
     ]
     return _table(["name", "base", "modules", "rank", "sparsity", "parameters", "bytes"], [row], language)
+
+
+def versions_table(versions: Iterable["Version"], language: str) -> Table:
+    """The store's list."""
+    rows = [
+        [
+            version.reference,
+            " ".join(version.tags),
+            version.row.saved or "-",
+            version.row.base or "-",
+            (version.row.mask or "-")[:SHORT],
+            (version.row.id or "?")[:SHORT],
+            f"{version.row.bytes:,}",
+        ]
+        for version in versions
+    ]
+    return _table(["version", "tags", "saved", "base", "mask", "id", "bytes"], rows, language)
+
+
+def entries_table(entries: Mapping[str, Any], language: str) -> Table:
+    """What an adapter says about itself, a line an entry."""
+    return _table(["entry", "value"], [[key, _text(value)] for key, value in entries.items()], language)
+
+
+def difference_table(found: "Difference", language: str) -> Table:
+    """Only what changed; the cosine of the updates and the overlap of the masks where they can be had."""
+    rows = [[key, _text(left), _text(right)] for key, (left, right) in found.changed.items()]
+    if found.projections:
+        rows.append([translate("command.other_projections", language), "", str(len(found.projections))])
+    for key, value in (("mask_jaccard", found.mask_jaccard), ("cosine", found.cosine)):
+        if value is not None:
+            rows.append([translate(f"command.{key}", language), "", f"{value:.4f}"])
+    return _table(["entry", "left", "right"], rows, language)
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def runs_table(runs: Iterable[Run], language: str) -> Table:

@@ -16,7 +16,8 @@ ROWS = [
     ["masks"],
     ["adapter", "layer", "packing"],
     ["merge_methods", "mask_files"],
-    ["merge", "metrics", "inject", "adapter_files", "model_card"],
+    ["merge", "metrics", "inject", "adapter_files", "model_card", "store_index"],
+    ["adapter_diff"],
     ["judge"],  # runs in a process of its own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
     ["published", "merged_base"],

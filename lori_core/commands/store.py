@@ -1,0 +1,121 @@
+"""Commands on the store: lori store list, show, diff, verify, tag, delete, gc, reindex, add."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lori_core.commands.options import Language
+from lori_core.commands.telling import REFUSED, console, say, say_text, told
+
+if TYPE_CHECKING:
+    from lori_core.store import AdapterStore  # imports torch, which --help need not wait for
+
+app = typer.Typer(help="Versions of adapters: what there is, where it comes from, whether it is whole.")
+
+Root = Annotated[Path, typer.Option("--store", help="Folder of the store.")]
+Reference = Annotated[str, typer.Argument(help="NAME (its newest version), NAME@3 or NAME@TAG.")]
+STORE = Path("store")
+
+
+@app.command("list")
+def list_versions(
+    name: Annotated[str | None, typer.Argument(help="Default: all names.")] = None,
+    root: Root = STORE,
+    language: Language = "en",
+) -> None:
+    """All versions, oldest first."""
+    with told(language):
+        from lori_core.summary import versions_table
+
+        console().print(versions_table(_open(root).versions(name), language))
+
+
+@app.command()
+def add(
+    folder: Annotated[Path, typer.Argument(help="Folder of an adapter, as runs and studies leave them.")],
+    name: Annotated[str | None, typer.Option(help="Default: the adapter's own.")] = None,
+    root: Root = STORE,
+    language: Language = "en",
+) -> None:
+    """Keep an adapter as a new version."""
+    with told(language):
+        from lori_core.adapter_files import load_adapter
+
+        say("command.stored", language, reference=_open(root).save(load_adapter(folder), name), store=root)
+
+
+@app.command()
+def show(reference: Reference, root: Root = STORE, language: Language = "en") -> None:
+    """Where a version comes from: config, base, data, parents, scores, software."""
+    with told(language):
+        from lori_core.adapter_diff import entries
+        from lori_core.summary import entries_table
+
+        store = _open(root)
+        say_text(str(store.folder(reference)))
+        console().print(entries_table(dict(entries(store.show(reference))), language))
+
+
+@app.command()
+def diff(left: Reference, right: Reference, root: Root = STORE, language: Language = "en") -> None:
+    """What differs between two versions, and nothing else."""
+    with told(language):
+        from lori_core.summary import difference_table
+
+        console().print(difference_table(_open(root).diff(left, right), language))
+
+
+@app.command()
+def verify(
+    reference: Annotated[str | None, typer.Argument(help="Default: all versions.")] = None,
+    root: Root = STORE,
+    language: Language = "en",
+) -> None:
+    """Check every checksum; exit code 2 where something is not as it was saved."""
+    with told(language):
+        wrong = _open(root).verify(reference)
+        for each, error in wrong.items():
+            typer.echo(f"{each}: {error.in_language(language)}", err=True)
+        if wrong:
+            raise typer.Exit(REFUSED)
+        say("command.verified", language)
+
+
+@app.command()
+def tag(
+    reference: Reference,
+    tag: Annotated[str, typer.Argument(help="A letter, then letters, digits, - _ .")],
+    root: Root = STORE,
+    language: Language = "en",
+) -> None:
+    """Give a version a name of its own."""
+    with told(language):
+        _open(root).tag(reference, tag)
+
+
+@app.command()
+def delete(reference: Reference, root: Root = STORE, language: Language = "en") -> None:
+    """Move a version to the trash; `lori store gc` empties it."""
+    with told(language):
+        say("command.deleted", language, path=_open(root).delete(reference))
+
+
+@app.command()
+def gc(root: Root = STORE, language: Language = "en") -> None:
+    """Empty the trash, and remove what killed processes left."""
+    with told(language):
+        say("command.freed", language, bytes=f"{_open(root).gc():,}")
+
+
+@app.command()
+def reindex(root: Root = STORE, language: Language = "en") -> None:
+    """Make the index again from the folders."""
+    with told(language):
+        say("command.reindexed", language, count=_open(root).reindex())
+
+
+def _open(root: Path) -> "AdapterStore":
+    from lori_core.store import AdapterStore
+
+    return AdapterStore(root)

@@ -1,0 +1,72 @@
+"""The store's index: one SQLite table of what stands in the folders, so that a list need not read every one of them.
+
+The folders are the truth: the store compares names with them at every look, and the table can be made again from them.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from lori_core.errors import StorageError
+
+Key = tuple[str, int]  # name and number of a version
+
+
+@dataclass(frozen=True)
+class Row:
+    """One version, as a list shows it. None: its record does not say; id None: its description cannot be read."""
+
+    name: str
+    number: int
+    id: str | None
+    saved: str | None  # when, UTC
+    base: str | None
+    revision: str | None
+    fingerprint: str | None  # of the base's weights
+    mask: str | None  # id; None: none, every entry of B was trained
+    bytes: int
+
+
+COLUMNS = ", ".join(field.name for field in fields(Row))
+
+
+class Index:
+    """The table in one file. Whoever writes holds the store's lock, so that no two do at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> dict[Key, Row]:
+        """All of them; none where there is no index yet."""
+        if not self.path.exists():
+            return {}
+        with self._connection() as connection:
+            rows = [Row(*values) for values in connection.execute(f"SELECT {COLUMNS} FROM versions")]
+        return {(row.name, row.number): row for row in rows}
+
+    def change(self, put: Iterable[Row] = (), remove: Iterable[Key] = ()) -> None:
+        with self._connection() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while somebody writes
+            connection.execute(f"CREATE TABLE IF NOT EXISTS versions ({COLUMNS}, PRIMARY KEY (name, number))")
+            connection.executemany("DELETE FROM versions WHERE name = ? AND number = ?", remove)
+            places = ", ".join("?" * len(fields(Row)))
+            connection.executemany(
+                f"INSERT OR REPLACE INTO versions ({COLUMNS}) VALUES ({places})", [astuple(row) for row in put]
+            )
+            connection.commit()
+
+    def remake(self, rows: Iterable[Row]) -> None:
+        """The table anew, whatever the file held."""
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self.change(put=rows)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StorageError("index_unusable", path=self.path, reason=error) from None
