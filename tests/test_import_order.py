@@ -12,7 +12,7 @@ ROWS = [
     ["translate"],
     ["errors"],
     ["config", "files", "results"],
-    ["projection", "pairs", "recipes"],
+    ["projection", "pairs", "recipes", "targets", "quantize"],
     ["masks"],
     ["adapter", "layer", "packing"],
     ["merge_methods", "mask_files"],
