@@ -10,7 +10,7 @@ from transformers import BitsAndBytesConfig
 from lori_core.config import Quantization
 from lori_core.errors import ModelError
 
-# Measured with bitsandbytes 0.50 on a CPU. 8 bit: training follows the unpacked weights to 2e-6 in logits and gradients.
+# Measured with bitsandbytes 0.50 on a CPU. 8 bit: training follows the unpacked weights to 2e-6, logits and gradients.
 # 4 bit: the first scoring repacks the weights, and gradients after that are wrong (relative error 1.0), without a word.
 WORKS_ON: dict[Quantization, tuple[str, ...]] = {"4bit": ("cuda",), "8bit": ("cuda", "cpu")}
 

@@ -31,7 +31,7 @@ SIZES: dict[str, Any] = {
     "intermediate_size": 48,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
-    "vocab_size": 16,
+    "vocab_size": 257,
     "pad_token_id": 0,
 }
 EXPERTS: dict[str, Any] = {
@@ -48,12 +48,12 @@ CONFIGS = {
     "gemma3_text": Gemma3TextConfig(**SIZES, num_key_value_heads=2, head_dim=8),
     "olmo2": Olmo2Config(**SIZES, num_key_value_heads=2),
     "phi3": Phi3Config(**SIZES, num_key_value_heads=2),
-    "gpt2": GPT2Config(n_embd=32, n_inner=48, n_layer=2, n_head=4, vocab_size=16, bos_token_id=0, eos_token_id=0),
+    "gpt2": GPT2Config(n_embd=32, n_inner=48, n_layer=2, n_head=4, vocab_size=257, bos_token_id=0, eos_token_id=0),
     "gpt_neox": GPTNeoXConfig(**SIZES),
     "opt": OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=16),
     "falcon": FalconConfig(**SIZES, bos_token_id=0, eos_token_id=0),
     "bloom": BloomConfig(**SIZES, n_layer=2, n_head=4),
-    "bert": BertConfig(**SIZES, is_decoder=True),
+    "bert": BertConfig(**SIZES, is_decoder=True, hidden_dropout_prob=0, attention_probs_dropout_prob=0),
     "mixtral": MixtralConfig(**SIZES, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2),
     "qwen2_moe": Qwen2MoeConfig(
         **SIZES, num_key_value_heads=2, num_experts=4, shared_expert_intermediate_size=48, **EXPERTS
