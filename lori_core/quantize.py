@@ -1,6 +1,7 @@
 """Bases in 4 and 8 bits a weight, through bitsandbytes: what can be asked for, and the weights behind it."""
 
 import logging
+import math
 from importlib.util import find_spec
 
 import torch
@@ -34,6 +35,20 @@ def quantization_config(quantization: Quantization, device: str, dtype: torch.dt
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
+
+
+def packed_bytes(shape: tuple[int, int], quantization: Quantization) -> int:
+    """Bytes of a quantised weight (out_features, in_features) with its scales.
+
+    8 bit: a byte an entry, a fp32 scale a row. 4 bit: half a byte an entry, a byte a block of 64 for its scale, a fp32
+    number a block of 256 such scales, and two tables.
+    """
+    out_features, in_features = shape
+    entries = out_features * in_features
+    if quantization == "8bit":
+        return entries + 4 * out_features
+    blocks = math.ceil(entries / 64)
+    return math.ceil(entries / 2) + blocks + 4 * math.ceil(blocks / 256) + 4 * (16 + 256 + 1)
 
 
 def dense_weight(module: nn.Module) -> Tensor:

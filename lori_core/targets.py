@@ -52,7 +52,7 @@ def target_modules(model: PreTrainedModel, names: Sequence[str] = ()) -> dict[st
     Raises:
         ModelError: the architecture is unknown and nothing is named, or a name fits no linear map.
     """
-    linear = _linear_shapes(model)
+    linear = linear_shapes(model)
     architecture = model.config.model_type
     wanted = tuple(names) or TARGETS.get(architecture)
     known = ", ".join(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", module) for module in linear))
@@ -81,7 +81,7 @@ def linear_shape(module: nn.Module | None) -> tuple[int, int] | None:
     return (module.out_features, module.in_features) if isinstance(module, nn.Linear) else None
 
 
-def _linear_shapes(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
+def linear_shapes(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     """module -> (out_features, in_features) of every linear map but the output head."""
     head = model.get_output_embeddings()
     shapes = {name: linear_shape(module) for name, module in model.named_modules() if module is not head}

@@ -22,7 +22,7 @@ ROWS = [
     ["published", "merged_base"],
     ["tasks"],
     ["train", "evaluate"],
-    ["calibrate", "probe"],
+    ["calibrate", "probe", "estimate"],
     ["pipeline"],
     ["continual"],
     ["study"],

@@ -13,7 +13,7 @@ from lori_core.errors import ModelError
 from lori_core.inject import attach, update_ratio
 from lori_core.models import load_base
 from lori_core.pipeline import fine_tune, learn
-from lori_core.quantize import dense_weight, quantization_config
+from lori_core.quantize import dense_weight, packed_bytes, quantization_config
 
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 
@@ -36,6 +36,24 @@ def test_where_results_would_be_wrong_quantisation_is_refused(quantization, devi
 def test_a_weight_that_is_not_quantised_is_its_own():
     linear = nn.Linear(3, 2)
     assert torch.equal(dense_weight(linear), linear.weight)
+
+
+@pytest.mark.parametrize(("quantization", "bits"), [("8bit", 8 + 32 / 4096), ("4bit", 4.127)])
+def test_a_weight_takes_the_bits_that_the_papers_say(quantization, bits):
+    """LLM.int8(): a scale a row. QLoRA, section 3: 0.127 bits a parameter for the constants, quantised twice."""
+    assert 8 * packed_bytes((4096, 4096), quantization) / 4096**2 == pytest.approx(bits, abs=0.001)
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("shape", [(96, 64), (512, 640)])
+def test_a_packed_weight_has_the_bytes_that_bitsandbytes_makes_of_it(shape):
+    import bitsandbytes.functional as packing
+
+    packed, scales, _ = packing.int8_vectorwise_quant(torch.randn(shape, dtype=torch.float16))
+    assert packed_bytes(shape, "8bit") == packed.nbytes + scales.nbytes
+    packed, state = packing.quantize_4bit(torch.randn(shape), quant_type="nf4", compress_statistics=True)
+    tensors = [packed, state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code]
+    assert packed_bytes(shape, "4bit") == sum(tensor.nbytes for tensor in tensors)
 
 
 @needs_bitsandbytes
