@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,11 +26,14 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from lori_core.config import AdapterConfig, Attention, Precision, Quantization
 from lori_core.errors import ConfigError, ModelError
 from lori_core.layer import LoRILinear
-from lori_core.models import DTYPES, default_attention
+from lori_core.models import DTYPES, checked_device, default_attention
 from lori_core.quantize import packed_bytes
 from lori_core.results import Memory
 from lori_core.targets import check_rank, linear_shape, linear_shapes, target_modules
 from lori_core.train import recompute_activations
+
+GIB = 2**30
+RESERVE = GIB  # for the driver, the libraries and gaps between blocks
 
 
 def estimate(
@@ -95,6 +99,18 @@ def _refused(config: PreTrainedConfig) -> Iterator[None]:
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelError("cannot_estimate", architecture=config.model_type, reason=reason) from error
+
+
+def device_memory(device: str | None) -> int:
+    """Bytes of memory that a device has in all; raises ConfigError where it is not here."""
+    try:
+        device = checked_device(device)
+    except ConfigError as error:
+        raise ConfigError("memory_unknown", device=device) from error
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return torch.mps.recommended_max_memory() if kind == "mps" else psutil.virtual_memory().total
 
 
 def _check_length(config: PreTrainedConfig, length: int) -> None:

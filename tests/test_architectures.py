@@ -6,6 +6,7 @@ import architectures
 import pytest
 import tiny
 import torch
+from lori_core.store import load_adapter, save_adapter
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -14,7 +15,6 @@ from lori_core.inject import applied
 from lori_core.merge import merge
 from lori_core.models import target_modules
 from lori_core.pipeline import fit
-from lori_core.store import load_adapter, save_adapter
 
 
 def with_updates(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
