@@ -12,6 +12,8 @@ Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
 Method = Literal["lora", "lori_d", "lori_s", "full"]
 Schedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["fp32", "bf16"]
+Quantization = Literal["8bit", "4bit"]
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Overlap = Literal["allow", "exclude"]
 Split = Literal["train", "validation", "test"]
 
@@ -99,11 +101,22 @@ class TrainConfig(Config):
     checkpoint_every: int = Field(default=20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
 
 
-class StudyConfig(Config):
-    """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
+class BaseConfig(Config):
+    """The base, as every job that needs one names it."""
 
     base: str = "embedded"  # "embedded", a local folder, or a hub id
-    revision: str | None = None  # of a hub id
+    revision: str | None = None  # of a hub id: branch, tag or commit; what is recorded is the commit
+    device: str | None = None  # None: cuda, mps or cpu, whatever is there
+    precision: Precision = "bf16"  # of the base; what is trained is fp32 always
+    quantization: Quantization | None = None  # of the base's linear maps, by bitsandbytes; None: none
+    attention: Attention | None = None  # how attention is computed; None: eager on cpu, else what transformers takes
+    trust_remote_code: bool = False  # True: run the Python that comes with a checkpoint
+    chat: bool = False  # True: prompts are wrapped by the tokenizer's chat template (instruct models)
+
+
+class StudyConfig(BaseConfig):
+    """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
+
     tasks: tuple[str, ...] = ("nlu", "math", "code", "safety")  # mini tasks, or name=path?column=...
     methods: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
@@ -116,17 +129,6 @@ class StudyConfig(Config):
     overlap: Overlap = "allow"
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
-    device: str | None = None  # None: cuda, mps or cpu, whatever is there
-    precision: Precision = "bf16"  # of the base; what is trained is fp32 always
-
-
-class BaseConfig(Config):
-    """The base, as every job that needs one names it."""
-
-    base: str = "embedded"  # "embedded", a local folder, or a hub id
-    revision: str | None = None  # of a hub id
-    device: str | None = None  # None: cuda, mps or cpu, whatever is there
-    precision: Precision = "bf16"  # of the base; what is trained is fp32 always
 
 
 class CalibrateJob(BaseConfig):

@@ -14,7 +14,7 @@ work, training goes on from its checkpoint, everything else is done anew from th
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.calibrate import calibrate
 from lori_core.config import (
     AdapterConfig,
+    BaseConfig,
     CalibrateJob,
     Config,
     ContinualJob,
@@ -41,7 +42,7 @@ from lori_core.files import write_atomic
 from lori_core.inject import applied
 from lori_core.masks import Masks
 from lori_core.merge import merge
-from lori_core.models import Base, check_rank, load_base, target_modules
+from lori_core.models import Base, check_rank, open_base, target_modules
 from lori_core.pipeline import config_of, learn
 from lori_core.recipes import training_for
 from lori_core.report import report
@@ -49,6 +50,7 @@ from lori_core.results import Calibration, SingleResult, from_json, to_json
 from lori_core.runs import Run
 from lori_core.study import SAMPLES, run_study
 from lori_core.tasks.base import Task
+from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.train import Hooks
 from lori_core.translate import LANGUAGES
@@ -104,7 +106,7 @@ def _study(config: StudyConfig, run: Run, hooks: Hooks) -> Path:
 
 
 def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
-    task, base = load_task(job.task), _base(job)
+    base, (task,) = _checked(job, [job.task])
     config = _seeded(job.adapter, job.seed)
     calibration, _ = _calibrated(base, task, config, _training(job), run, hooks)
     run.save_result(to_json(calibration))
@@ -112,7 +114,7 @@ def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
 
 
 def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
-    task, base = load_task(job.task), _base(job)
+    base, (task,) = _checked(job, [job.task])
     config, training = _seeded(job.adapter, job.seed), _training(job)
     calibration, masks = None, None
     if job.method == "lori_s":
@@ -154,11 +156,7 @@ def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
 
 
 def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
-    tasks = [load_task(spec) for spec in job.tasks]
-    names = [task.name for task in tasks]
-    if len(set(names)) < len(names):
-        raise ConfigError("same_task_twice", tasks=", ".join(names))
-    base = _base(job)
+    base, tasks = _checked(job, job.tasks)
     learned = learn_sequence(
         base,
         tasks,
@@ -176,9 +174,8 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
 
 
 def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
-    tasks = [load_task(spec) for spec in job.tasks]
     adapter = None if job.adapter is None else load_adapter(job.adapter)
-    base = load_base(job.base, job.revision, job.device, job.precision)
+    base, tasks = _opened(job, job.tasks)
 
     def scores() -> dict[str, Evaluation]:
         return {task.name: _evaluation(base, task, job.split, job.limit, hooks) for task in tasks}
@@ -205,11 +202,21 @@ KINDS: dict[str, tuple[type[Config], Callable[[Any, Run, Hooks], Path | None]]] 
 # --- what several of them need
 
 
-def _base(job: CalibrateJob | ContinualJob) -> Base:
-    """The base, once it is known that the adapter fits it."""
-    base = load_base(job.base, job.revision, job.device, job.precision)
+def _opened(job: BaseConfig, specs: Sequence[str]) -> tuple[Base, tuple[Task, ...]]:
+    """The base and the tasks of a job."""
+    tasks = tuple(load_task(spec) for spec in specs)
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ConfigError("same_task_twice", tasks=", ".join(names))
+    base = open_base(job)
+    return in_chat(base, tasks) if job.chat else (base, tasks)
+
+
+def _checked(job: CalibrateJob | ContinualJob, specs: Sequence[str]) -> tuple[Base, tuple[Task, ...]]:
+    """The base and the tasks, once it is known that the adapter fits the base."""
+    base, tasks = _opened(job, specs)
     check_rank(target_modules(base.model, job.adapter.target_modules), job.adapter.rank)
-    return base
+    return base, tasks
 
 
 def _seeded(config: AdapterConfig, seed: int) -> AdapterConfig:

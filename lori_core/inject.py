@@ -11,6 +11,8 @@ from lori_core.adapter import Adapter, Factors
 from lori_core.errors import IncompatibleAdapters
 from lori_core.layer import LoRILinear
 from lori_core.masks import Masks
+from lori_core.quantize import dense_weight
+from lori_core.targets import linear_shape
 
 
 @dataclass(frozen=True)
@@ -88,27 +90,21 @@ def update_ratio(model: nn.Module, adapter: Adapter) -> float:
         B = factors.B.double()
         A = factors.A.double()
         update += factors.scaling**2 * torch.sum((B.T @ B) * (A @ A.T)).item()
-        base += _weight(modules[module]).detach().double().square().sum().item()
+        base += dense_weight(modules[module]).double().square().sum().item()
     return (update / base) ** 0.5
-
-
-def _weight(module: nn.Module | None) -> torch.Tensor:
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, torch.Tensor):
-        raise TypeError(f"{type(module).__name__} has no weight")
-    return weight
 
 
 def _in_dtype_of(base: nn.Module, A: torch.Tensor) -> torch.Tensor:
     """A frozen A in the base's own precision is not cast again in each forward pass; a quantised base has none."""
-    weight = _weight(base)
+    weight = base.get_parameter("weight")
     return A.to(weight.dtype) if weight.dtype.is_floating_point else A
 
 
 def _check_fit(name: str, module: str, base: nn.Module | None, factors: Factors) -> None:
-    if base is None or not isinstance(getattr(base, "weight", None), torch.Tensor):
+    expected = linear_shape(base)
+    if expected is None:
         raise IncompatibleAdapters("no_such_module", name=name, module=module)
-    if (expected := _shape(base)) != factors.shape:
+    if expected != factors.shape:
         raise IncompatibleAdapters("shape_differs", name=name, module=module, got=factors.shape, expected=expected)
 
 
@@ -117,10 +113,3 @@ def _check_trained(adapter: Adapter, trained: Masks) -> None:
     for module, moves in trained.items():
         if module not in kept or moves.shape != kept[module].shape or bool((moves & ~kept[module]).any()):
             raise IncompatibleAdapters("trained_not_kept", name=adapter.name, module=module)
-
-
-def _shape(base: nn.Module) -> tuple[int, ...]:
-    """(out_features, in_features)"""
-    if isinstance(base, nn.Linear):  # not weight.shape: a quantised weight is packed
-        return base.out_features, base.in_features
-    return tuple(_weight(base).shape[::-1])  # GPT-2's Conv1D

@@ -1,13 +1,14 @@
-"""Loads a base, frozen, and says which of its linear maps to adapt.
+"""Loads a base, frozen: the embedded one, a local folder or a hub id, whole or in 8 or 4 bits.
 
-base = load_base()                     # the embedded one; or a local folder, or a hub id
+base = load_base()
 shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}
 """
 
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,35 +16,28 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from transformers.pytorch_utils import Conv1D
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from lori_core.assets import ASSETS
-from lori_core.config import Precision
+from lori_core.config import Attention, BaseConfig, Precision, Quantization
 from lori_core.errors import ConfigError, ModelError
+from lori_core.quantize import quantization_config
+from lori_core.targets import TARGETS, check_rank, target_modules
 
-_GATED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what the paper adapts
-_FUSED = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
-
-# config.model_type -> ends of the names of the modules to adapt: every linear map of attention and MLP.
-TARGETS: dict[str, tuple[str, ...]] = {
-    "llama": _GATED,
-    "mistral": _GATED,
-    "qwen2": _GATED,
-    "qwen3": _GATED,
-    "gemma": _GATED,
-    "gemma2": _GATED,
-    "gemma3_text": _GATED,
-    "olmo2": _GATED,
-    "phi3": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
-    "gpt2": ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
-    "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
-    "gpt_neox": _FUSED,
-    "falcon": _FUSED,
-    "bloom": _FUSED,
-    "bert": ("self.query", "self.key", "self.value", "output.dense", "intermediate.dense"),
-}
+__all__ = ["TARGETS", "Base", "check_rank", "fingerprint", "load_base", "load_config", "open_base", "target_modules"]
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -56,8 +50,9 @@ class Base:
 
     Attributes:
         name: "embedded", a local folder or a hub id, as it was asked for.
-        revision: of a hub id, else None.
+        revision: of a hub id the commit that was loaded, else None.
         fingerprint: of the weights as they were loaded, see fingerprint().
+        quantization: "8bit", "4bit", or None.
     """
 
     model: PreTrainedModel
@@ -65,48 +60,140 @@ class Base:
     name: str
     revision: str | None
     fingerprint: str
+    quantization: Quantization | None = None
+
+    @property
+    def record(self) -> dict[str, str | None]:
+        """What an adapter remembers of the base that it was trained on."""
+        known = {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint}
+        return known | ({"quantization": self.quantization} if self.quantization else {})
+
+
+def open_base(config: BaseConfig) -> Base:
+    """The base that a job names."""
+    return load_base(
+        config.base,
+        config.revision,
+        config.device,
+        config.precision,
+        quantization=config.quantization,
+        attention=config.attention,
+        trust_remote_code=config.trust_remote_code,
+    )
 
 
 def load_base(
-    name: str = "embedded", revision: str | None = None, device: str | None = None, dtype: Precision | None = None
+    name: str = "embedded",
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: Precision | None = None,
+    *,
+    quantization: Quantization | None = None,
+    attention: Attention | None = None,
+    trust_remote_code: bool = False,
 ) -> Base:
     """A causal language model and its tokenizer, frozen and in eval mode.
 
     Args:
         name: "embedded", a local folder, or a hub id; the environment variable HF_HUB_OFFLINE=1 keeps to the cache.
+        revision: branch, tag or commit of a hub id; config, weights and tokenizer come from the one commit it names.
         device: None: cuda, mps or cpu, whatever is there.
         dtype: of the weights; None: bf16 on cuda, fp32 elsewhere.
+        quantization: of the linear maps but the output head; needs bitsandbytes.
+        attention: None: eager on a CPU, else what transformers takes.
+        trust_remote_code: run the Python that comes with a checkpoint.
     Raises:
-        ModelError: there is no such model, it is damaged or incomplete, or it is no causal language model.
+        ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, or
+            bitsandbytes is not there. ConfigError: there is no such device.
     """
     source = _source(name)
-    device = device or default_device()
+    device = checked_device(device)
     weights = DTYPES[dtype or ("bf16" if device.startswith("cuda") else "fp32")]
-    revision = None if isinstance(source, Path) else revision
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
-        if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-            raise ModelError("not_causal", name=name, architecture=config.model_type)
+    revision = _commit(name, revision)
+    load_config(name, revision, trust_remote_code)
+    options: dict[str, Any] = {}
+    if quantization:
+        quantizer = quantization_config(quantization, device, weights)
+        options = {"quantization_config": quantizer, "device_map": {"": device}}
+    with _refused(name, attention):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
             revision=revision,
             dtype=weights,
-            # The fused attention's backward pass is slow on CPUs: a training step takes 0.23 s with it, 0.16 s without.
-            attn_implementation="eager" if device == "cpu" else None,
+            attn_implementation=attention or default_attention(device),
             use_safetensors=True,
+            trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **options,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        key = "folder_not_loadable" if isinstance(source, Path) else "hub_not_loadable"
-        raise ModelError(key, name=name, reason=str(error).strip()) from error
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
     model, loading = loaded  # in eval mode
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them with random numbers
         raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))
     if tokenizer.pad_token is None:  # batches are padded; padded positions are masked, so which token does not matter
         tokenizer.pad_token = tokenizer.eos_token
-    model = model.to(device).requires_grad_(False)
-    return Base(model, tokenizer, name, revision, fingerprint(model))
+    model = (model if quantization else model.to(device)).requires_grad_(False)
+    return Base(model, tokenizer, name, revision, fingerprint(model), quantization)
+
+
+def load_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """A base's config; its weights are not looked at.
+
+    Raises:
+        ModelError: there is none, it needs Python of its own, or it is of no causal language model.
+    """
+    source = _source(name)
+    with _refused(name):
+        raw, _ = PreTrainedConfig.get_config_dict(source, revision=revision)
+        own_code = raw.get("model_type") not in CONFIG_MAPPING and "auto_map" in raw
+        if own_code and not trust_remote_code:
+            raise ModelError("remote_code", name=name)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
+        raise ModelError("not_causal", name=name, architecture=config.model_type)
+    # Encoders can be made to predict the next token, but they were trained to see it.
+    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and getattr(config, "is_decoder", None) is False:
+        raise ModelError("encoder", name=name, architecture=config.model_type)
+    return config
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit that a revision of a hub id names now; None for a folder."""
+    source = _source(name)
+    if isinstance(source, Path):
+        return None
+    with _refused(name):
+        return extract_commit_hash(cached_file(source, "config.json", revision=revision), None)
+
+
+def checked_device(device: str | None) -> str:
+    """The device, or where none is named the best there is; raises ConfigError for one that is not there."""
+    if device is None:
+        return default_device()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError("no_such_device", device=device, available=default_device()) from error
+    return device
+
+
+def default_attention(device: str) -> Attention | None:
+    """None: what transformers takes, sdpa for most models."""
+    # The fused attention's backward pass is slow on CPUs: a training step takes 0.23 s with it, 0.16 s without.
+    return "eager" if device == "cpu" else None
+
+
+@contextmanager
+def _refused(name: str, attention: Attention | None = None) -> Iterator[None]:
+    """Whatever the loader says, as a ModelError."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = str(error).strip()
+        if attention and "attention" in reason.lower():  # transformers has no kind of error for it
+            raise ModelError("attention_not_available", name=name, attention=attention, reason=reason) from error
+        key = "folder_not_loadable" if isinstance(_source(name), Path) else "hub_not_loadable"
+        raise ModelError(key, name=name, reason=reason) from error
 
 
 def default_device() -> str:
@@ -131,34 +218,6 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def target_modules(model: PreTrainedModel, names: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
-    """The linear maps to adapt: module name -> (out_features, in_features), in the model's order.
-
-    Args:
-        names: ends of module names ("q_proj", "mlp.c_fc"); empty: those of the architecture. The output head is
-            never among them: it is often tied to the embeddings.
-    Raises:
-        ModelError: the architecture is unknown and nothing is named, or a name fits no linear map.
-    """
-    linear = _linear_shapes(model)
-    architecture = model.config.model_type
-    suffixes = tuple(names) or TARGETS.get(architecture)
-    known = ", ".join(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", module) for module in linear))
-    if suffixes is None:
-        raise ModelError("unknown_architecture", architecture=architecture, known=known)
-    for suffix in suffixes:
-        if not any(_ends_with(module, suffix) for module in linear):
-            raise ModelError("no_linear_module", name=suffix, architecture=architecture, known=known)
-    return {module: shape for module, shape in linear.items() if any(_ends_with(module, end) for end in suffixes)}
-
-
-def check_rank(shapes: Mapping[str, tuple[int, int]], rank: int) -> None:
-    """Raises ConfigError where the rank exceeds that of a module; shapes as target_modules returns them."""
-    for module, shape in shapes.items():
-        if rank > min(shape):
-            raise ConfigError("rank_too_large", rank=rank, module=module, shape=shape, largest=min(shape))
-
-
 def _source(name: str) -> str | Path:
     """What to load from: a folder that holds a config.json, or a hub id."""
     if name == "embedded":
@@ -170,21 +229,3 @@ def _source(name: str) -> str | Path:
     if not (path / "config.json").is_file():
         raise ModelError("no_model_folder", path=path)
     return path
-
-
-def _linear_shapes(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
-    """module -> (out_features, in_features) of every linear map but the output head."""
-    head = model.get_output_embeddings()
-    shapes: dict[str, tuple[int, int]] = {}
-    for name, module in model.named_modules():
-        if module is head:
-            continue
-        if isinstance(module, Conv1D):  # GPT-2's: y = x W + b, so its weight is (in_features, out_features)
-            shapes[name] = (module.weight.shape[1], module.weight.shape[0])
-        elif isinstance(module, nn.Linear):  # not weight.shape: a quantised weight is packed
-            shapes[name] = (module.out_features, module.in_features)
-    return shapes
-
-
-def _ends_with(module: str, suffix: str) -> bool:
-    return module == suffix or module.endswith(f".{suffix}")

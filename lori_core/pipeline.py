@@ -13,6 +13,7 @@ from pathlib import Path
 from lori_core.adapter import Adapter, blank
 from lori_core.calibrate import calibrate
 from lori_core.config import AdapterConfig, Method, TrainConfig
+from lori_core.errors import ModelError
 from lori_core.inject import attach, update_ratio
 from lori_core.masks import Masks
 from lori_core.models import Base, check_rank, target_modules
@@ -98,7 +99,7 @@ def fit(
         attached.detach()
     record = {
         "task": task.name,
-        "base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+        "base": base.record,
         "train": config.model_dump(),
         "examples": training.examples,
     }
@@ -113,7 +114,13 @@ def fine_tune(
     hooks: Hooks | None = None,
     checkpoints: Path | None = None,
 ) -> tuple[Base, Training]:
-    """Full fine-tuning, the baseline that no adapter is: a fp32 copy of the whole base is trained and returned."""
+    """Full fine-tuning, the baseline that no adapter is: a fp32 copy of the whole base is trained and returned.
+
+    Raises:
+        ModelError: the base is quantised.
+    """
+    if base.quantization:
+        raise ModelError("quantized_full", quantization=base.quantization)
     tuned = replace(base, model=copy.deepcopy(base.model).float().requires_grad_(True))
     training = train(
         tuned.model,

@@ -45,6 +45,31 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """The most memory that a training needs at a time, bytes by what they are for.
+
+    Attributes:
+        base: weights and buffers. adapter: A, the trained values and where they stand in B.
+        activations: what the forward pass keeps for the backward pass.
+        working: what lives beside at the worst moment: logits, the loss, gradients of activations.
+        parameters: of the base. trained: of the adapter.
+    """
+
+    base: int
+    adapter: int
+    gradients: int
+    optimizer: int
+    activations: int
+    working: int
+    parameters: int
+    trained: int
+
+    @property
+    def total(self) -> int:
+        return self.base + self.adapter + self.gradients + self.optimizer + self.activations + self.working
+
+
+@dataclass(frozen=True)
 class Training:
     """One training stage. losses: one a step, nats a response token."""
 

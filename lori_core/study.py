@@ -26,7 +26,7 @@ from lori_core.inject import applied, update_ratio
 from lori_core.masks import Masks
 from lori_core.merge import MERGE_METHODS, merge
 from lori_core.metrics import cosine_matrix, mask_overlap
-from lori_core.models import Base, check_rank, load_base, target_modules
+from lori_core.models import Base, check_rank, open_base, target_modules
 from lori_core.pipeline import config_of, fine_tune, learn
 from lori_core.probe import cross_talk
 from lori_core.recipes import seeded, training_for
@@ -43,6 +43,7 @@ from lori_core.results import (
     to_json,
 )
 from lori_core.tasks.base import Task
+from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.train import Hooks
 
@@ -153,7 +154,9 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
         raise ConfigError("same_task_twice", tasks=", ".join(names))
     if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
-    base = load_base(config.base, config.revision, config.device, config.precision)
+    base = open_base(config)
+    if config.chat:
+        base, tasks = in_chat(base, tasks)
     check_rank(target_modules(base.model, config.adapter.target_modules), config.adapter.rank)
     return Study(config, base, tasks, training_for(config.base, config.train), folder, hooks or Hooks())
 

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lori_core.results import Calibration, ContinualResult, Score, SingleResult, StudyResult, from_json
+from lori_core.results import Calibration, ContinualResult, Memory, Score, SingleResult, StudyResult, from_json
 from lori_core.runs import Run
 from lori_core.translate import translate
 
@@ -155,6 +155,25 @@ def _started(run: Run) -> str:
 def _label(method: str, shared: bool, language: str) -> str:
     label = translate(f"figures.method.{method}", language)
     return translate("figures.with_shared", language, method=label) if shared else label
+
+
+def memory_table(stages: Mapping[str, Memory], reserve: int, language: str) -> Table:
+    """What each stage of a training needs, in GiB, by what it is for."""
+    parts = ("base", "adapter", "gradients", "optimizer", "activations", "working")
+    rows = [
+        [translate(f"command.memory.{part}", language), *(_gib(getattr(each, part)) for each in stages.values())]
+        for part in parts
+    ]
+    rows.append([translate("command.memory.reserve", language), *(_gib(reserve) for _ in stages)])
+    rows.append([translate("command.memory.total", language), *(_gib(m.total + reserve) for m in stages.values())])
+    counts = [f"{each.trained:,} / {each.parameters:,}" for each in stages.values()]
+    rows.append([translate("command.memory.parameters", language), *counts])
+    titles = [translate(f"command.memory.{stage}", language) for stage in stages]
+    return _plain([translate("command.memory.unit", language), *titles], rows)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], language: str) -> Table:

@@ -113,13 +113,13 @@ def train(
     was_training = model.training
     model.train()
     if config.gradient_checkpointing:
-        _recompute_activations(model, "enable")
+        recompute_activations(model, "enable")
     try:
         with torch.random.fork_rng():  # dropout is seeded without touching the caller's random numbers
             _loop(session, fitting, hooks or Hooks(), checkpoint)
     finally:
         if config.gradient_checkpointing:
-            _recompute_activations(model, "disable")
+            recompute_activations(model, "disable")
         model.train(was_training)
     if checkpoint and session.accelerator.is_main_process:
         checkpoint.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def schedule(step: int, config: TrainConfig) -> float:
     return 1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _recompute_activations(model: Any, action: str) -> None:
+def recompute_activations(model: Any, action: str) -> None:
     """Gradient checkpointing on ("enable") or off ("disable"); transformers 5.23 has renamed it."""
     renamed = getattr(model, f"activation_checkpointing_{action}", None)
     (renamed or getattr(model, f"gradient_checkpointing_{action}"))()

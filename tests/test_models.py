@@ -1,71 +1,27 @@
 import copy
-import math
+import json
 import re
-from typing import Any
+from importlib.util import find_spec
 
+import architectures
 import huggingface_hub.constants
 import pytest
+import tiny
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import (
-    AutoModelForCausalLM,
     BertConfig,
+    BertForMaskedLM,
     BertForSequenceClassification,
-    BloomConfig,
-    FalconConfig,
-    Gemma2Config,
-    Gemma3TextConfig,
-    GemmaConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    Olmo2Config,
-    OPTConfig,
-    Phi3Config,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
     T5Config,
     T5ForConditionalGeneration,
 )
-from transformers.pytorch_utils import Conv1D
 
 from lori_core.errors import ConfigError, ModelError
-from lori_core.models import TARGETS, check_rank, fingerprint, load_base, target_modules
-
-SIZES: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "vocab_size": 16,
-    "pad_token_id": 0,
-}
-CONFIGS = {
-    "llama": LlamaConfig(**SIZES, num_key_value_heads=2),
-    "mistral": MistralConfig(**SIZES, num_key_value_heads=2),
-    "qwen2": Qwen2Config(**SIZES, num_key_value_heads=2),
-    "qwen3": Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=8),
-    "gemma": GemmaConfig(**SIZES, num_key_value_heads=2, head_dim=8),
-    "gemma2": Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=8),
-    "gemma3_text": Gemma3TextConfig(**SIZES, num_key_value_heads=2, head_dim=8),
-    "olmo2": Olmo2Config(**SIZES, num_key_value_heads=2),
-    "phi3": Phi3Config(**SIZES, num_key_value_heads=2),
-    "gpt2": GPT2Config(n_embd=32, n_inner=48, n_layer=2, n_head=4, vocab_size=16, bos_token_id=0, eos_token_id=0),
-    "gpt_neox": GPTNeoXConfig(**SIZES),
-    "opt": OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=16),
-    "falcon": FalconConfig(**SIZES, bos_token_id=0, eos_token_id=0),
-    "bloom": BloomConfig(**SIZES, n_layer=2, n_head=4),
-    "bert": BertConfig(**SIZES, is_decoder=True),
-}
-
-
-def tiny(architecture: str) -> PreTrainedModel:
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(CONFIGS[architecture])
+from lori_core.models import fingerprint, load_base, target_modules
 
 
 def save(model: PreTrainedModel, folder) -> str:
@@ -82,7 +38,7 @@ def save(model: PreTrainedModel, folder) -> str:
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "qwen2", "gpt_neox", "opt"])
 def test_a_saved_folder_loads_as_the_model_it_was_frozen_and_with_its_tokenizer(tmp_path, architecture):
-    model = tiny(architecture).eval()
+    model = architectures.model(architecture).eval()
     base = load_base(save(model, tmp_path), device="cpu")
     tokens = torch.arange(8)[None]
     torch.testing.assert_close(base.model(tokens).logits, model(tokens).logits)
@@ -93,12 +49,12 @@ def test_a_saved_folder_loads_as_the_model_it_was_frozen_and_with_its_tokenizer(
 
 
 def test_a_tokenizer_without_a_padding_token_pads_with_its_end_token(tmp_path):
-    tokenizer = load_base(save(tiny("llama"), tmp_path), device="cpu").tokenizer
+    tokenizer = load_base(save(architectures.model("llama"), tmp_path), device="cpu").tokenizer
     assert tokenizer(["c", "c d"], padding=True).input_ids == [[2, 1], [2, 3]]
 
 
 def test_the_dtype_is_the_one_asked_for(tmp_path):
-    name = save(tiny("llama"), tmp_path)
+    name = save(architectures.model("llama"), tmp_path)
     for dtype, expected in [(None, torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)]:
         weights = load_base(name, device="cpu", dtype=dtype).model.parameters()
         assert {parameter.dtype for parameter in weights} == {expected}
@@ -113,7 +69,7 @@ def test_a_folder_that_holds_no_model_is_refused(tmp_path):
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json"])
 def test_a_folder_without_weights_or_tokenizer_is_refused(tmp_path, missing):
-    name = save(tiny("llama"), tmp_path)
+    name = save(architectures.model("llama"), tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(ModelError) as caught:
         load_base(name)
@@ -121,7 +77,7 @@ def test_a_folder_without_weights_or_tokenizer_is_refused(tmp_path, missing):
 
 
 def test_pickled_weights_are_not_read(tmp_path):
-    model = tiny("llama")
+    model = architectures.model("llama")
     name = save(model, tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
@@ -130,7 +86,7 @@ def test_pickled_weights_are_not_read(tmp_path):
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path):
-    name = save(tiny("llama"), tmp_path)
+    name = save(architectures.model("llama"), tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ModelError) as caught:
@@ -139,8 +95,8 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
 
 
 def test_weights_of_another_shape_than_the_config_says_are_refused(tmp_path):
-    name = save(tiny("llama"), tmp_path)
-    config = copy.deepcopy(CONFIGS["llama"])
+    name = save(architectures.model("llama"), tmp_path)
+    config = copy.deepcopy(architectures.CONFIGS["llama"])
     config.intermediate_size = 64
     config.save_pretrained(tmp_path)
     with pytest.raises(ModelError) as caught:
@@ -149,7 +105,7 @@ def test_weights_of_another_shape_than_the_config_says_are_refused(tmp_path):
 
 
 def test_a_checkpoint_that_lacks_weights_is_not_filled_up_with_random_ones(tmp_path):
-    name = save(BertForSequenceClassification(CONFIGS["bert"]), tmp_path)
+    name = save(BertForSequenceClassification(architectures.CONFIGS["bert"]), tmp_path)
     with pytest.raises(ModelError, match=r"cls\.predictions") as caught:
         load_base(name)
     assert caught.value.key == "weights_missing"
@@ -169,14 +125,80 @@ def test_an_id_that_cannot_be_had_says_what_to_check(monkeypatch, tmp_path):
     assert caught.value.key == "hub_not_loadable"
 
 
+def test_a_hub_id_s_commit_is_recorded_and_everything_comes_from_it(monkeypatch, tmp_path):
+    """In a cache laid out as the hub's client does, whose "main" has moved on from the commit that "v1" names."""
+    folder = tmp_path / "models--org--model"
+    commits = {"v1": "1" * 40, "main": "2" * 40}
+    for seed, (branch, commit) in enumerate(commits.items()):
+        save(tiny.llama(seed), folder / "snapshots" / commit)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / branch).write_text(commit)
+    for name, value in {"HF_HUB_OFFLINE": True, "HF_HUB_CACHE": str(tmp_path)}.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    for seed, (branch, commit) in enumerate(commits.items()):
+        base = load_base("org/model", revision=branch, device="cpu")
+        assert base.record == {"name": "org/model", "revision": commit, "fingerprint": fingerprint(tiny.llama(seed))}
+    assert load_base("org/model", device="cpu").revision == commits["main"]
+
+
+def test_python_that_comes_with_a_checkpoint_is_not_run_unless_asked_for(tmp_path):
+    name = save(tiny.llama(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    own = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": own}))
+    ran = tmp_path / "ran"
+    (tmp_path / "own.py").write_text(
+        "from pathlib import Path\n"
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        f"Path({str(ran)!r}).touch()\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+        "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    with pytest.raises(ModelError) as caught:
+        load_base(name, device="cpu")
+    assert caught.value.key == "remote_code" and not ran.exists()
+    base = load_base(name, device="cpu", trust_remote_code=True)
+    assert ran.exists() and type(base.model).__name__ == "OwnModel"
+    assert len(target_modules(base.model, ("q_proj",))) == 2
+
+
+def test_an_encoder_is_refused_because_it_was_trained_to_see_what_it_should_write(tmp_path):
+    bert = BertForMaskedLM(BertConfig(**(architectures.SIZES | {"is_decoder": False})))
+    with pytest.raises(ModelError, match="bert") as caught:
+        load_base(save(bert, tmp_path))
+    assert caught.value.key == "encoder"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_is_not_there_is_refused(device):
+    with pytest.raises(ConfigError, match=device) as caught:
+        load_base(device=device)
+    assert caught.value.key == "no_such_device"
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_is_computed_as_asked_for(tmp_path, attention):
+    base = load_base(save(tiny.llama(), tmp_path), device="cpu", attention=attention)
+    assert base.model.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize(("architecture", "attention"), [("bloom", "sdpa"), ("llama", "flash_attention_2")])
+def test_attention_that_cannot_be_had_is_refused_by_name(tmp_path, architecture, attention):
+    if attention == "flash_attention_2" and find_spec("flash_attn"):
+        pytest.skip("flash_attn is installed")
+    with pytest.raises(ModelError, match=attention) as caught:
+        load_base(save(architectures.model(architecture), tmp_path), device="cpu", attention=attention)
+    assert caught.value.key == "attention_not_available"
+
+
 # --- fingerprint
 
 
 def test_a_fingerprint_is_of_the_weights_in_whichever_dtype_they_were_loaded():
-    model = tiny("llama")
+    model = architectures.model("llama")
     first = fingerprint(model)
-    assert fingerprint(tiny("llama")) == first
-    assert fingerprint(tiny("llama").bfloat16()) == first
+    assert fingerprint(architectures.model("llama")) == first
+    assert fingerprint(architectures.model("llama").bfloat16()) == first
     with torch.no_grad():
         model.get_parameter("model.layers.1.mlp.down_proj.weight")[-1, -1] += 1
     assert fingerprint(model) != first
@@ -202,110 +224,3 @@ def test_a_large_parameter_is_sampled_evenly():
             model.weight.view(-1)[position] = 1.0
         changed.append(fingerprint(model) != first)
     assert changed == [True, False, False, True, False, False]
-
-
-# --- which modules to adapt
-
-
-def reference_shapes(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
-    """(out, in) of the linear maps inside the repeated layers, measured by what goes in and out of them."""
-    shapes = {}
-
-    def note(name):
-        return lambda module, inputs, output: shapes.__setitem__(name, (output.shape[-1], inputs[0].shape[-1]))
-
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | Conv1D) and re.search(r"\.\d+\.", name):
-            module.register_forward_hook(note(name))
-    model.eval()(torch.arange(5)[None])
-    return shapes
-
-
-@pytest.mark.parametrize("architecture", list(CONFIGS))
-def test_every_linear_map_of_the_layers_is_adapted_and_no_other(architecture):
-    model = tiny(architecture)
-    assert target_modules(model) == reference_shapes(model)
-
-
-def test_every_architecture_of_the_table_is_tested():
-    assert TARGETS.keys() == CONFIGS.keys()
-
-
-def test_modules_come_in_the_model_s_order_whatever_the_order_of_their_names():
-    model = tiny("llama")
-    order = [name for name, _ in model.named_modules()]
-    found = list(target_modules(model, ("down_proj", "self_attn.q_proj")))
-    assert found == sorted(found, key=order.index)
-    assert found == [f"model.layers.{i}.{end}" for i in (0, 1) for end in ("self_attn.q_proj", "mlp.down_proj")]
-
-
-def test_a_name_stands_for_whole_parts_of_a_module_s_name():
-    with pytest.raises(ModelError):
-        target_modules(tiny("llama"), ("proj",))
-
-
-@pytest.mark.parametrize("name", ["query", "lm_head", "embed_tokens", ""])
-def test_a_name_that_fits_no_adaptable_module_is_refused_with_those_there_are(name):
-    with pytest.raises(ModelError, match=r"model\.layers\.\*\.self_attn\.q_proj") as caught:
-        target_modules(tiny("llama"), ("q_proj", name))
-    assert caught.value.key == "no_linear_module"
-    assert "lm_head" not in str(caught.value.values["known"])
-
-
-def test_an_unknown_architecture_asks_for_names_and_takes_them(monkeypatch):
-    model = tiny("llama")
-    monkeypatch.setattr(type(model.config), "model_type", "brand_new")
-    with pytest.raises(ModelError, match="target_modules") as caught:
-        target_modules(model)
-    assert caught.value.key == "unknown_architecture"
-    assert target_modules(model, ("up_proj",)) == {f"model.layers.{i}.mlp.up_proj": (48, 32) for i in (0, 1)}
-
-
-def test_a_rank_up_to_the_smaller_side_of_every_module_is_allowed():
-    shapes = {"wide": (8, 64), "tall": (64, 9)}
-    check_rank(shapes, 8)
-    with pytest.raises(ConfigError, match="wide") as caught:
-        check_rank(shapes, 9)
-    assert caught.value.values["largest"] == 8
-
-
-# --- the paper's models
-
-LLAMA_3_8B = LlamaConfig(
-    hidden_size=4096,
-    intermediate_size=14336,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=8,
-    vocab_size=128256,
-)
-MISTRAL_7B = MistralConfig(
-    hidden_size=4096,
-    intermediate_size=14336,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=8,
-    vocab_size=32000,
-)
-
-
-@pytest.mark.parametrize(
-    ("config", "rank", "counts", "percentages"),
-    [
-        (LLAMA_3_8B, 32, (83_886_080, 44_040_192, 4_404_019), (1.03, 0.54, 0.05)),
-        (LLAMA_3_8B, 64, (167_772_160, 88_080_384, 8_808_038), (2.05, 1.07, 0.11)),
-        (MISTRAL_7B, 32, (83_886_080, 44_040_192, 4_404_019), (1.15, 0.60, 0.06)),
-        (MISTRAL_7B, 64, (167_772_160, 88_080_384, 8_808_038), (2.26, 1.19, 0.12)),
-    ],
-)
-def test_the_paper_s_models_have_the_paper_s_trained_parameters(config, rank, counts, percentages):
-    """Percentages are of all parameters, base, A and B, as PEFT prints them."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    shapes = target_modules(model)
-    dense = sum(rank * out_features for out_features, _ in shapes.values())
-    lora = dense + sum(rank * in_features for _, in_features in shapes.values())
-    assert (lora, dense, round((1 - 0.9) * dense)) == counts
-    everything = sum(parameter.numel() for parameter in model.parameters()) + lora
-    for count, percentage in zip(counts, percentages, strict=True):
-        assert math.isclose(100 * count / everything, percentage, abs_tol=0.005)

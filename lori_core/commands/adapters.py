@@ -1,11 +1,11 @@
 """Commands on adapters that are there: merge, evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from lori_core.commands.options import BaseName, Device, Language, Out, PrecisionOption, Revision, Tasks
+from lori_core.commands.options import Language, Out, Tasks, names_base
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
 from lori_core.config import EvaluateJob, MergeJob
@@ -42,15 +42,14 @@ def merge(
         start(out, language, "merge", MergeJob, **job)
 
 
+@names_base
 def evaluate(
     tasks: Tasks,
     adapter: Annotated[str | None, typer.Option(help="Folder of an adapter; default: the base alone.")] = None,
     split: Annotated[str, typer.Option(help="train | validation | test")] = "test",
     limit: Annotated[int, typer.Option(help="Examples of each task.")] = 200,
-    base: BaseName = "embedded",
-    revision: Revision = None,
-    device: Device = None,
-    precision: PrecisionOption = "bf16",
+    *,
+    base: dict[str, Any],
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -61,10 +60,7 @@ def evaluate(
             language,
             "evaluate",
             EvaluateJob,
-            base=base,
-            revision=revision,
-            device=device,
-            precision=precision,
+            **base,
             tasks=tasks,
             adapter=adapter,
             split=split,

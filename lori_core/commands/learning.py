@@ -1,30 +1,27 @@
 """Commands that teach: study, calibrate, train, continual."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lori_core.commands.options import (
-    BaseName,
-    Device,
     Granularities,
     Language,
     Modules,
     OneMethod,
     OneTask,
     Out,
-    PrecisionOption,
     Projections,
     Rank,
     Rates,
-    Revision,
     Seed,
     Sparsity,
     Steps,
     Tasks,
     adapter_config,
     choices,
+    names_base,
     seed_list,
     train_configs,
 )
@@ -40,6 +37,7 @@ TASKS, METHODS, MERGES = (
 )
 
 
+@names_base
 def study(
     tasks: Tasks = TASKS,
     methods: Annotated[list[str], typer.Option("--method", help=f"{choices(Method)}. Repeat it.")] = METHODS,
@@ -52,10 +50,8 @@ def study(
     steps: Steps = None,
     rates: Rates = None,
     merge_methods: Annotated[list[str], typer.Option("--merge-method", help="Repeat it.")] = MERGES,
-    base: BaseName = "embedded",
-    revision: Revision = None,
-    device: Device = None,
-    precision: PrecisionOption = "bf16",
+    *,
+    base: dict[str, Any],
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -66,19 +62,17 @@ def study(
             language,
             "study",
             StudyConfig,
-            base=base,
-            revision=revision,
+            **base,
             tasks=tasks,
             methods=methods,
             adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base, steps, rates),
+            train=train_configs(base["base"], steps, rates),
             seeds=seed_list(seeds),
             merge_methods=merge_methods,
-            device=device,
-            precision=precision,
         )
 
 
+@names_base
 def calibrate(
     task: OneTask,
     sparsity: Sparsity = None,
@@ -89,10 +83,8 @@ def calibrate(
     seed: Seed = 0,
     steps: Steps = None,
     rates: Rates = None,
-    base: BaseName = "embedded",
-    revision: Revision = None,
-    device: Device = None,
-    precision: PrecisionOption = "bf16",
+    *,
+    base: dict[str, Any],
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -103,17 +95,15 @@ def calibrate(
             language,
             "calibrate",
             CalibrateJob,
-            base=base,
-            revision=revision,
-            device=device,
-            precision=precision,
+            **base,
             task=task,
             adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base, steps, rates),
+            train=train_configs(base["base"], steps, rates),
             seed=seed,
         )
 
 
+@names_base
 def train(
     task: OneTask,
     method: OneMethod = "lori_s",
@@ -126,10 +116,8 @@ def train(
     seed: Seed = 0,
     steps: Steps = None,
     rates: Rates = None,
-    base: BaseName = "embedded",
-    revision: Revision = None,
-    device: Device = None,
-    precision: PrecisionOption = "bf16",
+    *,
+    base: dict[str, Any],
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -140,19 +128,17 @@ def train(
             language,
             "train",
             TrainJob,
-            base=base,
-            revision=revision,
-            device=device,
-            precision=precision,
+            **base,
             task=task,
             method=method,
             mask=mask,
             adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base, steps, rates),
+            train=train_configs(base["base"], steps, rates),
             seed=seed,
         )
 
 
+@names_base
 def continual(
     tasks: Tasks,
     method: OneMethod = "lori_s",
@@ -165,10 +151,8 @@ def continual(
     seed: Seed = 0,
     steps: Steps = None,
     rates: Rates = None,
-    base: BaseName = "embedded",
-    revision: Revision = None,
-    device: Device = None,
-    precision: PrecisionOption = "bf16",
+    *,
+    base: dict[str, Any],
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -179,14 +163,11 @@ def continual(
             language,
             "continual",
             ContinualJob,
-            base=base,
-            revision=revision,
-            device=device,
-            precision=precision,
+            **base,
             tasks=tasks,
             method=method,
             overlap=overlap,
             adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base, steps, rates),
+            train=train_configs(base["base"], steps, rates),
             seed=seed,
         )

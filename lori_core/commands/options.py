@@ -1,11 +1,14 @@
 """The options that several commands have, each declared once, and the settings they become."""
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from lori_core.config import AdapterConfig, Granularity, Projection, TrainConfig
+from lori_core.config import AdapterConfig, Attention, Granularity, Projection, Quantization, TrainConfig
 from lori_core.errors import ConfigError
 from lori_core.recipes import training_for
 from lori_core.translate import LANGUAGES
@@ -28,16 +31,58 @@ Sparsity = Annotated[float | None, typer.Option(help="Fraction of B held at zero
 Rank = Annotated[int | None, typer.Option(help="Rank of the adapters.")]
 Granularities = Annotated[str | None, typer.Option("--granularity", help=choices(Granularity))]
 Projections = Annotated[str | None, typer.Option("--projection", help=f"How A is drawn: {choices(Projection)}")]
-Modules = Annotated[list[str] | None, typer.Option("--module", help="End of the names of modules to adapt. Repeat it.")]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option("--module", help="End of the names of modules to adapt, or a pattern as *.layers.[0-7].*. Repeat it."),
+]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps of every training stage.")]
 Rates = Annotated[list[str] | None, typer.Option("--learning-rate", help="METHOD=RATE, as in lori_s=5e-4. Repeat it.")]
 Seed = Annotated[int, typer.Option(help="Draws A and the order of the examples.")]
 BaseName = Annotated[str, typer.Option("--base", help='"embedded", a local folder, or a hub id.')]
-Revision = Annotated[str | None, typer.Option(help="Revision of a hub id.")]
+Revision = Annotated[str | None, typer.Option(help="Of a hub id: branch, tag or commit.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: what is there.")]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="Of the base: bf16 | fp32.")]
+Quantizations = Annotated[
+    str | None, typer.Option("--quantization", help=f"Of the base, by bitsandbytes: {choices(Quantization)}")
+]
+Attentions = Annotated[str | None, typer.Option("--attention", help=f"How it is computed: {choices(Attention)}")]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run the Python that comes with the base.")]
+Chat = Annotated[bool, typer.Option("--chat", help="Wrap prompts by the base's chat template (instruct models).")]
 Out = Annotated[Path, typer.Option(help="Folder of runs.")]
 Language = Annotated[str, typer.Option(help="en | ja: of what is printed and of the report.", callback=_language)]
+
+
+# Field of BaseConfig -> (option, default).
+BASE_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "base": (BaseName, "embedded"),
+    "revision": (Revision, None),
+    "device": (Device, None),
+    "precision": (PrecisionOption, "bf16"),
+    "quantization": (Quantizations, None),
+    "attention": (Attentions, None),
+    "trust_remote_code": (TrustRemoteCode, False),
+    "chat": (Chat, False),
+}
+
+
+def names_base(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, its parameter `base` (a dict of BaseConfig's fields) become the options that name a base."""
+
+    @wraps(command)
+    def with_options(**values: Any) -> None:
+        base = {field: values.pop(field) for field in BASE_OPTIONS}
+        command(**values, base=base)
+
+    parameters: list[Parameter] = []
+    for parameter in signature(command).parameters.values():
+        if parameter.name == "base":
+            for field, (option, default) in BASE_OPTIONS.items():
+                parameters.append(Parameter(field, Parameter.KEYWORD_ONLY, default=default, annotation=option))
+        else:
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
+    with_options.__signature__ = Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
 def adapter_config(

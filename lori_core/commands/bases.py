@@ -1,0 +1,63 @@
+"""The command on bases: estimate."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lori_core.commands.options import Language, Modules, Rank, Sparsity, adapter_config, names_base
+from lori_core.commands.telling import console, say, told
+from lori_core.config import BaseConfig, Method
+from lori_core.recipes import training_for
+
+AdapterMethod = Literal["lora", "lori_d", "lori_s"]
+
+
+@names_base
+def estimate(
+    *,
+    base: dict[str, Any],
+    method: Annotated[AdapterMethod, typer.Option(help="How adapters are trained.")] = "lori_s",
+    rank: Rank = None,
+    sparsity: Sparsity = None,
+    modules: Modules = None,
+    batch: Annotated[int | None, typer.Option(help="Examples a forward pass; default: the recipe's.", min=1)] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens of each; default: the recipe's.", min=8)] = None,
+    gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing", help="Slower, for less.")] = False,
+    memory: Annotated[float | None, typer.Option(help="GiB that there are; default: those of the device.")] = None,
+    language: Language = "en",
+) -> None:
+    """Say how much memory a training will need and whether it fits; only the base's config is read."""
+    with told(language):
+        from lori_core.estimate import GIB, RESERVE, device_memory
+        from lori_core.estimate import estimate as estimate_stage
+        from lori_core.models import default_device, load_config
+        from lori_core.pipeline import config_of
+        from lori_core.summary import memory_table
+
+        job = BaseConfig(**base)
+        recipe = training_for(job.base)["lori_s"]
+        available = device_memory(job.device) if memory is None else memory * GIB
+        given = adapter_config(rank, sparsity, None, None, modules)
+        # LoRI-S calibrates by a dense run first, which takes more than what comes after.
+        stages: dict[str, Method] = (
+            {"calibrate": "lori_d", "train": "lori_s"} if method == "lori_s" else {"train": method}
+        )
+        config = load_config(job.base, job.revision, job.trust_remote_code)
+        needs = {
+            stage: estimate_stage(
+                config,
+                config_of(how, given),
+                batch_size=batch or recipe.micro_batch_size or recipe.batch_size,
+                length=length or recipe.max_length,
+                precision=job.precision,
+                device=job.device or default_device(),
+                quantization=job.quantization,
+                attention=job.attention,
+                gradient_checkpointing=gradient_checkpointing,
+            )
+            for stage, how in stages.items()
+        }
+        needed = max(each.total for each in needs.values()) + RESERVE
+        console().print(memory_table(needs, RESERVE, language))
+        figures = {"needed": f"{needed / GIB:.2f}", "available": f"{available / GIB:.2f}"}
+        say("command.fits" if needed <= available else "command.fits_not", language, **figures)
