@@ -17,7 +17,7 @@ ROWS = [
     ["adapter", "layer", "packing"],
     ["merge_methods", "mask_files"],
     ["merge", "metrics", "inject", "adapter_files", "model_card"],
-    ["judge"],  # runs in a process of its own, without the package
+    ["judge", "examine", "jail"],  # run in a process of their own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
     ["published", "merged_base"],
     ["tasks"],
