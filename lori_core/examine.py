@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 MEMORY = 2**30  # bytes of address space of a process
 FILE_SIZE = 2**20  # bytes of a file
@@ -74,7 +75,7 @@ def play() -> None:
         told.flush()
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """The value in types whose repr is a literal: a Counter as the dict that it equals. Raises TypeError for others."""
     if value is None or isinstance(value, bool):
         return value

@@ -255,7 +255,8 @@ HOSTILE = {
     "threads": "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=(99,)).start()",
     "endless loop": "def f(xs):\n    while True: pass",
     "endless loop that ignores signals": "import signal\nfor n in range(1, 32):\n"
-    "    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ndef f(xs):\n    while True: pass",
+    "    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\n"
+    "def f(xs):\n    while True: pass",
     "sleep": "import time\ndef f(xs):\n    time.sleep(999)",
     "10 GB": "def f(xs):\n    b = bytearray(10 * 2**30)\n    return sorted(xs)",
     "deep recursion": "import sys\nsys.setrecursionlimit(10**9)\ndef f(xs):\n    return f(xs)",
