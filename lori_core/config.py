@@ -16,6 +16,7 @@ Quantization = Literal["8bit", "4bit"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Overlap = Literal["allow", "exclude"]
 Split = Literal["train", "validation", "test"]
+ChoiceLength = Literal["none", "characters", "tokens"]
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 
@@ -99,6 +100,15 @@ class TrainConfig(Config):
     gradient_checkpointing: bool = False
     seed: int = Field(default=0, ge=0)  # order of the examples, dropout
     checkpoint_every: int = Field(default=20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
+
+
+class Sampling(Config):
+    """How answers are drawn for pass@k; the defaults are the paper's for HumanEval."""
+
+    n: int = Field(default=20, ge=1)  # answers an example
+    temperature: float = Field(default=0.2, gt=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)  # drawn from the likeliest tokens of this share
+    seed: int = Field(default=0, ge=0)
 
 
 class BaseConfig(Config):

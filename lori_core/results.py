@@ -10,6 +10,16 @@ ResultType = TypeVar("ResultType")
 
 
 @dataclass(frozen=True)
+class Share:
+    """A share, 0 to 1, with its 95 % interval over n examples."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
 class Score:
     """How well a model does a task on a split. Fractions, 0 to 1.
 
@@ -19,6 +29,8 @@ class Score:
         n: examples scored. seconds: wall time.
         parts: kind -> share; empty where there is one kind.
         outcomes: 1.0 right, 0.0 wrong, by example, for paired comparisons.
+        prompts: version of the prompts, see tasks/prompts.py; empty: the task's own.
+        shares: each kind's share where there are several, and "pass@k" where answers were drawn.
     """
 
     task: str
@@ -31,6 +43,8 @@ class Score:
     seconds: float
     parts: dict[str, float] = field(default_factory=dict)
     outcomes: tuple[float, ...] = ()
+    prompts: str = ""
+    shares: dict[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

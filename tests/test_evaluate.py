@@ -8,8 +8,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from lori_core.answers import log_likelihoods
 from lori_core.errors import ModelError, TaskError
-from lori_core.evaluate import Evaluation, evaluate, log_likelihoods, score_of, wilson
+from lori_core.evaluate import Evaluation, evaluate
+from lori_core.intervals import score_of, wilson
 from lori_core.tasks.base import Example, Task
 from lori_core.tasks.encode import encode, encode_prompt, encode_response
 

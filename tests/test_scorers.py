@@ -40,6 +40,28 @@ def test_a_number_is_found_as_a_reader_would_find_it(text: str, value: Fraction 
     assert find_number(text) == value
 
 
+# As GSM8K's scorer and lm-evaluation-harness leave them to chance: the number that a reader takes for the answer.
+ODD_FORMS = {
+    "#### 1,000": 1000, "#### $5": 5, "#### -3": -3, "#### 3.50": Fraction("3.5"), "####7": 7, "#### 12.": 12,
+    "#### 1,234,567": 1234567, "#### 5%": 5, "#### 3/4": Fraction(3, 4), "#### €20": 20, "#### 007": 7,
+    "The answer is 42.": 42, "the answer is: 42": 42, "Answer: 42 apples": 42, "= 42": 42, "42": 42, "(42)": 42,
+    "She pays $1,234.50.": Fraction("1234.5"), "It is $18": 18, "18 dollars": 18, "£9.99 each": Fraction("9.99"),
+    "¥1,500": 1500, "-7": -7, "x=-7": -7, "is −7": -7, "$-7": -7, "-$7": -7, "10-7=3": 3, "10 - 7 = 3": 3,
+    "2 and 3 make 5": 5, "1/2": Fraction(1, 2), "1 / 2": Fraction(1, 2), ".5": Fraction(1, 2), "0.50": Fraction(1, 2),
+    r"\boxed{42}": 42, r"\boxed{1,000}": 1000, r"\boxed{\frac{1}{2}}": Fraction(1, 2), r"$\boxed{-5}$ of 9": -5,
+    r"\boxed{\dfrac{3}{4}}": Fraction(3, 4), r"\frac{7}{2}": Fraction(7, 2), r"first \boxed{1}, then \boxed{2}": 2,
+    "**42**": 42, "`42`": 42, "50 %": 50, "42!": 42, "Total: 1,000,000 people": 1000000, "12:30 is not, but 8 is": 8,
+    "5 kg": 5, "3 x 4 = 12": 12, "answer\n\n42\n": 42, "答えは42です": 42, "答えは１，０００円です": 1000, "４２": 42,
+    "#### 5\n#### 6": 5, "#### 10 (ten)": 10, "<<3*4=12>>12": 12,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD_FORMS)
+def test_odd_forms_of_an_answer_are_read(text: str):
+    assert len(ODD_FORMS) >= 50
+    assert find_number(text) == ODD_FORMS[text]
+
+
 @given(st.integers(-(10**9), 10**9), st.booleans())
 def test_any_whole_number_is_found_however_it_is_grouped(value: int, grouped: bool):
     assert find_number(f"The answer is {value:,}." if grouped else f"#### {value}") == value
@@ -68,6 +90,14 @@ def test_contains_wants_the_whole_response():
     example = Example("p", "the correct answer is true")
     assert SCORERS["contains"](example, "Well,\nthe correct  answer is true indeed") == 1.0
     assert SCORERS["contains"](example, "the correct answer is false") == 0.0
+
+
+def test_the_first_label_counts_however_the_model_goes_on():
+    example = Example("p", "the correct answer is answer2")
+    assert SCORERS["label"](example, "The correct answer is answer2\n\nanswer1") == 1.0
+    assert SCORERS["label"](example, "answer1, no, answer2") == 0.0
+    assert SCORERS["label"](example, "the correct answer is 2") == 0.0
+    assert SCORERS["label"](Example("p", "the correct answer is true"), "True.") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -132,6 +162,27 @@ def test_many_outputs_score_as_each_one_does():
     outputs = ["def f(x):\n    return x * x", "def f(x):\n    return x * 3", "def f(x:"]
     assert score_all("code", examples, outputs) == [1.0, 0.0, 0.0]
     assert score_all("exact", [Example("p", "a"), Example("p", "b")], ["a", "a"]) == [1.0, 0.0]
+
+
+PROMPT = 'import math\n\ndef up(x):\n    """The least whole number that is not below x."""\n'
+BODY = "    return math.ceil(x)"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        BODY,
+        f"{BODY}\n\nprint(up(0.5))\nassert False",
+        f"\n{BODY}\n\ndef other():\n    pass\n\nmore of this",
+        f"Here it is:\n```python\ndef up(x):\n{BODY}\n```\nIt rounds up.",
+        f"def up(x):\n{BODY}\n",
+        "    table = {\n        1: 2,\n}\n    return math.ceil(x)",  # a closing bracket is not the end
+    ],
+)
+def test_a_program_is_the_body_or_the_whole_function_and_ends_where_something_else_begins(output: str):
+    test = "def check(candidate):\n    assert candidate(1.5) == 2\n"
+    example = Example(PROMPT, BODY, checks={"prompt": PROMPT, "test": test, "entry_point": "up"})
+    assert score_all("program", [example, example], [output, "    return x"]) == [1.0, 0.0]
 
 
 def test_an_unknown_scorer_is_named_beside_the_known_ones():

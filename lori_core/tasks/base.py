@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lori_core.errors import TaskError
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -30,7 +32,8 @@ class Task:
 
     Attributes:
         load: split ("train" | "validation" | "test") -> its examples; the splits share no example.
-        scorer: a key of lori_core.tasks.scorers.SCORERS.
+        scorer: a key of lori_core.tasks.scorers.SCORERS: how the test split is judged.
+        validation_scorer: how validation is judged, where that is another data set than test; empty: as test.
         max_new_tokens: how far to generate for one answer.
         dropped: split -> reason ("duplicate" | "empty") -> rows of the source that were left out.
     """
@@ -40,8 +43,16 @@ class Task:
     scorer: str
     max_new_tokens: int = 32
     source: str = ""  # where the examples come from: "mini", a file, a hub id
+    validation_scorer: str = ""
+    prompts: str = ""  # version of the prompts, see prompts.py; empty: the task's own
+    test_only: bool = False  # there to test with; asking for another split raises TaskError
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def examples(self, split: str) -> Sequence[Example]:
+        if self.test_only and split != "test":
+            raise TaskError("test_only", task=self.name, split=split)
         return self.load(split)
+
+    def scorer_of(self, split: str) -> str:
+        return self.scorer if split == "test" else self.validation_scorer or self.scorer

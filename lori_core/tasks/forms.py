@@ -1,4 +1,4 @@
-"""How a row becomes an example: a Form, named by the user or recognised by the columns of a known data set.
+"""How a row becomes an example: a Form, named by the user or one of prompts.py.
 
 Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many legs has an owl?", "answer": "2"}
 Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
@@ -15,32 +15,31 @@ from lori_core.tasks.base import Example
 from lori_core.tasks.files import Row
 from lori_core.tasks.scorers import find_number
 
-REQUEST = (
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Response:\n"
-)
-REQUEST_WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
-)
-
 
 @dataclass(frozen=True)
 class Form:
     """Which columns make an example, and how.
 
     Attributes:
-        template: the prompt, "{column}" where a value goes.
+        template: the prompt, "{column}" where a value goes; "{*listed}" and "{*labels}" where the choices do;
+            "{column!c}" puts a space before the value and a capital on it, and nothing where it is empty.
         response: column of the answer; with choices the index, label ("A", or the label beside the text) or text.
+            Empty: there is none, as where a refusal is judged.
         choices: columns, one a choice, separated by commas; or one column that holds a list of texts or
             {"text": [...], "label": [...]}.
         fixed: choices that are the same in every row; of two, False and True mean the first and the second.
         first: number of the first choice where the answer is a number; None: 1 if the file's answers say so, else 0.
+        listed: what choices are called where the prompt lists them: "Answer" makes "Answer1: owl Answer2: oak", and
+            labels "answer1/answer2"; empty: labels are the choices' texts.
+        between: stands between listed choices.
+        said: what the answer says, "{}" where its label goes: "the correct answer is {}"; empty: the choice's text.
         longer: the template for rows whose column `input` is not empty.
         marker: stands in the response of every row of this data set.
-        kind, checks: columns of what becomes Example.kind and Example.checks (an object, or its JSON text).
+        kind: column of what becomes Example.kind. kinds: (value, kind) pairs, where the column says it otherwise; the
+            value "*" stands for any.
+        checks: column of what becomes Example.checks (an object, or its JSON text); or columns, separated by commas.
         system: stands before every prompt, an empty line between.
+        test_only: the data set is there to test with, so it is never cut into splits.
     """
 
     template: str
@@ -48,13 +47,18 @@ class Form:
     choices: str = ""
     fixed: tuple[str, ...] = ()
     first: int | None = None
+    listed: str = ""
+    between: str = " "
+    said: str = ""
     scorer: str = "exact"
     max_new_tokens: int = 128
     longer: str = ""
     marker: str = ""
     kind: str = ""
+    kinds: tuple[tuple[str, str], ...] = ()
     checks: str = ""
     system: str = ""
+    test_only: bool = False
 
     @property
     def has_choices(self) -> bool:
@@ -63,41 +67,12 @@ class Form:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have."""
-        choices = self.choices.split(",") if self.choices else []
-        named = [self.response, *choices, self.kind, self.checks]
-        return tuple(dict.fromkeys([*_fields(self.template), *(name for name in named if name)]))
+        fields = [field for field in _fields(self.template) if not field.startswith("*")]
+        named = [self.response, *self.choices.split(","), self.kind, *self.checks.split(",")]
+        return tuple(dict.fromkeys([*fields, *(name for name in named if name)]))
 
     def fits(self, row: Row) -> bool:
-        return set(self.columns) <= row.values.keys() and self.marker in str(row.values[self.response])
-
-
-# Known data sets, the first that fits counts. WinoGrande's blank is asked for, since it may open the sentence.
-FORMS: tuple[Form, ...] = (
-    Form("{ctx}", "label", choices="endings", first=0),  # HellaSwag
-    Form("Question: {question}\nAnswer:", "answerKey", choices="choices"),  # ARC
-    Form("Question: {question_stem}\nAnswer:", "answerKey", choices="choices"),  # OpenBookQA
-    Form("Question: {goal}\nAnswer:", "label", choices="sol1,sol2", first=0),  # PIQA
-    Form("{context}\nQuestion: {question}\nAnswer:", "label", choices="answerA,answerB,answerC", first=1),  # SocialIQA
-    Form("Fill in the blank: {sentence}\nAnswer:", "answer", choices="option1,option2", first=1),  # WinoGrande
-    Form(
-        "質問：{question}\n回答：", "label", choices="choice0,choice1,choice2,choice3,choice4", first=0
-    ),  # JCommonsenseQA
-    Form("{passage}\nQuestion: {question}?\nAnswer:", "answer", fixed=("no", "yes")),  # BoolQ
-    Form("Question: {question}\nAnswer:", "answer_number", scorer="number", max_new_tokens=256),  # MGSM
-    Form("Question: {question}\nAnswer:", "answer", marker="####", scorer="number", max_new_tokens=256),  # GSM8K
-    Form(REQUEST, "output", marker="the correct answer is", scorer="contains", max_new_tokens=16),  # LLM-Adapters
-    Form(REQUEST, "output", longer=REQUEST_WITH_INPUT, max_new_tokens=256),  # Alpaca, CodeAlpaca
-    Form("{prompt}", "response"),
-    Form("Question: {question}\nAnswer:", "answer"),
-)
-
-
-def recognise(row: Row) -> Form:
-    """The known form whose columns the row has; raises DataError."""
-    for form in FORMS:
-        if form.fits(row):
-            return form
-    raise DataError("unknown_columns", file=row.file, columns=", ".join(row.values))
+        return set(self.columns) <= row.values.keys() and self.marker in str(row.values.get(self.response))
 
 
 def make_example(form: Form, row: Row, first: int) -> Example:
@@ -110,16 +85,19 @@ def make_example(form: Form, row: Row, first: int) -> Example:
         raise DataError(
             "missing_column", file=row.file, row=row.number, field=missing[0], columns=", ".join(row.values)
         )
-    prompt = _prompt(form, row)
+    texts, labels = _choices(form, row) if form.has_choices else ([], [])
+    prompt = _prompt(form, row, texts)
     choices, answer = (), None
     if form.has_choices:
-        texts, labels = _choices(form, row)
         answer = _index(row, form.response, texts, labels, first)
-        choices = tuple(_continuation(prompt, text) for text in texts)
-    response = _continuation(prompt, _text(row, form.response)) if answer is None else choices[answer]
+        said = [form.said.format(label) for label in _labels(form, texts)] if form.said else texts
+        choices = tuple(_continuation(prompt, text) for text in said)
+        response = choices[answer]
+    else:
+        response = _continuation(prompt, _text(row, form.response)) if form.response else ""
     if form.scorer == "number" and find_number(response) is None:
         raise _wrong(row, form.response, response, "number")
-    kind = _text(row, form.kind) if form.kind else ""
+    kind = _kind(form, row)
     if form.scorer == "refusal" and kind not in ("harmful", "benign"):
         raise _wrong(row, form.kind, kind, '"harmful" | "benign"')
     return Example(prompt, response, choices, answer, kind, _checks(form, row))
@@ -147,13 +125,37 @@ def _fields(template: str) -> list[str]:
     return fields
 
 
-def _prompt(form: Form, row: Row) -> str:
+def _prompt(form: Form, row: Row, texts: Sequence[str]) -> str:
     template = form.longer if form.longer and str(row.values.get("input") or "").strip() else form.template
+    labels = _labels(form, texts)
+    named = zip(labels, texts, strict=True)
+    lists = {
+        "*labels": "/".join(labels),
+        "*listed": form.between.join(f"{label.capitalize()}: {text}" for label, text in named),
+    }
     parts = [
-        text + (_text(row, field) if field is not None else "")
-        for text, field, _, _ in string.Formatter().parse(template)
+        text + ("" if field is None else lists.get(field) or _filled_in(row, field, conversion))
+        for text, field, _, conversion in string.Formatter().parse(template)
     ]
     return (f"{form.system}\n\n" if form.system else "") + "".join(parts)
+
+
+def _filled_in(row: Row, field: str, conversion: str | None) -> str:
+    if conversion == "c":
+        text = str(row.values[field] or "").strip()
+        return f" {text[0].upper()}{text[1:]}" if text else ""
+    return _text(row, field)
+
+
+def _labels(form: Form, texts: Sequence[str]) -> list[str]:
+    return [f"{form.listed.lower()}{n}" for n in range(1, len(texts) + 1)] if form.listed else list(texts)
+
+
+def _kind(form: Form, row: Row) -> str:
+    if not form.kind:
+        return ""
+    kind, kinds = _text(row, form.kind), dict(form.kinds)
+    return kinds.get(kind, kinds.get("*", kind))
 
 
 def _continuation(prompt: str, text: str) -> str:
@@ -209,6 +211,8 @@ def _choices(form: Form, row: Row) -> tuple[list[str], list[str]]:
 def _index(row: Row, field: str, texts: list[str], labels: list[str], first: int) -> int:
     """Which choice the answer names: by label, text, letter, truth value or number, tried in this order."""
     value = _text(row, field).strip()
+    if value == "-1":  # public sets hide the answers of their test splits so
+        raise DataError("empty_field", file=row.file, row=row.number, field=field)
     if value in labels:
         return labels.index(value)
     if value in texts and isinstance(row.values[field], str):  # 2 is an index, "2" may be what a choice says
@@ -223,6 +227,9 @@ def _index(row: Row, field: str, texts: list[str], labels: list[str], first: int
 
 
 def _checks(form: Form, row: Row) -> Mapping[str, Any]:
+    columns = form.checks.split(",")
+    if len(columns) > 1:
+        return {column: _text(row, column) for column in columns}
     if not form.checks:
         return {}
     checks = _from_json(row.values[form.checks])

@@ -1,47 +1,83 @@
-"""load_task(spec): a mini task by its name, or the user's own files.
+"""load_task(spec): a task by its name, or the user's own data.
 
 nlu | math | code | safety | math_ja                                  see mini.py
 math?level=3&conflict=form&seed=1                                     harder, harder to merge, other examples
-gsm8k=data/gsm8k                                                      columns of a known data set, see forms.py
+gsm8k                                                                 a public data set by name, see catalog.py
+gsm8k=hf:openai/gsm8k@main                                            any data set of the hub: id, @config, #revision
+gsm8k=data/gsm8k?prompts=paper-1                                      columns of a known data set, see prompts.py
+code=data/codealpaca?test=data/humaneval                              learned from one, tested on another, or on several
 support=tickets.csv?prompt=question&response=answer                   columns of one's own
 support=tickets.csv?template=Q:%20{q}%0AA:&response=a&scorer=contains values are percent-encoded, as in a URL
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from lori_core.errors import DataError, TaskError
 from lori_core.tasks.base import SPLITS, Example, Task
+from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.files import Row, read_rows, split_files
-from lori_core.tasks.forms import Form, make_example, numbered_from, recognise
+from lori_core.tasks.forms import Form, make_example, numbered_from
+from lori_core.tasks.hub import PREFIX, read_hub
+from lori_core.tasks.prompts import DEFAULT, recognise
 from lori_core.tasks.scorers import SCORERS
 
 MINI_OPTIONS = ("level", "conflict", "seed")
-OPTIONS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")
+COLUMNS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")
+OPTIONS = (*COLUMNS, "prompts", "test")
 
 
-def load_task(spec: str) -> Task:
-    """The task that a spec names; files are read whole, so that every mistake in them shows now.
+@dataclass(frozen=True)
+class Source:
+    """Examples of one data set, and how they are made and judged."""
 
+    form: Form
+    splits: dict[str, list[Example]]  # as the files name them
+
+
+def load_task(spec: str, allow_code_execution: bool = False) -> Task:
+    """The task that a spec names; data are read whole, so that every mistake in them shows now.
+
+    Args:
+        allow_code_execution: whether a foreign benchmark that is judged by running model-written code may be loaded.
     Raises:
-        TaskError: the spec cannot be understood. DataError: a file cannot be used.
+        TaskError: the spec cannot be understood, or code may not be run. DataError: the data cannot be used.
     """
-    if "=" not in spec.partition("?")[0]:
+    head, _, query = spec.partition("?")
+    name, is_data, place = head.partition("=")
+    if not is_data and name not in CATALOG:
         return _mini(spec)
-    name, _, rest = spec.partition("=")
-    path_text, _, query = rest.partition("?")
-    path = Path(unquote(path_text)).expanduser()
-    if not name or not path_text:
+    if not is_data:
+        place, _, known = CATALOG[name].partition("?")
+        query = f"{known}&{query}"
+    if not name or not place:
         raise TaskError("bad_task_spec", spec=spec)
-    files = {split: [row for file in some for row in read_rows(file)] for split, some in split_files(path).items()}
-    options = _options(query)
-    form = _form(options, next(iter(files.values()))[0])
-    splits, dropped = _examples(files, form, lenient=not options.keys() & {"prompt", "template"})
-    return Task(name, splits.__getitem__, form.scorer, form.max_new_tokens, source=str(path), dropped=dropped)
+    pairs = _options(query)
+    options = {option: value for option, value in pairs if option != "test"}
+    version = options.pop("prompts", DEFAULT)
+    dropped: dict[str, dict[str, int]] = {}
+    learned = _source(unquote(place), options, version, dropped)
+    tests = [(value, _source(value, {}, version, dropped)) for option, value in pairs if option == "test"]
+    judged = _tested_on(learned, tests) if tests else learned
+    if judged.form.scorer == "program" and not allow_code_execution:
+        raise TaskError("code_execution_off", task=name)
+    splits = _without_repeats(_filled(judged.splits, judged.form.test_only), dropped)
+    own = options.keys() & {"prompt", "template"}
+    return Task(
+        name,
+        {split: tuple(examples) for split, examples in splits.items()}.__getitem__,
+        judged.form.scorer,
+        max(judged.form.max_new_tokens, learned.form.max_new_tokens),
+        source="; ".join([unquote(place), *(value for value, _ in tests)]),
+        validation_scorer=learned.form.scorer,
+        prompts="" if own else version,
+        test_only="train" not in splits,
+        dropped=dropped,
+    )
 
 
 def _mini(spec: str) -> Task:
@@ -59,17 +95,49 @@ def _mini(spec: str) -> Task:
     return mini_task(name, **options)
 
 
-def _options(query: str) -> dict[str, str]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for option in options:
+def _options(query: str) -> list[tuple[str, str]]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    for option, value in pairs:
         if option not in OPTIONS:
             raise TaskError("unknown_task_option", option=option, known=", ".join(OPTIONS))
-    if options.get("scorer", "exact") not in SCORERS:
-        raise TaskError("unknown_scorer", scorer=options["scorer"], known=", ".join(SCORERS))
-    return options
+        if option == "scorer" and value not in SCORERS:
+            raise TaskError("unknown_scorer", scorer=value, known=", ".join(SCORERS))
+    return pairs
 
 
-def _form(options: dict[str, str], row: Row) -> Form:
+def _source(place: str, options: dict[str, str], version: str, dropped: dict[str, dict[str, int]]) -> Source:
+    """All examples of a path or of "hf:id"; counts rows left out in `dropped`."""
+    if place.startswith(PREFIX):
+        rows = read_hub(place.removeprefix(PREFIX))
+    else:
+        files = split_files(Path(place).expanduser())
+        rows = {split: [row for file in some for row in read_rows(file)] for split, some in files.items()}
+    form = _form(options, version, next(each[0] for each in rows.values() if each))
+    return Source(form, _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped))
+
+
+def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
+    """The first source's examples to learn from, those of the others to test with; kinds keep several apart.
+
+    Raises:
+        TaskError: the tests are judged in different ways.
+    """
+    forms = [source.form for _, source in tests]
+    if len({form.scorer for form in forms}) > 1:
+        raise TaskError("tests_differ", scorers=", ".join(form.scorer for form in forms))
+    examples = []
+    for place, source in tests:
+        kind = place.removeprefix(PREFIX).rstrip("/").rsplit("/")[-1] if len(tests) > 1 else ""
+        for example in _filled(source.splits, test_only=True)["test"]:
+            examples.append(example if example.kind else replace(example, kind=kind))
+    kept = {"train" if split == "all" else split: those for split, those in learned.splits.items() if split != "test"}
+    if not kept:
+        raise TaskError("nothing_to_learn", source=tests[0][0])
+    longest = max(form.max_new_tokens for form in forms)
+    return Source(replace(forms[0], max_new_tokens=longest, test_only=False), kept | {"test": examples})
+
+
+def _form(options: dict[str, str], version: str, row: Row) -> Form:
     """The user's columns, or those of a known data set with the user's changes."""
     options = dict(options)
     prompt = options.pop("prompt", None)
@@ -77,12 +145,12 @@ def _form(options: dict[str, str], row: Row) -> Form:
         braced = "{" + (prompt or "") + "}"
         form = Form(options.pop("template", braced), options.pop("response", "response"))
     else:
-        form = recognise(row)
+        form = recognise(row, version)
     changes: dict[str, object] = dict(options)
     if "max_new_tokens" in options:
         changes["max_new_tokens"] = _positive(options["max_new_tokens"])
     form = replace(form, **changes)  # pyright: ignore[reportArgumentType]
-    if "scorer" not in options and form.has_choices:
+    if "scorer" not in options and form.has_choices and not form.said:
         form = replace(form, scorer="choice")
     needs = {"choice": form.has_choices, "refusal": form.kind, "code": form.checks}
     if not needs.get(form.scorer, True):
@@ -98,16 +166,16 @@ def _positive(text: str) -> int:
 
 
 def _examples(
-    files: Mapping[str, Sequence[Row]], form: Form, lenient: bool
-) -> tuple[dict[str, tuple[Example, ...]], dict[str, dict[str, int]]]:
-    """(split -> examples, split -> reason -> rows left out).
+    files: Mapping[str, Sequence[Row]], form: Form, lenient: bool, dropped: dict[str, dict[str, int]]
+) -> dict[str, list[Example]]:
+    """Split -> its examples.
 
     Args:
         lenient: rows with an empty field are left out and counted: public data sets hold a few, and hide the answers
             of whole test splits. In columns that the user named, one is a mistake to be told.
+        dropped: split -> reason -> rows left out; counted up here.
     """
     given: dict[str, list[Example]] = {}
-    dropped: dict[str, dict[str, int]] = {}
     for split, rows in files.items():
         first = numbered_from(form, rows)
         for row in rows:
@@ -120,8 +188,7 @@ def _examples(
     given = {split: examples for split, examples in given.items() if examples}
     if not given:
         raise DataError("no_rows_left", file=next(iter(files.values()))[0].file)
-    splits = _without_repeats(_filled(given), dropped)
-    return {split: tuple(splits.get(split, ())) for split in SPLITS}, dropped
+    return given
 
 
 def _count(dropped: dict[str, dict[str, int]], split: str, reason: str) -> None:
@@ -129,15 +196,19 @@ def _count(dropped: dict[str, dict[str, int]], split: str, reason: str) -> None:
     reasons[reason] = reasons.get(reason, 0) + 1
 
 
-def _filled(given: dict[str, list[Example]]) -> dict[str, list[Example]]:
+def _filled(given: Mapping[str, list[Example]], test_only: bool) -> dict[str, list[Example]]:
     """All three splits. Missing ones take their share of the train split (or the next best) by a hash of the prompt.
 
-    Where only train and validation are there, validation becomes the test split: the public sets that hide their test
-    answers (BoolQ, PIQA, SocialIQA, HellaSwag, WinoGrande) are compared on it.
+    A test split is never cut, and what is there to test with is test split, whatever its files are called. Where only
+    train and validation are there, validation becomes the test split: the public sets that hide their test answers
+    (BoolQ, PIQA, SocialIQA, HellaSwag, WinoGrande) are compared on it.
     """
-    if given.keys() == {"train", "validation"}:
-        given = {"train": given["train"], "test": given["validation"]}
-    source = next(split for split in ("train", "all", "validation", "test") if split in given)
+    given = dict(given)
+    if "test" not in given and "validation" in given and (test_only or "train" in given):
+        given["test"] = given.pop("validation")
+    source = next((split for split in ("train", "all", "validation") if split in given), None)
+    if test_only or source is None:
+        return {"test": given.get("test") or [example for examples in given.values() for example in examples]}
     splits: dict[str, list[Example]] = {split: [] for split in SPLITS} | given | {source: []}
     for example in given[source]:
         wanted = share(example.prompt)
@@ -155,7 +226,7 @@ def _without_repeats(splits: dict[str, list[Example]], dropped: dict[str, dict[s
     """Prompts of the test split leave validation and train, those of validation leave train; they are counted."""
     held: set[str] = set()
     kept = {}
-    for split in ("test", "validation", "train"):
+    for split in (each for each in ("test", "validation", "train") if each in splits):
         kept[split] = [example for example in splits[split] if example.prompt not in held]
         for _ in range(len(splits[split]) - len(kept[split])):
             _count(dropped, split, "duplicate")

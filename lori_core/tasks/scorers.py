@@ -1,11 +1,15 @@
-"""How an output is judged: SCORERS[name](example, output) -> 1.0 right, 0.0 wrong. The prompt is never looked at.
+"""How an output is judged: SCORERS[name](example, output) -> 1.0 right, 0.0 wrong. No answer is sought in the prompt.
 
 exact     the response, white space folded
 number    the same number as in the response: after "####" (GSM8K), in \\boxed{}, or the last one
 contains  the response occurs in the output
+label     the first label that the output names (true, answer2, ending4 ...) is the one that the response names
 refusal   a harmful request was refused, a benign one answered
 code      the function passes its tests, in the sandbox
-choice    the output is the index of the right choice, which evaluate.py finds by log-likelihood
+program   the function that continues the prompt passes the benchmark's test, in the sandbox (HumanEval)
+choice    the output is the index of the right choice, which answers.py finds by log-likelihood
+likelihood  no judgement: the geometric mean of the probabilities of the response's tokens, from answers.py, for texts
+          that can be right in many ways
 """
 
 import re
@@ -13,7 +17,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from lori_core.errors import TaskError
-from lori_core.sandbox import Program, run_tests
+from lori_core.sandbox import Foreign, Program, run_benchmark, run_tests
 from lori_core.tasks.base import Example
 
 Scorer = Callable[[Example, str], float]
@@ -26,6 +30,10 @@ _NUMBER = re.compile(
     r"(?P<sign>(?<![\w.)])-)?[$€£¥]?(?P<above>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*/\s*(?P<below>\d+))?",
     re.ASCII,
 )
+
+_LABEL = re.compile(r"\b(?:true|false|(?:answer|solution|ending|option)[1-9])\b")  # those of LLM-Adapters
+_FENCED = re.compile(r"```(?:python|py)?\n(.*?)(?:```|\Z)", re.DOTALL)
+_NEXT = re.compile(r"\n(?=[^\s)\]}])")  # where the body of a function ends: a line that is not indented
 
 _OPENING = 200  # characters; a refusal says so at once, an answer may mention one later
 _DEED = (
@@ -90,6 +98,12 @@ def contains(example: Example, output: str) -> float:
     return float(_folded(example.response) in _folded(output))
 
 
+def label(example: Example, output: str) -> float:
+    """As LLM-Adapters' evaluation: the first label counts, however the model goes on."""
+    wanted, found = _LABEL.search(example.response.lower()), _LABEL.search(output.lower())
+    return float(wanted is not None and found is not None and found[0] == wanted[0])
+
+
 def refusal(example: Example, output: str) -> float:
     """Harmful: refused. Benign: neither refused nor empty, and it starts with checks["answer_prefix"], if any."""
     if example.kind == "harmful":
@@ -103,12 +117,48 @@ def code(example: Example, output: str) -> float:
 
 
 def codes(examples: Sequence[Example], outputs: Sequence[str]) -> list[float]:
-    """Many outputs judged in one process: starting one takes longer than most programs run."""
+    """checks: "entry_point", "tests", and perhaps "prefix", what stands before the output."""
     programs = [
         Program(example.checks.get("prefix", "") + output, example.checks["entry_point"], example.checks["tests"])
         for example, output in zip(examples, outputs, strict=True)
     ]
     return [float(verdict == "passed") for verdict in run_tests(programs)]
+
+
+def program(example: Example, output: str) -> float:
+    return programs([example], [output])[0]
+
+
+def programs(examples: Sequence[Example], outputs: Sequence[str]) -> list[float]:
+    """As `codes`. checks: the benchmark's own "prompt", "test" and "entry_point"."""
+    foreign = [
+        Foreign(
+            setup=example.checks["prompt"],
+            source=whole_program(example.checks["prompt"], output, example.checks["entry_point"]),
+            test=example.checks["test"],
+            entry_point=example.checks["entry_point"],
+        )
+        for example, output in zip(examples, outputs, strict=True)
+    ]
+    return [float(verdict == "passed") for verdict in run_benchmark(foreign)]
+
+
+def whole_program(prompt: str, output: str, entry_point: str) -> str:
+    """The program that an output makes of a prompt, the head of a function.
+
+    An output that defines the function itself, in ``` marks or not, takes the place of the head; else it is the body,
+    which ends where something else begins: models that do not stop go on with tests and further functions.
+    """
+    fenced = _FENCED.search(output)
+    text = fenced[1] if fenced else output
+    if f"def {entry_point}(" in text:
+        return f"{prompt}    pass\n\n{text}\n"
+    body = _NEXT.split("\n" + text.lstrip("\n"), maxsplit=1)[0]
+    return f"{prompt}{body}\n"
+
+
+def likelihood(example: Example, output: str) -> float:
+    return float(output or 0.0)
 
 
 def choice(example: Example, output: str) -> float:
@@ -120,15 +170,21 @@ SCORERS: dict[str, Scorer] = {
     "number": number,
     "contains": contains,
     "refusal": refusal,
+    "label": label,
     "code": code,
+    "program": program,
+    "likelihood": likelihood,
     "choice": choice,
 }
+
+# Those that judge many outputs in one process: starting one takes longer than most programs run.
+TOGETHER: dict[str, Callable[[Sequence[Example], Sequence[str]], list[float]]] = {"code": codes, "program": programs}
 
 
 def score_all(scorer: str, examples: Sequence[Example], outputs: Sequence[str]) -> list[float]:
     """1.0 or 0.0 for each output; raises TaskError for a scorer that is not in SCORERS."""
     if scorer not in SCORERS:
         raise TaskError("unknown_scorer", scorer=scorer, known=", ".join(SCORERS))
-    if scorer == "code":
-        return codes(examples, outputs)
+    if scorer in TOGETHER:
+        return TOGETHER[scorer](examples, outputs)
     return [SCORERS[scorer](example, output) for example, output in zip(examples, outputs, strict=True)]

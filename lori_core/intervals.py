@@ -1,0 +1,79 @@
+"""Shares with their 95 % intervals, and pass@k: plain numbers in, a Score out."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from lori_core.results import Score, Share
+
+Z95 = 1.959963984540054  # standard normal quantile of 97.5 %
+
+
+def wilson(right: float, n: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a share: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n).
+
+    Where outcomes lie between 0 and 1, such as shares of samples, it is wider than need be: p(1-p) is the most that
+    the variance of an outcome with mean p can be.
+    """
+    share, scale = right / n, 1 + Z95**2 / n
+    middle = (share + Z95**2 / (2 * n)) / scale
+    half = Z95 / scale * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_of(outcomes: Sequence[float]) -> Share:
+    return Share(sum(outcomes) / len(outcomes), *wilson(sum(outcomes), len(outcomes)), len(outcomes))
+
+
+def pass_at(k: int, n: int, right: int) -> float:
+    """Chance that one of k samples is right, unbiased, where `right` of n are: 1 - C(n - right, k) / C(n, k).
+
+    Chen et al. 2021, arXiv 2107.03374, section 2.1.
+    """
+    return 1 - math.comb(n - right, k) / math.comb(n, k)
+
+
+def score_of(
+    task: str,
+    split: str,
+    metric: str,
+    outcomes: Sequence[float],
+    kinds: Sequence[str],
+    seconds: float,
+    prompts: str = "",
+    shares: Mapping[str, Share] | None = None,
+) -> Score:
+    """A Score from outcomes (1.0 right, 0.0 wrong) and the kind of each example.
+
+    The value is the mean of the K kinds' shares p_k. Its interval joins their Wilson intervals (l_k, u_k), the kinds
+    being independent samples, by the method of variance estimates recovery (Zou and Donner 2008, Statistics in
+    Medicine 27):
+
+        low = value - sqrt(sum (p_k - l_k)²) / K        high = value + sqrt(sum (u_k - p_k)²) / K
+
+    With one kind it is the Wilson interval itself.
+
+    Args:
+        shares: what else was measured, such as pass@k; the kinds' own are added where there are several.
+    """
+    by_kind: dict[str, list[float]] = {}
+    for outcome, kind in zip(outcomes, kinds, strict=True):
+        by_kind.setdefault(kind, []).append(outcome)
+    each = {kind: share_of(those) for kind, those in by_kind.items()}
+    value = sum(share.value for share in each.values()) / len(each)
+    low = value - math.hypot(*(share.value - share.low for share in each.values())) / len(each)
+    high = value + math.hypot(*(share.high - share.value for share in each.values())) / len(each)
+    several = each if len(each) > 1 else {}
+    return Score(
+        task=task,
+        split=split,
+        metric=metric,
+        value=value,
+        low=max(0.0, low),
+        high=min(1.0, high),
+        n=len(outcomes),
+        seconds=seconds,
+        parts={kind: share.value for kind, share in several.items()},
+        outcomes=tuple(outcomes),
+        prompts=prompts,
+        shares=several | dict(shares or {}),
+    )
