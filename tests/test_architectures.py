@@ -6,11 +6,11 @@ import architectures
 import pytest
 import tiny
 import torch
-from lori_core.store import load_adapter, save_adapter
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lori_core.adapter import Adapter
+from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.inject import applied
 from lori_core.merge import merge
 from lori_core.models import target_modules
