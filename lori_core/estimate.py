@@ -8,6 +8,7 @@ Where a training may need less, the estimate is on the safe side: all tokens but
 long as it can be), every batch is padded, and gradients are kept over micro-batches.
 """
 
+import copy
 import logging
 import weakref
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ def estimate(
     fake, dtype = FakeTensorMode(allow_non_fake_inputs=True), DTYPES[precision]
     how = attention or default_attention(device)
     how = "sdpa" if how == "flash_attention_2" else how  # it keeps the same, and sdpa runs everywhere
+    config = copy.deepcopy(config)  # building a model from it sets its dtype
     with _refused(config):
         with fake:
             model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=how).requires_grad_(False)

@@ -6,11 +6,13 @@ import architectures
 import pytest
 import tiny
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lori_core.adapter import Adapter
 from lori_core.adapter_files import load_adapter, save_adapter
+from lori_core.exchange import export_peft
 from lori_core.inject import applied
 from lori_core.merge import merge
 from lori_core.models import target_modules
@@ -32,6 +34,8 @@ def difference(left: Tensor, right: Tensor) -> float:
     return ((left - right).abs().max() / right.abs().max()).item()
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks for it
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False but the target module is .Conv1D.")
 @pytest.mark.parametrize("architecture", architectures.CONFIGS)
 def test_the_whole_way(architecture, tmp_path):
     base = tiny.base(architectures.model(architecture).eval())
@@ -52,4 +56,7 @@ def test_the_whole_way(architecture, tmp_path):
             ours = tiny.logits(base.model)
         assert difference(ours, plain) > 1e-3
         assert difference(ours, tiny.logits(with_updates(base.model, adapter))) < 1e-5
+        export_peft(adapter, tmp_path / "peft" / adapter.name)
+        exported = PeftModel.from_pretrained(copy.deepcopy(base.model), str(tmp_path / "peft" / adapter.name)).eval()
+        assert difference(tiny.logits(exported), ours) < 1e-5  # type: ignore
     assert torch.equal(tiny.logits(base.model), plain)

@@ -1,5 +1,6 @@
 """The estimate against memory that was really taken: what autograd saves and the allocator hands out; known models."""
 
+import copy
 from collections.abc import Sequence
 
 import architectures
@@ -9,7 +10,9 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTrainedModel, Qwen2Config
+from typer.testing import CliRunner, Result
 
+from lori_core.__main__ import app
 from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, ModelError
 from lori_core.estimate import estimate
@@ -80,7 +83,8 @@ def allocated_bytes(model: PreTrainedModel, checkpointing: bool) -> int:
     ],
 )
 def test_it_is_what_a_real_training_takes(architecture, precision, adapter, attention, checkpointing):
-    config = architectures.CONFIGS[architecture]
+    config = copy.deepcopy(architectures.CONFIGS[architecture])
+    asked = config.to_dict()
     memory = estimate(
         config,
         adapter,
@@ -91,6 +95,7 @@ def test_it_is_what_a_real_training_takes(architecture, precision, adapter, atte
         attention=attention,
         gradient_checkpointing=checkpointing,
     )
+    assert config.to_dict() == asked
     model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[precision], attn_implementation=attention).eval()
     base = tiny.base(model)
     attach(model, tiny.start(base, adapter, masks=halves(base, adapter)))
@@ -200,3 +205,30 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ModelError) as caught:
         estimate(architectures.CONFIGS["mixtral"], LORI_S, batch_size=1, length=8, precision="fp32")
     assert caught.value.key == "cannot_estimate"
+
+
+# --- the command
+
+
+def lori(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["estimate", *map(str, arguments)])
+
+
+def test_the_command_says_what_is_needed_and_whether_it_fits(tmp_path):
+    architectures.CONFIGS["llama"].save_pretrained(tmp_path)  # no weights are there, and none are asked for
+    given = ("--base", tmp_path, "--rank", 4, "--batch", 2, "--length", 32)
+    plenty, little = lori(*given, "--memory", 24), lori(*given, "--memory", 0.5)
+    assert (plenty.exit_code, little.exit_code) == (0, 0)
+    assert "Fits: 1.00 GiB are needed, 24.00 GiB" in plenty.stdout
+    assert "Does not fit: 1.00 GiB are needed, 0.50 GiB" in little.stdout
+    assert f"{estimated(batch_size=2).parameters:,}" in plenty.stdout
+    assert "calibration" in plenty.stdout and "calibration" not in lori(*given, "--method", "lora").stdout
+    assert "収まります" in lori(*given, "--language", "ja").stdout
+
+
+def test_the_command_plans_for_a_device_that_is_elsewhere_if_told_its_memory(tmp_path):
+    architectures.CONFIGS["llama"].save_pretrained(tmp_path)
+    given = ("--base", tmp_path, "--rank", 4, "--batch", 2, "--length", 32, "--device", "cuda:99")
+    refused = lori(*given)
+    assert refused.exit_code == 2 and "--memory" in refused.output and "Traceback" not in refused.output
+    assert "Fits" in lori(*given, "--memory", 24, "--quantization", "4bit").stdout
