@@ -122,6 +122,7 @@ class BaseConfig(Config):
     attention: Attention | None = None  # how attention is computed; None: eager on cpu, else what transformers takes
     trust_remote_code: bool = False  # True: run the Python that comes with a checkpoint
     chat: bool = False  # True: prompts are wrapped by the tokenizer's chat template (instruct models)
+    allow_code_execution: bool = False  # True: foreign benchmarks may run code that the model writes, in the sandbox
 
 
 class StudyConfig(BaseConfig):
@@ -188,3 +189,6 @@ class EvaluateJob(BaseConfig):
     adapter: str | None = None  # its folder
     split: Split = "test"
     limit: int | None = Field(default=200, ge=1)  # examples of each task; None: all
+    sampling: Sampling | None = None  # None: the greedy answer
+    choice_length: ChoiceLength = "none"  # what the log-likelihood of a choice is divided by
+    harness: bool = False  # score with lm-evaluation-harness too, the extra "eval"

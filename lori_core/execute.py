@@ -12,6 +12,7 @@ A run that was stopped or killed is executed again and ends in what it would hav
 work, training goes on from its checkpoint, everything else is done anew from the same seeds.
 """
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ from lori_core.config import (
 from lori_core.continual import learn_sequence
 from lori_core.errors import ConfigError, RunError
 from lori_core.evaluate import Evaluation, evaluate
+from lori_core.harness import check_harness, harness_score
 from lori_core.files import write_atomic
 from lori_core.inject import applied
 from lori_core.masks import Masks
@@ -46,12 +48,14 @@ from lori_core.models import Base, check_rank, open_base, target_modules
 from lori_core.pipeline import config_of, learn
 from lori_core.recipes import training_for
 from lori_core.report import report
-from lori_core.results import Calibration, SingleResult, from_json, to_json
+from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
 from lori_core.runs import Run
+from lori_core.sandbox import isolation
 from lori_core.study import SAMPLES, run_study
 from lori_core.tasks.base import Task
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
+from lori_core.tasks.scorers import RUN_CODE
 from lori_core.train import Hooks
 from lori_core.translate import LANGUAGES
 
@@ -88,10 +92,15 @@ def report_path(run: Run, language: str) -> Path:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """by_task: task -> its score and every output."""
+    """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for.
+
+    isolation: what held model-written code in, see sandbox.py; None where none was run.
+    """
 
     adapter: str | None
     by_task: dict[str, Evaluation]
+    harness: dict[str, Score]
+    isolation: str | None
 
 
 # --- the kinds of work
@@ -177,15 +186,16 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     adapter = None if job.adapter is None else load_adapter(job.adapter)
     base, tasks = _opened(job, job.tasks)
 
-    def scores() -> dict[str, Evaluation]:
-        return {task.name: _evaluation(base, task, job.split, job.limit, hooks) for task in tasks}
-
-    if adapter is None:
-        by_task = scores()
-    else:
-        with applied(base.model, adapter):
-            by_task = scores()
-    run.save_result(to_json(Evaluated(job.adapter, by_task)))
+    if job.harness:
+        check_harness(tasks, job.split)
+    with contextlib.nullcontext() if adapter is None else applied(base.model, adapter):
+        by_task = {task.name: _evaluation(base, task, job.split, job.limit, hooks, job) for task in tasks}
+        checked = {}
+        for task in tasks if job.harness else ():
+            checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
+            hooks.check_stop()
+    ran_code = any(task.scorer_of(job.split) in RUN_CODE for task in tasks)
+    run.save_result(to_json(Evaluated(job.adapter, by_task, checked, isolation() if ran_code else None)))
 
 
 # kind -> (what its settings are, the function that does it and returns what to look at)
@@ -204,7 +214,7 @@ KINDS: dict[str, tuple[type[Config], Callable[[Any, Run, Hooks], Path | None]]] 
 
 def _opened(job: BaseConfig, specs: Sequence[str]) -> tuple[Base, tuple[Task, ...]]:
     """The base and the tasks of a job."""
-    tasks = tuple(load_task(spec) for spec in specs)
+    tasks = tuple(load_task(spec, job.allow_code_execution) for spec in specs)
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError("same_task_twice", tasks=", ".join(names))
@@ -269,9 +279,14 @@ def _keep(run: Run, name: str, adapter: Adapter) -> tuple[Path, Adapter]:
     return folder, load_adapter(folder)
 
 
-def _evaluation(base: Base, task: Task, split: str, limit: int | None, hooks: Hooks) -> Evaluation:
+def _evaluation(
+    base: Base, task: Task, split: str, limit: int | None, hooks: Hooks, job: EvaluateJob | None = None
+) -> Evaluation:
+    """job: how answers are drawn and choices compared; None: as is usual."""
+
     def on_event(event: dict[str, Any]) -> None:
         hooks.on_event(event)
         hooks.check_stop()
 
-    return evaluate(base.model, base.tokenizer, task, split, limit, on_event=on_event)
+    how = {"sampling": job.sampling, "choice_length": job.choice_length} if job else {}
+    return evaluate(base.model, base.tokenizer, task, split, limit, on_event=on_event, **how)

@@ -148,7 +148,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     """
     if wrong := set(config.merge_methods) - MERGE_METHODS.keys():
         raise IncompatibleAdapters("unknown_merge", method=min(wrong), known=", ".join(MERGE_METHODS))
-    tasks = tuple(load_task(spec) for spec in config.tasks)
+    tasks = tuple(load_task(spec, config.allow_code_execution) for spec in config.tasks)
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError("same_task_twice", tasks=", ".join(names))

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lori_core.results import Calibration, ContinualResult, Memory, Score, SingleResult, StudyResult, from_json
+from lori_core.results import Calibration, ContinualResult, Memory, Score, Share, SingleResult, StudyResult, from_json
 from lori_core.runs import Run
 from lori_core.translate import translate
 
@@ -32,9 +32,9 @@ def result_table(run: Run, language: str) -> Table:
         case "train":
             return score_table([from_json(SingleResult, text).score], language)
         case "evaluate":
-            by_task = json.loads(text)["by_task"]
-            scores = [from_json(Score, json.dumps(each["score"])) for each in by_task.values()]
-            return score_table(scores, language)
+            result = json.loads(text)
+            found = [*(each["score"] for each in result["by_task"].values()), *result.get("harness", {}).values()]
+            return score_table([from_json(Score, json.dumps(each)) for each in found], language)
         case "continual":
             return continual_table(from_json(ContinualResult, text), language)
         case "calibrate":
@@ -64,8 +64,15 @@ def study_table(result: StudyResult, language: str) -> Table:
 
 
 def score_table(scores: Sequence[Score], language: str) -> Table:
-    rows = [[s.task, f"{s.value:.3f}", f"{s.low:.3f} – {s.high:.3f}", str(s.n), s.metric] for s in scores]
+    rows = []
+    for score in scores:
+        rows.append([score.task, *_interval(score), score.metric])
+        rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
     return _table(["task", "score", "interval", "n", "metric"], rows, language)
+
+
+def _interval(score: Score | Share) -> list[str]:
+    return [f"{score.value:.3f}", f"{score.low:.3f} – {score.high:.3f}", str(score.n)]
 
 
 def continual_table(result: ContinualResult, language: str) -> Table:

@@ -24,6 +24,7 @@ ROWS = [
     ["tasks"],
     ["train", "answers"],
     ["evaluate"],
+    ["harness"],
     ["calibrate", "probe", "estimate"],
     ["pipeline"],
     ["continual"],

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from lori_core.commands.options import Language, Out, Tasks, names_base
+from lori_core.commands.options import Language, Out, Tasks, choices, names_base
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
-from lori_core.config import EvaluateJob, MergeJob
+from lori_core.config import ChoiceLength, EvaluateJob, MergeJob, Sampling
 
 MERGE_WEIGHT = 0.5  # the official one for three LoRI-D adapters; `lori study` searches it
+
+SAMPLING = Sampling()
 
 
 def merge(
@@ -48,6 +50,15 @@ def evaluate(
     adapter: Annotated[str | None, typer.Option(help="Folder of an adapter; default: the base alone.")] = None,
     split: Annotated[str, typer.Option(help="train | validation | test")] = "test",
     limit: Annotated[int, typer.Option(help="Examples of each task.")] = 200,
+    samples: Annotated[
+        int | None, typer.Option(help="Draw so many answers an example, for pass@k; default: the greedy one.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of drawn answers.")] = SAMPLING.temperature,
+    top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = SAMPLING.top_p,
+    choice_length: Annotated[
+        str, typer.Option(help=f"Divide a choice's log-likelihood by its length in: {choices(ChoiceLength)}")
+    ] = "none",
+    harness: Annotated[bool, typer.Option("--harness", help="Score with lm-evaluation-harness too.")] = False,
     *,
     base: dict[str, Any],
     out: Out = Path("lab"),
@@ -65,4 +76,7 @@ def evaluate(
             adapter=adapter,
             split=split,
             limit=limit,
+            sampling=samples and Sampling(n=samples, temperature=temperature, top_p=top_p),
+            choice_length=choice_length,
+            harness=harness,
         )

@@ -24,6 +24,10 @@ def choices(literal: Any) -> str:
     return " | ".join(get_args(literal))
 
 
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code-execution", help="Run model-written code where a foreign benchmark is judged by it."),
+]
 Tasks = Annotated[list[str], typer.Option("--task", help="A mini task, or name=path?...; see `lori tasks`. Repeat it.")]
 OneTask = Annotated[str, typer.Option("--task", help="A mini task, or name=path?...; see `lori tasks`.")]
 OneMethod = Annotated[str, typer.Option("--method", help="lora | lori_d | lori_s")]
@@ -62,6 +66,7 @@ BASE_OPTIONS: dict[str, tuple[Any, Any]] = {
     "attention": (Attentions, None),
     "trust_remote_code": (TrustRemoteCode, False),
     "chat": (Chat, False),
+    "allow_code_execution": (AllowCode, False),
 }
 
 

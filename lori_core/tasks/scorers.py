@@ -179,6 +179,7 @@ SCORERS: dict[str, Scorer] = {
 
 # Those that judge many outputs in one process: starting one takes longer than most programs run.
 TOGETHER: dict[str, Callable[[Sequence[Example], Sequence[str]], list[float]]] = {"code": codes, "program": programs}
+RUN_CODE = tuple(TOGETHER)
 
 
 def score_all(scorer: str, examples: Sequence[Example], outputs: Sequence[str]) -> list[float]:
