@@ -39,8 +39,8 @@ from lori_core.config import (
 from lori_core.continual import learn_sequence
 from lori_core.errors import ConfigError, RunError
 from lori_core.evaluate import Evaluation, evaluate
-from lori_core.harness import check_harness, harness_score
 from lori_core.files import write_atomic
+from lori_core.harness import check_harness, harness_score
 from lori_core.inject import applied
 from lori_core.masks import Masks
 from lori_core.merge import merge

@@ -64,7 +64,7 @@ def test_the_model_reads_the_very_tokens_of_the_template(template, adds_begin):
         [{"role": "user", "content": "2 + 3 ="}], add_generation_prompt=True, enable_thinking=False, return_dict=False
     )
     ids = encode_prompt(base.tokenizer, example.prompt)
-    begins = ids.count(base.tokenizer.bos_token_id)
+    begins = sum(token == base.tokenizer.bos_token_id for token in ids)
     assert ids[begins:] == [token for token in expected if token != base.tokenizer.bos_token_id]
     assert begins == (adds_begin or template == "with a begin token")
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import architectures
 import pytest
@@ -64,7 +65,7 @@ def allocated_bytes(model: PreTrainedModel, checkpointing: bool) -> int:
     events = [each for each in profiled.profiler.kineto_results.events() if each.name() == "[memory]"]  # type: ignore
     now = most = 0
     for event in sorted(events, key=lambda each: each.start_ns()):
-        now += event.nbytes()
+        now += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
         most = max(most, now)
     return most
 
@@ -163,8 +164,9 @@ def test_large_models_have_their_published_parameters_and_none_is_loaded(name):
     assert (memory.gradients, memory.optimizer) == (4 * memory.trained, 8 * memory.trained)
 
 
-def estimated(**changes) -> Memory:
-    return estimate(architectures.CONFIGS["llama"], LORI_S, **({"batch_size": 2, "length": 32} | changes))
+def estimated(**changes: Any) -> Memory:
+    settings: dict[str, Any] = {"batch_size": 2, "length": 32} | changes
+    return estimate(architectures.CONFIGS["llama"], LORI_S, **settings)
 
 
 def test_a_larger_batch_takes_proportionally_more_and_the_rest_stays():
