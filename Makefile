@@ -22,6 +22,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.methods
 	.venv/bin/python -m benchmarks.sweeps
 	.venv/bin/python -m benchmarks.stop_when_stable
+	.venv/bin/python -m benchmarks.store
 
 base: setup
 	.venv/bin/python -m lori_core.embedded

@@ -155,7 +155,8 @@ class TrainJob(CalibrateJob):
     """One adapter of one task; LoRI-S calibrates its mask first, or takes one that was made earlier."""
 
     method: Literal["lora", "lori_d", "lori_s"] = "lori_s"
-    mask: str | None = None  # LoRI-S only: folder of an adapter whose mask is taken
+    mask: str | None = None  # LoRI-S only: a mask file, or the folder of an adapter whose mask is taken
+    store: str | None = None  # folder of a store that keeps the adapter, with its scores, as a new version too
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
 
@@ -168,6 +169,7 @@ class MergeJob(Config):
     weights: tuple[float, ...]  # one for each adapter
     options: dict[str, int | float] = {}  # of the method: fields of merge_methods.MergeOptions
     name: str = "merged"
+    store: str | None = None  # as in TrainJob
 
 
 class ContinualJob(BaseConfig):
@@ -180,6 +182,7 @@ class ContinualJob(BaseConfig):
     seed: int = Field(default=0, ge=0)
     overlap: Overlap = "allow"
     test_examples: int = Field(default=200, ge=1)
+    store: str | None = None  # as in TrainJob; a version after each task, each the parent of the next
 
 
 class EvaluateJob(BaseConfig):

@@ -2,8 +2,8 @@
 
 kind        in result.json              in the folder besides
 study       StudyResult                 report.html, report.ja.html, adapters/<unit>
-calibrate   Calibration                 adapters/dense, adapters/mask (dense, pruned to its mask)
-train       SingleResult                adapters/trained; dense and mask too where a mask was calibrated
+calibrate   Calibration                 mask.safetensors, adapters/dense, adapters/mask (dense, pruned to its mask)
+train       SingleResult                adapters/trained; what calibrate leaves too where a mask was calibrated
 merge       the merged adapter's record adapters/merged
 continual   ContinualResult             adapters/after-0, after-1 ...: the adapter after each task
 evaluate    Evaluated                   -
@@ -15,12 +15,12 @@ work, training goes on from its checkpoint, everything else is done anew from th
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lori_core.adapter import Adapter, blank
+from lori_core.adapter import Adapter, as_parent, blank, check_base
 from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.calibrate import calibrate
 from lori_core.config import (
@@ -42,6 +42,7 @@ from lori_core.evaluate import Evaluation, evaluate
 from lori_core.files import write_atomic
 from lori_core.harness import check_harness, harness_score
 from lori_core.inject import applied
+from lori_core.mask_files import Mask, load_mask, save_mask
 from lori_core.masks import Masks
 from lori_core.merge import merge
 from lori_core.models import Base, check_rank, open_base, target_modules
@@ -51,6 +52,7 @@ from lori_core.report import report
 from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
 from lori_core.runs import Run
 from lori_core.sandbox import isolation
+from lori_core.store import AdapterStore, checked_name
 from lori_core.study import SAMPLES, run_study
 from lori_core.tasks.base import Task
 from lori_core.tasks.chat import in_chat
@@ -90,6 +92,9 @@ def report_path(run: Run, language: str) -> Path:
     return run.path / ("report.html" if language == "en" else f"report.{language}.html")
 
 
+MASK = "mask.safetensors"  # in a run that calibrated
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for.
@@ -124,6 +129,7 @@ def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
 
 def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
     base, (task,) = _checked(job, [job.task])
+    store = _store(job.store, task.name)
     config, training = _seeded(job.adapter, job.seed), _training(job)
     calibration, masks = None, None
     if job.method == "lori_s":
@@ -153,19 +159,25 @@ def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
         calibration=calibration,
         samples=test.outputs[:SAMPLES],
     )
+    if store is not None:
+        store.save(_scored(adapter, [test.score, validation.score], job.seed))
     run.save_result(to_json(result))
     return folder
 
 
 def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
+    store = _store(job.store, job.name)
     parts = [load_adapter(folder) for folder in job.adapters]
     folder, merged = _keep(run, "merged", merge(parts, job.method, job.weights, job.name, **job.options))
+    if store is not None:
+        store.save(merged)
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
     return folder
 
 
 def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
     base, tasks = _checked(job, job.tasks)
+    store = _store(job.store, "+".join(task.name for task in tasks))
     learned = learn_sequence(
         base,
         tasks,
@@ -177,14 +189,22 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
         hooks=hooks,
         checkpoints=run.checkpoints,
     )
-    folders = [_keep(run, f"after-{number}", adapter)[0] for number, adapter in enumerate(learned.adapters)]
+    folder, parent = run.path, None
+    for number, (adapter, scores) in enumerate(zip(learned.adapters, learned.result.scores, strict=True)):
+        if parent is not None:  # as it was kept, and so with its id
+            adapter = replace(adapter, record=adapter.record | {"parents": [as_parent(parent)]})
+        folder, parent = _keep(run, f"after-{number}", adapter)
+        if store is not None:
+            parent = store.load(store.save(_scored(parent, scores, job.seed)))
     run.save_result(to_json(learned.result))
-    return folders[-1]
+    return folder
 
 
 def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     adapter = None if job.adapter is None else load_adapter(job.adapter)
     base, tasks = _opened(job, job.tasks)
+    if adapter is not None:
+        check_base(adapter, base.name, base.revision, base.fingerprint)
 
     if job.harness:
         check_harness(tasks, job.split)
@@ -255,19 +275,39 @@ def _calibrated(
         )
         _keep(run, "dense", calibrated.dense)
         _keep(run, "mask", calibrated.dense.with_masks(calibrated.masks))
+        record = {"task": task.name, "base": base.record, "adapter": config.model_dump()}
+        record |= {"train": training["lori_d"].model_dump(), "steps": calibrated.report.training.steps}
+        (run.path / MASK).unlink(missing_ok=True)  # of a sitting that was killed before the calibration was written
+        save_mask(Mask(calibrated.masks, record), run.path / MASK)
         write_atomic(path, to_json(calibrated.report))
     calibration = from_json(Calibration, path.read_text(encoding="utf-8"))
     return calibration, load_adapter(run.path / "adapters" / "mask").masks
 
 
-def _given_masks(folder: str, base: Base, config: AdapterConfig) -> Masks:
-    """The masks of an adapter made earlier; raises ConfigError where they are not of this base, modules and rank."""
-    masks = load_adapter(folder).masks
+def _given_masks(path: str, base: Base, config: AdapterConfig) -> Masks:
+    """Those of a mask file, or of an adapter made earlier.
+
+    Raises:
+        ConfigError: they are not of this base's modules and this rank. AdapterError: they cannot be loaded.
+    """
+    masks = load_adapter(path).masks if Path(path).is_dir() else load_mask(path).masks
     shapes = target_modules(base.model, config.target_modules)
     expected = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
     if {module: tuple(mask.shape) for module, mask in masks.items()} != expected:
-        raise ConfigError("mask_does_not_fit", path=folder, base=base.name, modules=len(expected), rank=config.rank)
+        raise ConfigError("mask_does_not_fit", path=path, base=base.name, modules=len(expected), rank=config.rank)
     return masks
+
+
+def _store(folder: str | None, name: str) -> AdapterStore | None:
+    """The store, once it is known, before any work, that it can take an adapter of that name."""
+    return AdapterStore(folder) if folder is not None and checked_name(name) else None
+
+
+def _scored(adapter: Adapter, scores: Iterable[Score], seed: int) -> Adapter:
+    """The adapter with its scores in its record, without the single outcomes."""
+    fields = ("task", "split", "metric", "value", "low", "high", "n")
+    known = [{field: getattr(score, field) for field in fields} | {"seed": seed} for score in scores]
+    return replace(adapter, record=adapter.record | {"scores": known})
 
 
 def _keep(run: Run, name: str, adapter: Adapter) -> tuple[Path, Adapter]:

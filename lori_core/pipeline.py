@@ -18,7 +18,7 @@ from lori_core.inject import attach, update_ratio
 from lori_core.masks import Masks
 from lori_core.models import Base, check_rank, target_modules
 from lori_core.results import Calibration, Training
-from lori_core.tasks.base import Task
+from lori_core.tasks.base import Task, fingerprint
 from lori_core.train import Hooks, train
 
 
@@ -102,6 +102,7 @@ def fit(
         "base": base.record,
         "train": config.model_dump(),
         "examples": training.examples,
+        "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
     }
     return replace(adapter, record=adapter.record | record), training
 

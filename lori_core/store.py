@@ -64,7 +64,7 @@ class AdapterStore:
         Raises:
             StorageError: the name cannot be a folder's, or the disk refused.
         """
-        name = _checked_name(adapter.name if name is None else name)
+        name = checked_name(adapter.name if name is None else name)
         saved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         new = self.root / ".new" / secrets.token_hex(8)
         save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), new, dtype)
@@ -96,7 +96,7 @@ class AdapterStore:
     def versions(self, name: str | None = None) -> list[Version]:
         """All versions, or those of one name, by name and number."""
         if name is not None:
-            _checked_name(name)
+            checked_name(name)
         keys = self._keys()
         rows = self._index.rows()
         if rows.keys() != keys:  # a process died before it wrote its row, or somebody moved folders by hand
@@ -170,7 +170,7 @@ class AdapterStore:
 
     def _find(self, reference: str) -> Key:
         name, _, wanted = reference.partition("@")
-        numbers = self._numbers(_checked_name(name))
+        numbers = self._numbers(checked_name(name))
         number = max(numbers, default=None)
         if wanted:
             number = int(wanted) if re.fullmatch("[0-9]{1,9}", wanted) else self._tags(name).get(wanted)
@@ -228,7 +228,8 @@ class AdapterStore:
             write_atomic(self.root / name / "tags.json", json.dumps(tags, ensure_ascii=False))
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name; raises StorageError where it cannot be that of a folder in the store."""
     if not _NAME.fullmatch(name):
         raise StorageError("bad_store_name", name=name)
     return name

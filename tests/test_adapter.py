@@ -7,7 +7,7 @@ import tiny
 import torch
 from torch import Tensor
 
-from lori_core.adapter import Adapter, Factors, blank, check_comparable, dense_factors
+from lori_core.adapter import Adapter, Factors, blank, check_base, check_comparable, dense_factors
 from lori_core.config import AdapterConfig
 from lori_core.errors import IncompatibleAdapters
 from lori_core.projection import draw
@@ -96,3 +96,24 @@ def test_adapters_whose_updates_lie_in_different_spaces_are_refused():
             check_comparable(adapters)
         assert caught.value.key == key
         assert str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "fingerprint", "key"),
+    [
+        ("org/model", "abc", "f", None),
+        ("org/model", None, "f", None),
+        ("a local copy", None, "f", None),
+        ("org/model", "abc", "other", "wrong_base"),
+        ("org/model", "def", "f", "wrong_revision"),
+    ],
+)
+def test_an_adapter_is_refused_on_other_weights_and_on_another_revision(name, revision, fingerprint, key):
+    record = {"base": {"name": "org/model", "revision": "abc", "fingerprint": "f"}}
+    adapter = Adapter("math", AdapterConfig(), {}, record)
+    if key is None:
+        check_base(adapter, name, revision, fingerprint)
+        return
+    with pytest.raises(IncompatibleAdapters) as caught:
+        check_base(adapter, name, revision, fingerprint)
+    assert caught.value.key == key

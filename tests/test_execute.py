@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import tiny
 
-from lori_core.adapter_files import load_adapter
+from lori_core.adapter_files import load_adapter, read_header
 from lori_core.config import AdapterConfig, TrainJob
-from lori_core.errors import ConfigError, LoRIError, RunError, Stopped
+from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, RunError, Stopped, StorageError
 from lori_core.execute import execute
+from lori_core.mask_files import load_mask
 from lori_core.results import Calibration, ContinualResult, SingleResult, from_json
 from lori_core.runs import Run
+from lori_core.store import AdapterStore
 from lori_core.train import Hooks
 
 
@@ -63,6 +65,71 @@ def test_a_mask_made_earlier_gives_the_adapter_that_calibrating_here_gives(given
     single = from_json(SingleResult, whole.result())
     assert single.calibration and not from_json(SingleResult, used.result()).calibration
     assert 0 <= single.score.value <= 1
+
+
+def test_a_mask_file_gives_the_adapter_that_calibrating_here_gives_and_names_its_id(given, tmp_path):
+    job = given | {"task": spec(given, "after")}
+    whole = Run.create(tmp_path, "train", job)
+    expected = execute(whole)
+    mask = load_mask(whole.path / "mask.safetensors")
+    assert mask.record["task"] == "after" and mask.record["steps"] == 6 and mask.sparsity == pytest.approx(0.75)
+    made = execute(Run.create(tmp_path, "train", job | {"mask": str(whole.path / "mask.safetensors")}))
+    assert made and expected
+    assert contents(made) == contents(expected)
+    assert read_header(made)[0].mask == mask.id
+
+
+def test_trained_adapters_and_their_merge_are_kept_in_a_store_with_scores_data_and_parents(given, tmp_path):
+    where = {"store": str(tmp_path / "store")}
+    for name in ("after", "before"):
+        job = given | where | {"task": spec(given, name), "test_examples": 3, "validation_examples": 1, "seed": 1}
+        execute(Run.create(tmp_path, "train", job))
+    store = AdapterStore(tmp_path / "store")
+    record = store.show("after").record
+    assert [(score["split"], score["n"], score["seed"]) for score in record["scores"]] == [
+        ("test", 3, 1),
+        ("validation", 1, 1),
+    ]
+    assert record["base"]["fingerprint"] == tiny.base().fingerprint
+    fingerprints = {store.show(name).record["data"]["fingerprint"] for name in ("after", "before")}
+    assert len(fingerprints) == 2
+    folders = [str(store.folder(name)) for name in ("after", "before")]
+    execute(Run.create(tmp_path, "merge", where | {"adapters": folders, "weights": [0.5, 0.5]}))
+    parents = store.show("merged").record["parents"]
+    assert [parent["id"] for parent in parents] == [store.load(name).record["id"] for name in ("after", "before")]
+
+
+def test_each_step_of_a_sequence_is_a_version_that_names_the_one_before(given, tmp_path):
+    tasks = {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 2}
+    run = Run.create(tmp_path, "continual", given | tasks | {"store": str(tmp_path / "store")})
+    execute(run)
+    store = AdapterStore(tmp_path / "store")
+    assert [version.reference for version in store.versions()] == ["after@1", "after+before@1"]
+    (parent,) = store.show("after+before").record["parents"]
+    assert parent == {"name": "after", "version": "after@1", "id": store.load("after").record["id"]}
+    assert len(store.show("after+before").record["scores"]) == 2
+    header = read_header(run.path / "adapters" / "after-1")[0]  # its A is drawn again, for the first task's name
+    assert all(module.drawn for module in header.modules.values())
+    assert [drawing.task for drawing in header.drawn_from] == ["after"]
+
+
+def test_a_name_that_the_store_cannot_take_is_refused_before_any_work(given, tmp_path):
+    job = {"adapters": ["nowhere"], "weights": [1.0], "name": "../out", "store": str(tmp_path / "store")}
+    with pytest.raises(StorageError) as caught:
+        execute(Run.create(tmp_path / "lab", "merge", job))
+    assert caught.value.key == "bad_store_name"
+    assert [path.name for path in tmp_path.iterdir()] == ["lab"]
+
+
+def test_an_adapter_of_another_base_is_refused(given, tmp_path):
+    other = tmp_path / "other"
+    tiny.llama(seed=1).save_pretrained(other)
+    tiny.byte_tokenizer().save_pretrained(other)
+    made = execute(Run.create(tmp_path, "train", given | {"task": spec(given, "after"), "method": "lori_d"}))
+    job = {"base": str(other), "precision": "fp32", "tasks": [spec(given, "after")], "adapter": str(made)}
+    with pytest.raises(IncompatibleAdapters) as caught:
+        execute(Run.create(tmp_path, "evaluate", job))
+    assert caught.value.key == "wrong_base" and str(other) in str(caught.value)
 
 
 def test_a_mask_of_another_rank_is_refused(given, tmp_path):

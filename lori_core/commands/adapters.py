@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lori_core.commands.options import Language, Out, Tasks, choices, names_base
+from lori_core.commands.options import Language, Out, Store, Tasks, choices, names_base
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
 from lori_core.config import ChoiceLength, EvaluateJob, MergeJob, Sampling
@@ -31,6 +31,7 @@ def merge(
         typer.Option(help="Of the result, by SVD; for dW of concat take task_arithmetic."),
     ] = None,
     name: Annotated[str, typer.Option(help="Of the merged adapter.")] = "merged",
+    store: Store = None,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -41,7 +42,7 @@ def merge(
         asked = {"keep": keep, "drop": drop, "seed": seed, "rank": rank}
         options = {option: value for option, value in asked.items() if value is not None}
         job = {"adapters": adapters, "method": method, "weights": each, "options": options, "name": name}
-        start(out, language, "merge", MergeJob, **job)
+        start(out, language, "merge", MergeJob, **job, store=None if store is None else str(store))
 
 
 @names_base

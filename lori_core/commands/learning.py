@@ -18,6 +18,7 @@ from lori_core.commands.options import (
     Seed,
     Sparsity,
     Steps,
+    Store,
     Tasks,
     adapter_config,
     choices,
@@ -107,7 +108,7 @@ def calibrate(
 def train(
     task: OneTask,
     method: OneMethod = "lori_s",
-    mask: Annotated[str | None, typer.Option(help="Folder of an adapter whose mask is used (LoRI-S).")] = None,
+    mask: Annotated[str | None, typer.Option(help="A mask file, or an adapter whose mask is used (LoRI-S).")] = None,
     sparsity: Sparsity = None,
     rank: Rank = None,
     granularity: Granularities = None,
@@ -116,6 +117,7 @@ def train(
     seed: Seed = 0,
     steps: Steps = None,
     rates: Rates = None,
+    store: Store = None,
     *,
     base: dict[str, Any],
     out: Out = Path("lab"),
@@ -135,6 +137,7 @@ def train(
             adapter=adapter_config(rank, sparsity, granularity, projection, modules),
             train=train_configs(base["base"], steps, rates),
             seed=seed,
+            store=None if store is None else str(store),
         )
 
 
@@ -151,6 +154,7 @@ def continual(
     seed: Seed = 0,
     steps: Steps = None,
     rates: Rates = None,
+    store: Store = None,
     *,
     base: dict[str, Any],
     out: Out = Path("lab"),
@@ -170,4 +174,5 @@ def continual(
             adapter=adapter_config(rank, sparsity, granularity, projection, modules),
             train=train_configs(base["base"], steps, rates),
             seed=seed,
+            store=None if store is None else str(store),
         )

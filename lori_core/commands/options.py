@@ -52,6 +52,7 @@ Quantizations = Annotated[
 Attentions = Annotated[str | None, typer.Option("--attention", help=f"How it is computed: {choices(Attention)}")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run the Python that comes with the base.")]
 Chat = Annotated[bool, typer.Option("--chat", help="Wrap prompts by the base's chat template (instruct models).")]
+Store = Annotated[Path | None, typer.Option("--store", help="Also keep the adapter as a version in this store.")]
 Out = Annotated[Path, typer.Option(help="Folder of runs.")]
 Language = Annotated[str, typer.Option(help="en | ja: of what is printed and of the report.", callback=_language)]
 

@@ -3,8 +3,10 @@
 >>> example = Example(prompt="question : which of these is a bird ? (a) oak (b) owl\\nreply :", response=" (b) owl")
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lori_core.errors import TaskError
@@ -56,3 +58,11 @@ class Task:
 
     def scorer_of(self, split: str) -> str:
         return self.scorer if split == "test" else self.validation_scorer or self.scorer
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """sha256 over everything that the examples say, in their order: whether two adapters learned from the same data."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(json.dumps(asdict(example), sort_keys=True, default=str).encode() + b"\n")
+    return digest.hexdigest()
