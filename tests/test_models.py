@@ -163,7 +163,7 @@ def test_python_that_comes_with_a_checkpoint_is_not_run_unless_asked_for(tmp_pat
 
 
 def test_an_encoder_is_refused_because_it_was_trained_to_see_what_it_should_write(tmp_path):
-    bert = BertForMaskedLM(BertConfig.from_dict(architectures.SIZES | {"is_decoder": False}))
+    bert = BertForMaskedLM(BertConfig(**architectures.SIZES))
     with pytest.raises(ModelError, match="bert") as caught:
         load_base(save(bert, tmp_path))
     assert caught.value.key == "encoder"
