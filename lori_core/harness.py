@@ -67,9 +67,9 @@ def harness_score(
 
 
 def _run(base: Base, config: dict[str, Any]) -> list[dict[str, Any]]:
-    from lm_eval import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
+    from lm_eval import simple_evaluate  # pyright: ignore[reportMissingImports]
+    from lm_eval.models.huggingface import HFLM  # pyright: ignore[reportMissingImports]
+    from lm_eval.tasks import TaskManager  # pyright: ignore[reportMissingImports]
 
     # Ours puts before a prompt what the tokenizer puts there by itself; the harness is told.
     starts = base.tokenizer("a")["input_ids"] != base.tokenizer("a", add_special_tokens=False)["input_ids"]
