@@ -266,9 +266,9 @@ from lori_core.adapter import blank
 from lori_core.config import AdapterConfig
 from lori_core.errors import StorageError
 from lori_core.adapter_files import load_adapter, save_adapter
-adapter = blank("math", {"layer": (2048, 16)}, AdapterConfig(rank=16))
+adapter = blank("math", {"layer": (8192, 16)}, AdapterConfig(rank=16))
 try:
-    save_adapter(adapter, sys.argv[1] + "/adapter")  # 64 KiB of values
+    save_adapter(adapter, sys.argv[1] + "/adapter")  # 128 KiB of signs and fractions
 except StorageError as error:
     print(error.key, os.listdir(sys.argv[1]))
 """

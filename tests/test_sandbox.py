@@ -203,6 +203,8 @@ def check(candidate):
     assert candidate([]) == []
 """
 SORTS = "def f(xs):\n    return sorted(xs)\n"
+# As root a limit on processes holds nobody: without namespaces, foreign programs are refused there.
+contained = pytest.mark.skipif(isolation() == "limits" and os.geteuid() == 0, reason="root, and no namespaces here")
 in_namespaces = pytest.mark.skipif(isolation() == "limits", reason="this system offers no namespaces")
 
 
@@ -214,6 +216,7 @@ def foreign(source: str, test: str = TEST, setup: str = "", seconds: float = 1.0
     return verdict
 
 
+@contained
 def test_benchmark_programs_may_use_all_of_python():
     source = (
         "import heapq\nfrom typing import List\nclass Sorter:\n    def sort(self, xs): return heapq.nsmallest(9, xs)\n"
@@ -227,6 +230,7 @@ def test_benchmark_programs_may_use_all_of_python():
     assert foreign("def f(xs:") == "error"
 
 
+@contained
 def test_a_test_may_use_the_setup_keywords_raised_errors_and_the_name_of_the_function():
     test = """
 def check(candidate):
@@ -241,6 +245,7 @@ def check(candidate):
     assert foreign(setup + "def f(x, by=0):\n    return x + by", test, setup) == "passed"
 
 
+@contained
 def test_results_arrive_as_what_they_equal():
     results = [True, 1.5, "a\nb", b"x", None, (1, [2]), {"a": {1, 2}}, {(1, 2): 3j}]
     test = "def check(candidate):\n" + "\n".join(f"    assert candidate({n}) == {r!r}" for n, r in enumerate(results))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lori_core.errors import TaskError
+from lori_core.sandbox import isolation
 from lori_core.tasks.base import Example
 from lori_core.tasks.scorers import SCORERS, find_number, is_refusal, score_all
 
@@ -168,6 +169,7 @@ PROMPT = 'import math\n\ndef up(x):\n    """The least whole number that is not b
 BODY = "    return math.ceil(x)"
 
 
+@pytest.mark.skipif(isolation() == "limits" and os.geteuid() == 0, reason="root, and no namespaces here")
 @pytest.mark.parametrize(
     "output",
     [
