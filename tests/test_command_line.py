@@ -18,6 +18,7 @@ from lori_core.__main__ import app
 from lori_core.progress import progress
 from lori_core.results import StudyResult, from_json
 from lori_core.runs import Run, list_runs
+from lori_core.sandbox import isolation
 from lori_core.translate import messages
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits as POSIX has them")
@@ -139,6 +140,24 @@ def test_calibrate_train_merge_evaluate_and_show_go_hand_in_hand(given, tmp_path
     (other,) = list_runs(tmp_path / "again")
     values = [each.path / "adapters" / "trained" / "lori.safetensors" for each in (run, other)]
     assert values[0].read_bytes() == values[1].read_bytes()
+
+
+def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(given, tmp_path):
+    row = {"prompt": "def f(x):\n", "canonical_solution": "    return x\n", "entry_point": "f"}
+    row["test"] = "def check(candidate):\n    assert candidate(1) == 1\n"
+    file = tmp_path / "code.jsonl"
+    file.write_text(json.dumps(row), encoding="utf-8")
+    where = ["--base", given / "base", "--precision", "fp32", "--out", tmp_path / "runs"]
+    refused(lori("evaluate", "--task", f"code={file}", *where), "--allow-code-execution")
+    drawn = lori("evaluate", "--task", f"code={file}", "--allow-code-execution", "--samples", 5, *where)
+    assert drawn.exit_code == 0, drawn.output
+    assert "pass@1" in drawn.stdout and "pass@5" in drawn.stdout
+    (run,) = list_runs(tmp_path / "runs")
+    result = json.loads(run.result())
+    assert result["isolation"] == isolation() and len(result["by_task"]["code"]["outputs"]) == 5
+    assert result["by_task"]["code"]["score"]["prompts"] == "lab-1"
+    refused(lori("evaluate", "--task", f"code={file}", "--samples", 0, *where, "--allow-code-execution"), "0")
+    refused(lori("train", "--task", f"code={file}", "--allow-code-execution", *where), "has no train split")
 
 
 def test_continual_prints_what_is_left_of_each_task(given, tmp_path):

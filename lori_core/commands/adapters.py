@@ -77,7 +77,7 @@ def evaluate(
             adapter=adapter,
             split=split,
             limit=limit,
-            sampling=samples and Sampling(n=samples, temperature=temperature, top_p=top_p),
+            sampling=None if samples is None else Sampling(n=samples, temperature=temperature, top_p=top_p),
             choice_length=choice_length,
             harness=harness,
         )
