@@ -157,7 +157,8 @@ def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(giv
     assert result["isolation"] == isolation() and len(result["by_task"]["code"]["outputs"]) == 5
     assert result["by_task"]["code"]["score"]["prompts"] == "lab-1"
     refused(lori("evaluate", "--task", f"code={file}", "--samples", 0, *where, "--allow-code-execution"), "0")
-    refused(lori("train", "--task", f"code={file}", "--allow-code-execution", *where), "has no train split")
+    trained = lori("train", "--task", f"code={file}", "--allow-code-execution", "--rank", 4, *where)
+    refused(trained, "has no train split")
 
 
 def test_continual_prints_what_is_left_of_each_task(given, tmp_path):
