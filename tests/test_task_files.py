@@ -254,9 +254,10 @@ def test_a_set_of_the_hub_is_read_with_its_splits(tmp_path: Path, monkeypatch: p
     assert task.source == f"hf:{tmp_path / 'set'}"
 
 
-def test_a_set_that_is_not_there_is_told():
-    with pytest.raises(DataError, match="nowhere/at-all cannot be loaded from the hub"):
-        load_task("t=hf:nowhere/at-all")
+def test_a_set_that_is_not_there_is_told(tmp_path: Path):
+    """A folder: of an id the hub would be asked."""
+    with pytest.raises(DataError, match="nowhere cannot be loaded from the hub"):
+        load_task(f"t=hf:{tmp_path / 'nowhere'}")
 
 
 def test_every_name_of_the_catalog_can_be_read_and_names_prompts_that_exist():
