@@ -1,8 +1,8 @@
 """Starts a script out of reach of everything else: `python -I -S jail.py SCRIPT`, by sandbox.py. Linux only.
 
 The script is process 1 of process, network, IPC and mount namespaces of its own, and nobody, without any capability.
-It sees Python and the system's libraries, read-only, /dev/null, and an empty folder /work of 16 MB in memory; no /proc,
-no /etc, no home, no network. When it ends, the kernel ends all that it started.
+It sees Python and the system's libraries, read-only, /dev/null, and an empty folder of 16 MB in memory; no /proc, no
+/etc, no home, no network. When it ends, the kernel ends all that it started.
 
 Where the system does not allow namespaces (containers often do not) the script runs all the same, in the folder it was
 started in; it can tell by its process id, which then is not 1.
@@ -21,6 +21,7 @@ MOUNT_SETATTR = 442  # the same number on every architecture
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SET_PDEATHSIG, SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 NOBODY = 65534
+WORK = "/work"
 SYSTEM = ("/usr", "/lib", "/lib64", "/nix/store")  # where shared libraries are
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -75,12 +76,15 @@ def build(root: str, script: str) -> None:
     os.makedirs(root + "/dev")
     os.close(os.open(root + "/dev/null", os.O_CREAT | os.O_WRONLY))
     mount("/dev/null", root + "/dev/null", "", BIND)
-    os.mkdir(root + "/work")
-    mount("tmpfs", root + "/work", "tmpfs", NO_SUID, "size=16m,mode=777")
+    work = WORK
+    while os.path.lexists(root + work):  # Python or the script lies under a folder of that name
+        work += "_"
+    os.mkdir(root + work)
+    mount("tmpfs", root + work, "tmpfs", NO_SUID, "size=16m,mode=777")
     read_only(root, depth=0)
     checked(libc.unshare(NEWPID))
     os.chroot(root)
-    os.chdir("/work")
+    os.chdir(work)
 
 
 def wait_for_child() -> None:

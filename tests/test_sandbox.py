@@ -255,6 +255,19 @@ def test_results_arrive_as_what_they_equal():
     assert foreign(source, test) == "passed"
 
 
+@in_namespaces
+def test_a_script_below_a_folder_of_the_name_of_the_empty_one_is_contained_all_the_same(tmp_path):
+    """As where everything is installed under /work."""
+    top = Path(*tmp_path.parts[:2])
+    jail = tmp_path / "jail.py"
+    jail.write_text(sandbox.JAIL.read_text().replace('WORK = "/work"', f'WORK = "{top}"'))
+    script = tmp_path / "script.py"
+    script.write_text("import os\nprint(os.getpid(), os.getcwd(), os.listdir())")
+    (tmp_path / "cwd").mkdir()
+    command = [sys.executable, "-I", "-S", jail, script]
+    assert subprocess.check_output(command, cwd=tmp_path / "cwd", text=True) == f"1 {top}_ []\n"
+
+
 HOSTILE = {
     "fork bomb": "import os\nwhile True:\n    os.fork()",
     "threads": "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=(99,)).start()",
