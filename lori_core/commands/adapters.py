@@ -1,11 +1,11 @@
 """Commands on adapters that are there: merge, evaluate."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lori_core.commands.options import Language, Out, Store, Tasks, choices, names_base
+from lori_core.commands.options import Group, Language, Out, Store, Tasks, choices, with_groups
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
 from lori_core.config import ChoiceLength, EvaluateJob, MergeJob, Sampling
@@ -42,10 +42,10 @@ def merge(
         asked = {"keep": keep, "drop": drop, "seed": seed, "rank": rank}
         options = {option: value for option, value in asked.items() if value is not None}
         job = {"adapters": adapters, "method": method, "weights": each, "options": options, "name": name}
-        start(out, language, "merge", MergeJob, **job, store=None if store is None else str(store))
+        start(out, language, "merge", MergeJob, **job, store=store)
 
 
-@names_base
+@with_groups
 def evaluate(
     tasks: Tasks,
     adapter: Annotated[str | None, typer.Option(help="Folder of an adapter; default: the base alone.")] = None,
@@ -61,7 +61,7 @@ def evaluate(
     ] = "none",
     harness: Annotated[bool, typer.Option("--harness", help="Score with lm-evaluation-harness too.")] = False,
     *,
-    base: dict[str, Any],
+    base: Group,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:

@@ -1,10 +1,10 @@
 """The command on bases: estimate."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from lori_core.commands.options import Language, Modules, Rank, Sparsity, adapter_config, names_base
+from lori_core.commands.options import Group, Language, Modules, Rank, Sparsity, adapter_config, with_groups
 from lori_core.commands.telling import console, say, told
 from lori_core.config import BaseConfig, Method
 from lori_core.recipes import training_for
@@ -12,10 +12,10 @@ from lori_core.recipes import training_for
 AdapterMethod = Literal["lora", "lori_d", "lori_s"]
 
 
-@names_base
+@with_groups
 def estimate(
     *,
-    base: dict[str, Any],
+    base: Group,
     method: Annotated[AdapterMethod, typer.Option(help="How adapters are trained.")] = "lori_s",
     rank: Rank = None,
     sparsity: Sparsity = None,
@@ -37,7 +37,7 @@ def estimate(
         job = BaseConfig(**base)
         recipe = training_for(job.base)["lori_s"]
         available = device_memory(job.device) if memory is None else memory * GIB
-        given = adapter_config(rank, sparsity, None, None, modules)
+        given = adapter_config({"rank": rank, "sparsity": sparsity, "target_modules": modules})
         # LoRI-S calibrates by a dense run first, which takes more than what comes after.
         stages: dict[str, Method] = (
             {"calibrate": "lori_d", "train": "lori_s"} if method == "lori_s" else {"train": method}

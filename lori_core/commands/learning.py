@@ -1,30 +1,24 @@
 """Commands that teach: study, calibrate, train, continual."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lori_core.commands.options import (
-    Granularities,
+    Group,
     Language,
-    Modules,
     OneMethod,
     OneTask,
     Out,
-    Projections,
-    Rank,
-    Rates,
     Seed,
-    Sparsity,
-    Steps,
     Store,
     Tasks,
     adapter_config,
     choices,
-    names_base,
     seed_list,
     train_configs,
+    with_groups,
 )
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
@@ -38,21 +32,16 @@ TASKS, METHODS, MERGES = (
 )
 
 
-@names_base
+@with_groups
 def study(
     tasks: Tasks = TASKS,
     methods: Annotated[list[str], typer.Option("--method", help=f"{choices(Method)}. Repeat it.")] = METHODS,
-    sparsity: Sparsity = None,
-    rank: Rank = None,
-    granularity: Granularities = None,
-    projection: Projections = None,
-    modules: Modules = None,
     seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
-    steps: Steps = None,
-    rates: Rates = None,
     merge_methods: Annotated[list[str], typer.Option("--merge-method", help="Repeat it.")] = MERGES,
     *,
-    base: dict[str, Any],
+    adapter: Group,
+    training: Group,
+    base: Group,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -66,26 +55,21 @@ def study(
             **base,
             tasks=tasks,
             methods=methods,
-            adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base["base"], steps, rates),
+            adapter=adapter_config(adapter),
+            train=train_configs(base["base"], **training),
             seeds=seed_list(seeds),
             merge_methods=merge_methods,
         )
 
 
-@names_base
+@with_groups
 def calibrate(
     task: OneTask,
-    sparsity: Sparsity = None,
-    rank: Rank = None,
-    granularity: Granularities = None,
-    projection: Projections = None,
-    modules: Modules = None,
     seed: Seed = 0,
-    steps: Steps = None,
-    rates: Rates = None,
     *,
-    base: dict[str, Any],
+    adapter: Group,
+    training: Group,
+    base: Group,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -98,28 +82,23 @@ def calibrate(
             CalibrateJob,
             **base,
             task=task,
-            adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base["base"], steps, rates),
+            adapter=adapter_config(adapter),
+            train=train_configs(base["base"], **training),
             seed=seed,
         )
 
 
-@names_base
+@with_groups
 def train(
     task: OneTask,
     method: OneMethod = "lori_s",
     mask: Annotated[str | None, typer.Option(help="A mask file, or an adapter whose mask is used (LoRI-S).")] = None,
-    sparsity: Sparsity = None,
-    rank: Rank = None,
-    granularity: Granularities = None,
-    projection: Projections = None,
-    modules: Modules = None,
     seed: Seed = 0,
-    steps: Steps = None,
-    rates: Rates = None,
     store: Store = None,
     *,
-    base: dict[str, Any],
+    adapter: Group,
+    training: Group,
+    base: Group,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -134,29 +113,24 @@ def train(
             task=task,
             method=method,
             mask=mask,
-            adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base["base"], steps, rates),
+            adapter=adapter_config(adapter),
+            train=train_configs(base["base"], **training),
             seed=seed,
-            store=None if store is None else str(store),
+            store=store,
         )
 
 
-@names_base
+@with_groups
 def continual(
     tasks: Tasks,
     method: OneMethod = "lori_s",
     overlap: Annotated[str, typer.Option(help="May a new mask use entries of earlier ones? allow | exclude")] = "allow",
-    sparsity: Sparsity = None,
-    rank: Rank = None,
-    granularity: Granularities = None,
-    projection: Projections = None,
-    modules: Modules = None,
     seed: Seed = 0,
-    steps: Steps = None,
-    rates: Rates = None,
     store: Store = None,
     *,
-    base: dict[str, Any],
+    adapter: Group,
+    training: Group,
+    base: Group,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -171,8 +145,8 @@ def continual(
             tasks=tasks,
             method=method,
             overlap=overlap,
-            adapter=adapter_config(rank, sparsity, granularity, projection, modules),
-            train=train_configs(base["base"], steps, rates),
+            adapter=adapter_config(adapter),
+            train=train_configs(base["base"], **training),
             seed=seed,
-            store=None if store is None else str(store),
+            store=store,
         )

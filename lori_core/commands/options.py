@@ -24,6 +24,8 @@ def choices(literal: Any) -> str:
     return " | ".join(get_args(literal))
 
 
+Group = dict[str, Any]  # of options: field -> value, see with_groups
+
 AllowCode = Annotated[
     bool,
     typer.Option("--allow-code-execution", help="Run model-written code where a foreign benchmark is judged by it."),
@@ -52,7 +54,9 @@ Quantizations = Annotated[
 Attentions = Annotated[str | None, typer.Option("--attention", help=f"How it is computed: {choices(Attention)}")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run the Python that comes with the base.")]
 Chat = Annotated[bool, typer.Option("--chat", help="Wrap prompts by the base's chat template (instruct models).")]
-Store = Annotated[Path | None, typer.Option("--store", help="Also keep the adapter as a version in this store.")]
+Store = Annotated[
+    str | None, typer.Option("--store", metavar="<path>", help="Also keep the adapter as a version in this store.")
+]
 Out = Annotated[Path, typer.Option(help="Folder of runs.")]
 Language = Annotated[str, typer.Option(help="en | ja: of what is printed and of the report.", callback=_language)]
 
@@ -71,18 +75,34 @@ BASE_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def names_base(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, its parameter `base` (a dict of BaseConfig's fields) become the options that name a base."""
+# Field of AdapterConfig -> (option, default); None leaves the field at its own default.
+ADAPTER_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "sparsity": (Sparsity, None),
+    "rank": (Rank, None),
+    "granularity": (Granularities, None),
+    "projection": (Projections, None),
+    "target_modules": (Modules, None),
+}
+# What train_configs makes settings of.
+TRAINING_OPTIONS: dict[str, tuple[Any, Any]] = {"steps": (Steps, None), "rates": (Rates, None)}
+
+GROUPS = {"base": BASE_OPTIONS, "adapter": ADAPTER_OPTIONS, "training": TRAINING_OPTIONS}
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose parameters annotated `Group` (dicts: field -> value) become the options of GROUPS."""
+    asked = signature(command).parameters.values()
+    groups = {parameter.name: GROUPS[parameter.name] for parameter in asked if parameter.annotation is Group}
 
     @wraps(command)
     def with_options(**values: Any) -> None:
-        base = {field: values.pop(field) for field in BASE_OPTIONS}
-        command(**values, base=base)
+        given = {name: {field: values.pop(field) for field in options} for name, options in groups.items()}
+        command(**values, **given)
 
     parameters: list[Parameter] = []
-    for parameter in signature(command).parameters.values():
-        if parameter.name == "base":
-            for field, (option, default) in BASE_OPTIONS.items():
+    for parameter in asked:
+        if parameter.name in groups:
+            for field, (option, default) in groups[parameter.name].items():
                 parameters.append(Parameter(field, Parameter.KEYWORD_ONLY, default=default, annotation=option))
         else:
             parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
@@ -91,21 +111,9 @@ def names_base(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def adapter_config(
-    rank: int | None,
-    sparsity: float | None,
-    granularity: str | None,
-    projection: str | None,
-    modules: list[str] | None,
-) -> AdapterConfig:
-    options = {
-        "rank": rank,
-        "sparsity": sparsity,
-        "granularity": granularity,
-        "projection": projection,
-        "target_modules": modules or None,
-    }
-    return AdapterConfig(**{name: value for name, value in options.items() if value is not None})
+def adapter_config(options: Group) -> AdapterConfig:
+    """Of ADAPTER_OPTIONS, or some of them."""
+    return AdapterConfig(**{field: value for field, value in options.items() if value not in (None, [])})
 
 
 def train_configs(base: str, steps: int | None, rates: list[str] | None) -> dict[str, TrainConfig]:
