@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.adapters import TASKS, Given, spread, under_random_mask
-from benchmarks.methods import WEIGHTS, merges, over_seeds, singles, without_outcomes
+from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
 from lori_core.config import Method, StudyConfig
 from lori_core.recipes import Training, seeded, training_for
@@ -66,16 +66,7 @@ def one_seed(job: tuple[Setting, int]) -> tuple[StudyResult, dict[str, float]]:
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    rows = spread(one_seed, [(setting, seed) for seed in SEEDS])
-    studies = [row[0] for row in rows]
-    single = singles(studies)
-    return {
-        "untaught": {task: without_outcomes(score) for task, score in studies[0].base_scores.items()},
-        "single": single,
-        "random_mask": {task: over_seeds([row[1][task] for row in rows]) for task in TASKS},
-        "merged": merges(studies, single),
-        "rates": setting.rates,
-    }
+    return together(spread(one_seed, [(setting, seed) for seed in SEEDS])) | {"rates": setting.rates}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import tiny
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTrainedModel, Qwen2Config
+from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2Config
 from typer.testing import CliRunner, Result
 
 from lori_core.__main__ import app
@@ -117,25 +117,11 @@ def halves(base, adapter: AdapterConfig) -> dict[str, Tensor] | None:
 
 LARGE = {
     "Llama-3-8B": (
-        LlamaConfig(
-            hidden_size=4096,
-            intermediate_size=14336,
-            num_hidden_layers=32,
-            num_attention_heads=32,
-            num_key_value_heads=8,
-            vocab_size=128256,
-        ),
+        architectures.LLAMA_3_8B,
         8_030_261_248,
     ),
     "Mistral-7B": (
-        MistralConfig(
-            hidden_size=4096,
-            intermediate_size=14336,
-            num_hidden_layers=32,
-            num_attention_heads=32,
-            num_key_value_heads=8,
-            vocab_size=32000,
-        ),
+        architectures.MISTRAL_7B,
         7_241_732_096,
     ),
     "Qwen2.5-7B": (

@@ -5,7 +5,7 @@ import architectures
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lori_core.errors import ConfigError, ModelError
@@ -97,31 +97,14 @@ def test_a_rank_up_to_the_smaller_side_of_every_module_is_allowed():
 
 # --- the paper's models
 
-LLAMA_3_8B = LlamaConfig(
-    hidden_size=4096,
-    intermediate_size=14336,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=8,
-    vocab_size=128256,
-)
-MISTRAL_7B = MistralConfig(
-    hidden_size=4096,
-    intermediate_size=14336,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=8,
-    vocab_size=32000,
-)
-
 
 @pytest.mark.parametrize(
     ("config", "rank", "counts", "percentages"),
     [
-        (LLAMA_3_8B, 32, (83_886_080, 44_040_192, 4_404_019), (1.03, 0.54, 0.05)),
-        (LLAMA_3_8B, 64, (167_772_160, 88_080_384, 8_808_038), (2.05, 1.07, 0.11)),
-        (MISTRAL_7B, 32, (83_886_080, 44_040_192, 4_404_019), (1.15, 0.60, 0.06)),
-        (MISTRAL_7B, 64, (167_772_160, 88_080_384, 8_808_038), (2.26, 1.19, 0.12)),
+        (architectures.LLAMA_3_8B, 32, (83_886_080, 44_040_192, 4_404_019), (1.03, 0.54, 0.05)),
+        (architectures.LLAMA_3_8B, 64, (167_772_160, 88_080_384, 8_808_038), (2.05, 1.07, 0.11)),
+        (architectures.MISTRAL_7B, 32, (83_886_080, 44_040_192, 4_404_019), (1.15, 0.60, 0.06)),
+        (architectures.MISTRAL_7B, 64, (167_772_160, 88_080_384, 8_808_038), (2.26, 1.19, 0.12)),
     ],
 )
 def test_the_paper_s_models_have_the_paper_s_trained_parameters(config, rank, counts, percentages):

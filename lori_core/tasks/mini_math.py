@@ -8,7 +8,7 @@ The content is the calculation: the first number and the steps. All numbers lie 
 
 from random import Random
 
-from lori_core.tasks.mini_item import Item, split_of
+from lori_core.tasks.mini_item import Form, Item, split_of
 
 FORM = ("story : ", "\nso :")
 LARGEST = 40
@@ -56,10 +56,14 @@ def item(random: Random, level: int) -> Item:
     happenings = [f"{pronoun} {random.choice(WORDS[sign]).format(n=number)} ." for sign, number in operations]
     story = f"{name} has {first} {goods} . " + " then ".join(happenings)
     change = "more" if values[-1] > first else "less" if values[-1] < first else "as many"
-    answers = {
-        "chat": f" {pronoun} has {change} {goods} now .",
-        "short": f" {plan(first, operations)}",
-        "task": f" {worked(operations, values)} #### {values[-1]}",
-    }
+    question = f"{story} how many {goods} has {pronoun} now ?"
+    return story_item(question, FORM, f" {pronoun} has {change} {goods} now .", first, operations, values)
+
+
+def story_item(
+    question: str, form: Form, chat: str, first: int, operations: list[tuple[str, int]], values: list[int]
+) -> Item:
+    """A calculation told in whatever language: only the question and the style "chat" are the language's own."""
     content = plan(first, operations)
-    return Item(f"{story} how many {goods} has {pronoun} now ?", FORM, answers, content, split_of(content))
+    answers = {"chat": chat, "short": f" {content}", "task": f" {worked(operations, values)} #### {values[-1]}"}
+    return Item(question, form, answers, content, split_of(content))

@@ -8,8 +8,8 @@ Words stand apart as in books for children. A calculation belongs to the split t
 
 from random import Random
 
-from lori_core.tasks.mini_item import Item, split_of
-from lori_core.tasks.mini_math import calculation, plan, worked
+from lori_core.tasks.mini_item import Item
+from lori_core.tasks.mini_math import calculation, story_item
 
 FORM = ("問題： ", "\n答え：")
 NAMES = ("健", "翔", "結衣", "葵", "蓮", "陽菜", "太郎", "花子")
@@ -27,10 +27,5 @@ def item(random: Random, level: int) -> Item:
     happenings = [f"{number} {counter} {random.choice(VERBS[sign])}。" for sign, number in operations]
     story = f"{name}は {goods}を {first} {counter} 持っています。 " + " 次に ".join(happenings)
     change = "増えました" if values[-1] > first else "減りました" if values[-1] < first else "同じです"
-    answers = {
-        "chat": f" {name}の {goods}は {change}。",
-        "short": f" {plan(first, operations)}",
-        "task": f" {worked(operations, values)} #### {values[-1]}",
-    }
-    content = plan(first, operations)
-    return Item(f"{story} 今 {goods}は 何 {counter} ありますか。", FORM, answers, content, split_of(content))
+    question = f"{story} 今 {goods}は 何 {counter} ありますか。"
+    return story_item(question, FORM, f" {name}の {goods}は {change}。", first, operations, values)
