@@ -1,0 +1,57 @@
+"""Adapters of the mini tasks that ship with the embedded base, so that one can merge and compare before training.
+
+`python -m lori_core.embedded.ready_made` makes them again (assets/adapters), some five minutes on two cores. Nothing in
+them is special: learn() at the settings that training_for("embedded") has, seed 0.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Literal, get_args
+
+from lori_core.adapter import Adapter
+from lori_core.adapter_files import load_adapter, save_adapter
+from lori_core.assets import ASSETS
+from lori_core.config import AdapterConfig, Method
+from lori_core.errors import AdapterError
+from lori_core.models import load_base
+from lori_core.pipeline import Learned, learn
+from lori_core.recipes import training_for
+from lori_core.tasks.mini import mini_task
+
+FOLDER = ASSETS / "adapters"
+TASKS = ("nlu", "math", "code", "safety")
+Variant = Literal["lora", "lori_d", "lori_s", "lori_d_shared"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)  # the last one is the control: all tasks share one A
+
+
+def ready_made(task: str, variant: Variant = "lori_s") -> Adapter:
+    """The adapter that ships for that mini task; its base is "embedded".
+
+    Raises:
+        AdapterError: none ships for that task or variant.
+    """
+    if task not in TASKS or variant not in VARIANTS:
+        raise AdapterError("no_ready_made", task=task, variant=variant, tasks=TASKS, variants=VARIANTS)
+    return load_adapter(FOLDER / task / variant)
+
+
+def make(task: str, variant: Variant) -> Learned:
+    """The adapter trained again."""
+    method: Method = "lori_d" if variant == "lori_d_shared" else variant
+    config = AdapterConfig(shared_projection=variant == "lori_d_shared")
+    base = load_base("embedded", device="cpu", dtype="bf16")
+    return learn(base, mini_task(task), method, config, training_for("embedded"))
+
+
+def make_all(to: Path = FOLDER) -> None:
+    """Every adapter, each as a folder to/<task>/<variant>."""
+    for task in TASKS:
+        for variant in VARIANTS:
+            learned = make(task, variant)
+            shutil.rmtree(to / task / variant, ignore_errors=True)
+            save_adapter(learned.adapter, to / task / variant)
+            print("written", to / task / variant, flush=True)
+
+
+if __name__ == "__main__":
+    make_all()
