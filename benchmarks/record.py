@@ -8,20 +8,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy")
 
 
-def record(name: str, config: dict[str, Any], results: Any) -> Path:
+def record(name: str, config: dict[str, Any], results: Any, folder: Path = RESULTS) -> Path:
     """Write one benchmark's results; returns the file."""
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     content = {"name": name, "config": config, "results": results, "commit": _commit(), "machine": _machine()}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 
 
 def _commit() -> str:
-    """The commit that was measured, marked where the tree had changes."""
+    """The commit that was measured, marked where the tree had changes; LORI_COMMIT names it where git cannot."""
+    if named := os.environ.get("LORI_COMMIT"):
+        return named
     described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
     return described.stdout.strip()
 
@@ -30,6 +34,7 @@ def _machine() -> dict[str, Any]:
     return {
         "processor": platform.machine(),
         "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},
     }

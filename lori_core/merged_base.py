@@ -49,7 +49,7 @@ def export_merged_base(
         with applied(base.model, adapter):
             beside = [_logits(base.model, row) for row in rows]
         _check_weights(base, adapter)
-        with _merged(base.model, adapter):
+        with merged_into(base.model, adapter):
             drift = _drift(beside, [_logits(base.model, row) for row in rows])
             base.model.save_pretrained(temporary)
         base.tokenizer.save_pretrained(temporary)
@@ -59,7 +59,7 @@ def export_merged_base(
 
 
 @contextmanager
-def _merged(model: PreTrainedModel, adapter: Adapter) -> Iterator[None]:
+def merged_into(model: PreTrainedModel, adapter: Adapter) -> Iterator[None]:
     """The model with the updates in its weights, for the length of a with block."""
     before: dict[str, Tensor] = {}
     try:
