@@ -31,10 +31,14 @@ def write(
     batch_size: int,
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    stop: Sequence[str] = (),
 ) -> Answers:
     """One greedy answer each, or sampling.n drawn ones.
 
     An answer has at most half of the positions. Its room does not depend on its batch, so neither does the answer.
+
+    Args:
+        stop: texts before the first of which an answer ends.
     """
     prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
     room = min(max_new_tokens, positions(model) // 2)
@@ -45,7 +49,8 @@ def write(
         with torch.random.fork_rng(enabled=sampling is not None):
             if sampling:
                 torch.manual_seed(sampling.seed + done)
-            texts = _texts(tokenizer, _generate(model, tokenizer, ids, mask, room, sampling))
+            new = _generate(model, tokenizer, ids, mask, room, sampling, stop)
+        texts = [_before(text, stop) for text in _texts(tokenizer, new)]
         yield done, {index: texts[row * each : (row + 1) * each] for row, index in enumerate(batch)}
 
 
@@ -56,6 +61,7 @@ def _generate(
     mask: Tensor,
     max_new_tokens: int,
     sampling: Sampling | None,
+    stop: Sequence[str],
 ) -> Tensor:
     """What the model writes after ids (batch, tokens): (batch · n, new tokens), ended rows filled with the end token.
 
@@ -79,10 +85,12 @@ def _generate(
         repetition_penalty=1.0,
         pad_token_id=end,
         eos_token_id=end,
+        stop_strings=list(stop) or None,
         **drawn,
     )
     generate = cast(Callable[..., Tensor], model.generate)  # its stub says Tensor | Module
-    return generate(ids, attention_mask=mask, generation_config=config)[:, ids.shape[1] :]
+    with_stop = {"tokenizer": tokenizer} if stop else {}
+    return generate(ids, attention_mask=mask, generation_config=config, **with_stop)[:, ids.shape[1] :]
 
 
 def _texts(tokenizer: PreTrainedTokenizerBase, new: Tensor) -> list[str]:
@@ -90,6 +98,10 @@ def _texts(tokenizer: PreTrainedTokenizerBase, new: Tensor) -> list[str]:
     end = end_token(tokenizer)
     rows = [row[: row.index(end)] if end in row else row for row in new.tolist()]
     return [str(tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for row in rows]
+
+
+def _before(text: str, stop: Sequence[str]) -> str:
+    return text[: min((at for each in stop if (at := text.find(each)) >= 0), default=len(text))]
 
 
 # --- choices

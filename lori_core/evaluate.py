@@ -78,7 +78,7 @@ def evaluate(
         elif scorer == "likelihood":
             answers = rate(model, tokenizer, examples, size)
         else:
-            answers = write(model, tokenizer, examples, size, task.max_new_tokens, sampling)
+            answers = write(model, tokenizer, examples, size, task.max_new_tokens, sampling, task.stop)
         for done, some in answers:
             found |= some
             if on_event:

@@ -127,7 +127,7 @@ def _written(folder: Path, task: Task, split: str, examples: Sequence[Example]) 
     return shared | {
         "output_type": "generate_until",
         "doc_to_target": "response",
-        "generation_kwargs": {"until": [], "max_gen_toks": task.max_new_tokens, "do_sample": False},
+        "generation_kwargs": {"until": list(task.stop), "max_gen_toks": task.max_new_tokens, "do_sample": False},
         "filter_list": [{"name": "answer", "filter": [{"function": "regex", **regex}, {"function": "take_first"}]}],
         "metric_list": [exact | ({"regexes_to_ignore": IGNORED} if number else {})],
     }

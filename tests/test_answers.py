@@ -139,3 +139,40 @@ def test_each_kind_has_its_share_and_interval():
     score = evaluate(tiny.llama(), TOKENIZER, task_of(examples, "contains")).score
     assert score.shares.keys() == {"harmful", "benign"} and score.parts["benign"] == score.shares["benign"].value == 0.5
     assert (score.shares["benign"].low, score.shares["benign"].high) == pytest.approx(wilson(1, 2))
+
+
+def writer_of_letters() -> MistralForCausalLM:
+    torch.manual_seed(1)
+    model = MistralForCausalLM(MistralConfig(**SIZES)).eval()
+    bias = torch.full((257,), -1e4)
+    bias[[TOKENIZER(letter)["input_ids"][0] for letter in "abcdefghijklmnop"]] = 0
+    model.lm_head.bias = torch.nn.Parameter(bias, requires_grad=False)
+    return model
+
+
+def said(model: MistralForCausalLM, examples: list[Example], stop: tuple[str, ...], batch_size: int):
+    """Texts by example, and how many times the model was asked for a token."""
+    task, asked = Task("tiny", {"test": examples}.__getitem__, "exact", 24, stop=stop), []
+    counter = model.register_forward_hook(lambda *_: asked.append(1))
+    outputs = evaluate(model, TOKENIZER, task, batch_size=batch_size).outputs
+    counter.remove()
+    return {output.prompt: output.output for output in outputs}, len(asked)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_an_answer_ends_before_the_first_text_that_stops_it(batch_size: int):
+    model, examples = writer_of_letters(), [Example(f"{n}{'x' * (n % 5)}", "?") for n in range(16)]
+    whole, most = said(model, examples, (), 16)
+    assert {len(text) for text in whole.values()} == {24} and most == 24
+    stop = (whole["3xxx"][5:8], whole["8xxx"][9:12], "X")
+    found, _ = said(model, examples, stop, batch_size)
+    assert found == {prompt: min((text.split(each)[0] for each in stop), key=len) for prompt, text in whole.items()}
+    assert len(found["3xxx"]) <= 5 and len(found["8xxx"]) <= 9
+
+
+def test_nothing_is_written_after_the_text_that_stops_an_answer():
+    model, examples = writer_of_letters(), [Example("3xxx", "?")]
+    whole, most = said(model, examples, (), 1)
+    stop = whole["3xxx"][5:8]
+    _, asked = said(model, examples, (stop,), 1)
+    assert asked == whole["3xxx"].index(stop) + 3 < most

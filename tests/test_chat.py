@@ -84,6 +84,8 @@ def test_what_is_no_text_of_a_task_stays_as_it_was_and_so_does_the_base():
     (example,) = task.examples("validation")
     assert example == replace(TASK.examples("validation")[0], prompt=example.prompt, response="5", choices=("5", "6"))
     assert replace(task, load=TASK.load) == TASK
+    _, (reply,) = in_chat(base, [replace(TASK, stop=("\ndef",))])
+    assert reply.stop == ()  # a reply may be a whole program
     assert base.tokenizer.eos_token == "<end>" and changed.model is base.model
 
 

@@ -142,6 +142,21 @@ def test_calibrate_train_merge_evaluate_and_show_go_hand_in_hand(given, tmp_path
     assert values[0].read_bytes() == values[1].read_bytes()
 
 
+def test_what_decides_memory_can_be_set_for_training_as_for_the_estimate(given, tmp_path):
+    options = ["--batch", 2, "--length", 24, "--gradient-checkpointing"]
+    task = ["--task", f"after={given / 'after.jsonl'}"]
+    trained = lori("train", *task, "--method", "lori_d", *options, *on_base(given, tmp_path))
+    assert trained.exit_code == 0, trained.output
+    (run,) = list_runs(tmp_path)
+    for settings in run.config["train"].values():
+        assert (settings["micro_batch_size"], settings["max_length"]) == (2, 24)
+        assert settings["gradient_checkpointing"] is True
+    assert json.loads(run.result())["training"]["steps"] == 2
+    planned = lori("estimate", "--base", given / "base", "--rank", 4, "--device", "cpu", *options)
+    assert planned.exit_code == 0, planned.output
+    refused(lori("train", *task, "--length", 8, *on_base(given, tmp_path / "short")), "8")
+
+
 def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(given, tmp_path):
     row = {"prompt": "def f(x):\n", "canonical_solution": "    return x\n", "entry_point": "f"}
     row["test"] = "def check(candidate):\n    assert candidate(1) == 1\n"

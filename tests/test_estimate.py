@@ -81,6 +81,8 @@ def allocated_bytes(model: PreTrainedModel, checkpointing: bool) -> int:
         ("gpt_neox", "fp32", LORI_D, "sdpa", False),
         ("bloom", "bf16", LORI_S, "eager", False),
         ("qwen2_moe", "bf16", LORI_S, "eager", False),
+        ("mixtral", "fp32", LORI_S, "eager", False),
+        ("qwen3_moe", "fp32", LORA, "sdpa", True),
     ],
 )
 def test_it_is_what_a_real_training_takes(architecture, precision, adapter, attention, checkpointing):
@@ -190,8 +192,10 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError) as caught:
         estimate(architectures.CONFIGS["llama"], LORI_S.changed(rank=64), batch_size=1, length=8)
     assert caught.value.key == "rank_too_large"
+    by_content = copy.deepcopy(architectures.CONFIGS["mixtral"])
+    by_content._experts_implementation = "eager"  # goes through the experts that the tokens chose
     with pytest.raises(ModelError) as caught:
-        estimate(architectures.CONFIGS["mixtral"], LORI_S, batch_size=1, length=8, precision="fp32")
+        estimate(by_content, LORI_S, batch_size=1, length=8)
     assert caught.value.key == "cannot_estimate"
 
 

@@ -181,6 +181,14 @@ def test_humaneval_is_a_test_that_runs_code_only_when_it_may(tmp_path: Path):
     assert (task.scorer, task.test_only) == ("program", True)
 
 
+def test_what_goes_on_with_a_prompt_of_humaneval_ends_where_a_body_ends_and_an_instruction_s_answer_does_not(
+    tmp_path: Path,
+):
+    spec = f"mine={write(tmp_path / 'all.jsonl', [HUMANEVAL])}"
+    stops = {version: load_task(f"{spec}?prompts={version}", True).stop for version in PROMPTS}
+    assert stops == {"lab-1": ("\nclass", "\ndef", "\n#", "\nif", "\nprint"), "paper-1": ()}
+
+
 @pytest.mark.parametrize(
     ("row", "kind"),
     [

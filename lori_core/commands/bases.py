@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from lori_core.commands.options import Group, Language, Modules, Rank, Sparsity, adapter_config, with_groups
+from lori_core.commands.options import (
+    Batch,
+    GradientCheckpointing,
+    Group,
+    Language,
+    Length,
+    Modules,
+    Rank,
+    Sparsity,
+    adapter_config,
+    with_groups,
+)
 from lori_core.commands.telling import console, say, told
 from lori_core.config import BaseConfig, Method
 from lori_core.recipes import training_for
@@ -20,9 +31,9 @@ def estimate(
     rank: Rank = None,
     sparsity: Sparsity = None,
     modules: Modules = None,
-    batch: Annotated[int | None, typer.Option(help="Examples a forward pass; default: the recipe's.", min=1)] = None,
-    length: Annotated[int | None, typer.Option(help="Tokens of each; default: the recipe's.", min=8)] = None,
-    gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing", help="Slower, for less.")] = False,
+    batch: Batch = None,
+    length: Length = None,
+    gradient_checkpointing: GradientCheckpointing = False,
     memory: Annotated[float | None, typer.Option(help="GiB that there are; default: those of the device.")] = None,
     language: Language = "en",
 ) -> None:

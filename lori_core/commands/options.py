@@ -43,6 +43,20 @@ Modules = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps of every training stage.")]
 Rates = Annotated[list[str] | None, typer.Option("--learning-rate", help="METHOD=RATE, as in lori_s=5e-4. Repeat it.")]
+Batch = Annotated[
+    int | None,
+    typer.Option("--batch", help="Examples a forward pass; default: the recipe's.", min=1),
+]
+Length = Annotated[
+    int | None,
+    typer.Option("--length", help="Tokens of prompt and response at most; default: the recipe's.", min=8),
+]
+GradientCheckpointing = Annotated[
+    bool,
+    typer.Option(
+        "--gradient-checkpointing", help="Activations computed again in the backward pass: less memory, more time."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Draws A and the order of the examples.")]
 BaseName = Annotated[str, typer.Option("--base", help='"embedded", a local folder, or a hub id.')]
 Revision = Annotated[str | None, typer.Option(help="Of a hub id: branch, tag or commit.")]
@@ -84,7 +98,13 @@ ADAPTER_OPTIONS: dict[str, tuple[Any, Any]] = {
     "target_modules": (Modules, None),
 }
 # What train_configs makes settings of.
-TRAINING_OPTIONS: dict[str, tuple[Any, Any]] = {"steps": (Steps, None), "rates": (Rates, None)}
+TRAINING_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "steps": (Steps, None),
+    "rates": (Rates, None),
+    "batch": (Batch, None),
+    "length": (Length, None),
+    "gradient_checkpointing": (GradientCheckpointing, False),
+}
 
 GROUPS = {"base": BASE_OPTIONS, "adapter": ADAPTER_OPTIONS, "training": TRAINING_OPTIONS}
 
@@ -116,10 +136,21 @@ def adapter_config(options: Group) -> AdapterConfig:
     return AdapterConfig(**{field: value for field, value in options.items() if value not in (None, [])})
 
 
-def train_configs(base: str, steps: int | None, rates: list[str] | None) -> dict[str, TrainConfig]:
+def train_configs(
+    base: str,
+    steps: int | None,
+    rates: list[str] | None,
+    batch: int | None,
+    length: int | None,
+    gradient_checkpointing: bool,
+) -> dict[str, TrainConfig]:
     """The recipes of the base with what was asked for in their place; empty where nothing was."""
     known = {str(method): config for method, config in training_for(base).items()}
-    wanted: dict[str, dict[str, Any]] = {method: {} if steps is None else {"steps": steps} for method in known}
+    asked = {"steps": steps, "micro_batch_size": batch, "max_length": length}
+    for_all: dict[str, Any] = {field: value for field, value in asked.items() if value is not None}
+    if gradient_checkpointing:
+        for_all["gradient_checkpointing"] = True
+    wanted = {method: dict(for_all) for method in known}
     for text in rates or []:
         method, equals, rate = text.partition("=")
         if method not in known or not equals:

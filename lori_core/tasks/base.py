@@ -37,6 +37,7 @@ class Task:
         scorer: a key of lori_core.tasks.scorers.SCORERS: how the test split is judged.
         validation_scorer: how validation is judged, where that is another data set than test; empty: as test.
         max_new_tokens: how far to generate for one answer.
+        stop: texts that end an answer and do not belong to it; they stand in what the model writes, not in the prompt.
         dropped: split -> reason ("duplicate" | "empty") -> rows of the source that were left out.
     """
 
@@ -50,6 +51,7 @@ class Task:
     test_only: bool = False  # there to test with; asking for another split raises TaskError
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stop: tuple[str, ...] = ()
 
     def examples(self, split: str) -> Sequence[Example]:
         if self.test_only and split != "test":

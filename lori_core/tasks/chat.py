@@ -38,7 +38,8 @@ def in_chat(base: Base, tasks: Sequence[Task]) -> tuple[Base, tuple[Task, ...]]:
 
 
 def _wrapped(task: Task, tokenizer: PreTrainedTokenizerBase) -> Task:
-    return replace(task, load=lambda split: [_in_turns(each, tokenizer) for each in task.load(split)])
+    # A reply may be a whole program: what ends a text that goes on with its prompt ends no reply.
+    return replace(task, load=lambda split: [_in_turns(each, tokenizer) for each in task.load(split)], stop=())
 
 
 def _in_turns(example: Example, tokenizer: PreTrainedTokenizerBase) -> Example:

@@ -39,6 +39,7 @@ class Form:
             value "*" stands for any.
         checks: column of what becomes Example.checks (an object, or its JSON text); or columns, separated by commas.
         system: stands before every prompt, an empty line between.
+        stop: texts that end an answer, see Task.
         test_only: the data set is there to test with, so it is never cut into splits.
     """
 
@@ -59,6 +60,7 @@ class Form:
     checks: str = ""
     system: str = ""
     test_only: bool = False
+    stop: tuple[str, ...] = ()
 
     @property
     def has_choices(self) -> bool:

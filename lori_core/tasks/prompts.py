@@ -45,6 +45,8 @@ HUMANEVAL = Form(
     scorer="program",
     max_new_tokens=512,
     test_only=True,
+    # The prompt is gone on with; a body ends where one of these begins (Chen et al. 2021, arXiv 2107.03374).
+    stop=("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
 )
 JUDGED_BY_HARM: tuple[Form, ...] = (
     Form(  # XSTest
@@ -123,7 +125,8 @@ PROMPTS: Mapping[str, tuple[Form, ...]] = {
             "",
         ),
         replace(GSM8K, template=request("{question}")),
-        replace(HUMANEVAL, template=request("Complete this Python function.\n{prompt}")),
+        # An instruction's answer may be a whole function, after imports.
+        replace(HUMANEVAL, template=request("Complete this Python function.\n{prompt}"), stop=()),
         *JUDGED_BY_HARM,
         *INSTRUCTIONS,
     ),

@@ -77,6 +77,7 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         prompts="" if own else version,
         test_only="train" not in splits,
         dropped=dropped,
+        stop=judged.form.stop,
     )
 
 
