@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,8 +18,9 @@ from lori_core.config import ChoiceLength, Sampling
 from lori_core.errors import TaskError
 from lori_core.intervals import pass_at, score_of, share_of
 from lori_core.results import Output, Score, Share
+from lori_core.sandbox import isolation
 from lori_core.tasks.base import Example, Task
-from lori_core.tasks.scorers import score_all
+from lori_core.tasks.scorers import RUN_CODE, score_all
 
 BATCH_SIZE = 32  # sequences a forward pass
 PASS_AT = (1, 5, 10)  # the paper's k
@@ -88,17 +89,18 @@ def evaluate(
     asked = [example for example in examples for _ in range(each)]
     correct = score_all(scorer, asked, written)
     outcomes = [sum(correct[at : at + each]) / each for at in range(0, len(correct), each)]
+    score = score_of(
+        task.name,
+        split,
+        scorer,
+        outcomes,
+        [example.kind for example in examples],
+        time.perf_counter() - start,
+        task.prompts,
+        _passes(outcomes, each) if sampling and each > 1 else None,
+    )
     return Evaluation(
-        score_of(
-            task.name,
-            split,
-            scorer,
-            outcomes,
-            [example.kind for example in examples],
-            time.perf_counter() - start,
-            task.prompts,
-            _passes(outcomes, each) if sampling and each > 1 else None,
-        ),
+        replace(score, isolation=isolation()) if scorer in RUN_CODE else score,
         tuple(_shown(*one, scorer == "choice") for one in zip(asked, written, correct, strict=True)),
         too_long=len(examples) - len(found),
     )

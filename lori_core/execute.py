@@ -51,13 +51,11 @@ from lori_core.recipes import training_for
 from lori_core.report import report
 from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
 from lori_core.runs import Run
-from lori_core.sandbox import isolation
 from lori_core.store import AdapterStore, checked_name
 from lori_core.study import SAMPLES, run_study
 from lori_core.tasks.base import Task
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
-from lori_core.tasks.scorers import RUN_CODE
 from lori_core.train import Hooks
 from lori_core.translate import LANGUAGES
 
@@ -97,15 +95,11 @@ MASK = "mask.safetensors"  # in a run that calibrated
 
 @dataclass(frozen=True)
 class Evaluated:
-    """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for.
-
-    isolation: what held model-written code in, see sandbox.py; None where none was run.
-    """
+    """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for."""
 
     adapter: str | None
     by_task: dict[str, Evaluation]
     harness: dict[str, Score]
-    isolation: str | None
 
 
 # --- the kinds of work
@@ -214,8 +208,7 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
         for task in tasks if job.harness else ():
             checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
             hooks.check_stop()
-    ran_code = any(task.scorer_of(job.split) in RUN_CODE for task in tasks)
-    run.save_result(to_json(Evaluated(job.adapter, by_task, checked, isolation() if ran_code else None)))
+    run.save_result(to_json(Evaluated(job.adapter, by_task, checked)))
 
 
 # kind -> (what its settings are, the function that does it and returns what to look at)

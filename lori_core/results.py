@@ -31,6 +31,7 @@ class Score:
         outcomes: 1.0 right, 0.0 wrong, by example, for paired comparisons.
         prompts: version of the prompts, see tasks/prompts.py; empty: the task's own.
         shares: each kind's share where there are several, and "pass@k" where answers were drawn.
+        isolation: what held the programs that a model wrote, "namespaces" or "limits" (sandbox.py); empty: none ran.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Score:
     outcomes: tuple[float, ...] = ()
     prompts: str = ""
     shares: dict[str, Share] = field(default_factory=dict)
+    isolation: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -23,18 +24,21 @@ if TYPE_CHECKING:
 SHORT = 12  # letters of a checksum that a list shows
 
 
-def result_table(run: Run, language: str) -> Table:
+def result_table(run: Run, language: str) -> RenderableType:
     """What came out of a finished run."""
     text = run.result()
     match run.kind:
         case "study":
-            return study_table(from_json(StudyResult, text), language)
+            study = from_json(StudyResult, text)
+            return _with_isolation(study_table(study, language), study.base_scores.values(), language)
         case "train":
-            return score_table([from_json(SingleResult, text).score], language)
+            score = from_json(SingleResult, text).score
+            return _with_isolation(score_table([score], language), [score], language)
         case "evaluate":
             result = json.loads(text)
             found = [*(each["score"] for each in result["by_task"].values()), *result.get("harness", {}).values()]
-            return score_table([from_json(Score, json.dumps(each)) for each in found], language)
+            scores = [from_json(Score, json.dumps(each)) for each in found]
+            return _with_isolation(score_table(scores, language), scores, language)
         case "continual":
             return continual_table(from_json(ContinualResult, text), language)
         case "calibrate":
@@ -69,6 +73,12 @@ def score_table(scores: Sequence[Score], language: str) -> Table:
         rows.append([score.task, *_interval(score), score.metric])
         rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
     return _table(["task", "score", "interval", "n", "metric"], rows, language)
+
+
+def _with_isolation(table: Table, scores: Iterable[Score], language: str) -> RenderableType:
+    """The table, and beneath it what held the programs that were judged by running them, where any was."""
+    found = sorted({score.isolation for score in scores} - {""})
+    return Group(table, *(Text(translate(f"command.isolation.{each}", language)) for each in found))
 
 
 def _interval(score: Score | Share) -> list[str]:

@@ -19,7 +19,7 @@ from lori_core.progress import progress
 from lori_core.results import StudyResult, from_json
 from lori_core.runs import Run, list_runs
 from lori_core.sandbox import isolation
-from lori_core.translate import messages
+from lori_core.translate import messages, translate
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits as POSIX has them")
 
@@ -169,8 +169,10 @@ def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(giv
     assert "pass@1" in drawn.stdout and "pass@5" in drawn.stdout
     (run,) = list_runs(tmp_path / "runs")
     result = json.loads(run.result())
-    assert result["isolation"] == isolation() and len(result["by_task"]["code"]["outputs"]) == 5
-    assert result["by_task"]["code"]["score"]["prompts"] == "lab-1"
+    score = result["by_task"]["code"]["score"]
+    assert score["isolation"] == isolation() and len(result["by_task"]["code"]["outputs"]) == 5
+    assert translate(f"command.isolation.{isolation()}", "en") in drawn.stdout
+    assert score["prompts"] == "lab-1"
     refused(lori("evaluate", "--task", f"code={file}", "--samples", 0, *where, "--allow-code-execution"), "0")
     trained = lori("train", "--task", f"code={file}", "--allow-code-execution", "--rank", 4, *where)
     refused(trained, "has no train split")
