@@ -3,17 +3,22 @@
 Its head is the YAML that model hubs read: https://huggingface.co/docs/hub/model-cards
 """
 
+import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import TypeAdapter, ValidationError
 
 from lori_core.adapter import Adapter
 from lori_core.assets import ASSETS
 from lori_core.results import Score
+
+_SCORE = TypeAdapter(Score)
 
 MAX_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes for --max-lora-rank
 
@@ -46,6 +51,7 @@ def model_card(
 
     Args:
         library: what opens the folder: an adapter in PEFT's format, or a base with the adapter in its weights.
+        scores: none: those of the record, as versions of a store have them.
         drift, dtype: of such a base.
     """
     pages = Environment(
@@ -60,7 +66,7 @@ def model_card(
         hub_base=base["name"] if _is_hub_id(base["name"]) else None,
         rank=_rank(adapter),
         facts=_facts(adapter, base),
-        scores=scores,
+        scores=scores or _recorded(adapter.record),
         drift=drift,
         dtype=dtype,
         lori=not adapter.config.train_projection,
@@ -87,6 +93,17 @@ def _facts(adapter: Adapter, base: dict[str, Any]) -> list[tuple[str, str]]:
         ("training", _training_row(record)),
     ]
     return [(what, value) for what, value in rows if value]
+
+
+def _recorded(record: dict[str, Any]) -> list[Score]:
+    """The scores in a record, whose rows are free: what is no score is left out. A rank reduced since has none."""
+    if "reduced" in record or not isinstance(rows := record.get("scores"), list):
+        return []
+    found = []
+    for row in rows:
+        with suppress(ValidationError, TypeError):
+            found.append(_SCORE.validate_python({"seconds": math.nan, **row}))
+    return found
 
 
 def _base(adapter: Adapter) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """lori export and lori import as people type them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lori_core.exchange import import_peft
 from lori_core.inject import applied
 from lori_core.models import load_base
 from lori_core.results import Score, SingleResult, Training, to_json
+from lori_core.store import AdapterStore
 
 
 def lori(*arguments: object) -> Result:
@@ -131,6 +133,27 @@ def test_a_name_is_no_path(given):
     assert {path.name for path in given.iterdir()} == {"base", "adapter", "peft", "in"}
     assert {path.name for path in (given / "in").iterdir()} == {"here", "out"}
     assert not (given.parent / "outside").exists()
+
+
+def test_a_version_of_a_store_goes_out_by_its_name_with_the_scores_in_its_record(given):
+    score = {"task": "after", "split": "test", "metric": "exact", "value": 0.625, "low": 0.5, "high": 0.75, "n": 160}
+    adapter = load_adapter(given / "adapter")
+    scored = replace(adapter, record=adapter.record | {"scores": [score | {"seed": 0}, {"of": "another kind"}, 7]})
+    store = AdapterStore(given / "store")
+    store.save(scored)
+    store.save(tiny.filled(scored, seed=5))
+    store.tag("after@1", "good")
+    for number, reference in enumerate(("after@1", "after@good")):
+        done(lori("export", reference, given / f"out{number}", "--store", given / "store"))
+        same_updates(import_peft(given / f"out{number}"), adapter)
+        assert "| 0.625 | 0.500 to 0.750 | 160 |" in (given / f"out{number}" / "README.md").read_text()
+    done(lori("export", "after", given / "newest", "--store", given / "store"))
+    same_updates(import_peft(given / "newest"), store.load("after@2"))
+    done(lori("export", "after@1", given / "reduced", "--store", given / "store", "--rank", 1))
+    assert "0.625" not in (given / "reduced" / "README.md").read_text()
+    refused(lori("export", "after@3", given / "third", "--store", given / "store"), "after@3", "@1 @2 @good")
+    refused(lori("export", "before", given / "third", "--store", given / "store"), "before", given / "store")
+    assert not (given / "third").exists()
 
 
 # --- refused
