@@ -138,6 +138,13 @@ def check_base(adapter: Adapter, name: str, revision: str | None, fingerprint: s
         )
 
 
+def base_notes(adapter: Adapter, quantization: str | None) -> tuple[str, ...]:
+    """Translation keys of what a reader has to know of a base that check_base has nothing against."""
+    known = adapter.record.get("base", {})
+    differs = "fingerprint" in known and known.get("quantization") != quantization
+    return ("note.other_quantization",) if differs else ()
+
+
 def check_comparable(adapters: Sequence[Adapter]) -> None:
     """Refuse adapters whose updates do not lie in one space, before they are merged or compared.
 

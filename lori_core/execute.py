@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lori_core.adapter import Adapter, as_parent, blank, check_base
+from lori_core.adapter import Adapter, as_parent, base_notes, blank, check_base
 from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.calibrate import calibrate
 from lori_core.config import (
@@ -95,11 +95,15 @@ MASK = "mask.safetensors"  # in a run that calibrated
 
 @dataclass(frozen=True)
 class Evaluated:
-    """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for."""
+    """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for.
+
+    notes: translation keys of what a reader has to know.
+    """
 
     adapter: str | None
     by_task: dict[str, Evaluation]
     harness: dict[str, Score]
+    notes: tuple[str, ...] = ()
 
 
 # --- the kinds of work
@@ -208,7 +212,8 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
         for task in tasks if job.harness else ():
             checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
             hooks.check_stop()
-    run.save_result(to_json(Evaluated(job.adapter, by_task, checked)))
+    notes = () if adapter is None else base_notes(adapter, base.quantization)
+    run.save_result(to_json(Evaluated(job.adapter, by_task, checked, notes)))
 
 
 # kind -> (what its settings are, the function that does it and returns what to look at)

@@ -84,6 +84,7 @@ def _facts(adapter: Adapter, base: dict[str, Any]) -> list[tuple[str, str]]:
         ("base", base["name"]),
         ("revision", base.get("revision")),
         ("fingerprint of the base's weights", base.get("fingerprint")),
+        ("base while training", base.get("quantization") and f"quantised, {base['quantization']}"),
         ("method", _method(adapter)),
         ("approximated", _reduced_row(record)),
         ("tasks", ", ".join(_tasks(record)) or None),

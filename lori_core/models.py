@@ -4,8 +4,6 @@ base = load_base()
 shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}
 """
 
-import hashlib
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -34,14 +31,13 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from lori_core.assets import ASSETS
 from lori_core.config import Attention, BaseConfig, Precision, Quantization
 from lori_core.errors import ConfigError, ModelError
+from lori_core.fingerprint import fingerprint, weight_files
 from lori_core.quantize import quantization_config
 from lori_core.targets import TARGETS, check_rank, target_modules
 
 __all__ = ["TARGETS", "Base", "check_rank", "fingerprint", "load_base", "load_config", "open_base", "target_modules"]
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-_SAMPLE = 65_536  # elements of a parameter that go into the fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +47,7 @@ class Base:
     Attributes:
         name: "embedded", a local folder or a hub id, as it was asked for.
         revision: of a hub id the commit that was loaded, else None.
-        fingerprint: of the weights as they were loaded, see fingerprint().
+        fingerprint: of the checkpoint's weights, the same however they are loaded, see fingerprint.py.
         quantization: "8bit", "4bit", or None.
     """
 
@@ -133,7 +129,8 @@ def load_base(
     if tokenizer.pad_token is None:  # batches are padded; padded positions are masked, so which token does not matter
         tokenizer.pad_token = tokenizer.eos_token
     model = (model if quantization else model.to(device)).requires_grad_(False)
-    return Base(model, tokenizer, name, revision, fingerprint(model), quantization)
+    files = weight_files(source, revision) if quantization else []
+    return Base(model, tokenizer, name, revision, fingerprint(model, files), quantization)
 
 
 def load_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedConfig:
@@ -201,21 +198,6 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def fingerprint(model: nn.Module) -> str:
-    """sha256 over name, shape and up to 65,536 evenly strided elements, rounded to bf16, of every parameter.
-
-    Says whether two processes loaded the same weights, on any device, in fp32 or in bf16: adapters trained on the one
-    belong on the other too. Ask before adapters are attached: they are parameters as well.
-    """
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        stride = max(1, math.ceil(parameter.numel() / _SAMPLE))
-        sample = parameter.detach().reshape(-1)[::stride].to("cpu", torch.bfloat16).contiguous()
-        digest.update(f"{name} {tuple(parameter.shape)}\n".encode())
-        digest.update(sample.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _source(name: str) -> str | Path:

@@ -30,15 +30,15 @@ def result_table(run: Run, language: str) -> RenderableType:
     match run.kind:
         case "study":
             study = from_json(StudyResult, text)
-            return _with_isolation(study_table(study, language), study.base_scores.values(), language)
+            return _with_notes(study_table(study, language), study.base_scores.values(), language)
         case "train":
             score = from_json(SingleResult, text).score
-            return _with_isolation(score_table([score], language), [score], language)
+            return _with_notes(score_table([score], language), [score], language)
         case "evaluate":
             result = json.loads(text)
             found = [*(each["score"] for each in result["by_task"].values()), *result.get("harness", {}).values()]
             scores = [from_json(Score, json.dumps(each)) for each in found]
-            return _with_isolation(score_table(scores, language), scores, language)
+            return _with_notes(score_table(scores, language), scores, language, result.get("notes", ()))
         case "continual":
             return continual_table(from_json(ContinualResult, text), language)
         case "calibrate":
@@ -75,10 +75,11 @@ def score_table(scores: Sequence[Score], language: str) -> Table:
     return _table(["task", "score", "interval", "n", "metric"], rows, language)
 
 
-def _with_isolation(table: Table, scores: Iterable[Score], language: str) -> RenderableType:
-    """The table, and beneath it what held the programs that were judged by running them, where any was."""
-    found = sorted({score.isolation for score in scores} - {""})
-    return Group(table, *(Text(translate(f"command.isolation.{each}", language)) for each in found))
+def _with_notes(table: Table, scores: Iterable[Score], language: str, notes: Iterable[str] = ()) -> RenderableType:
+    """The table, and beneath it what a reader has to know: the notes, and what held programs that were run to judge."""
+    held = sorted({score.isolation for score in scores} - {""})
+    keys = [*notes, *(f"command.isolation.{each}" for each in held)]
+    return Group(table, *(Text(translate(key, language)) for key in keys))
 
 
 def _interval(score: Score | Share) -> list[str]:

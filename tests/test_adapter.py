@@ -7,7 +7,7 @@ import tiny
 import torch
 from torch import Tensor
 
-from lori_core.adapter import Adapter, Factors, blank, check_base, check_comparable, dense_factors
+from lori_core.adapter import Adapter, Factors, base_notes, blank, check_base, check_comparable, dense_factors
 from lori_core.config import AdapterConfig
 from lori_core.errors import IncompatibleAdapters
 from lori_core.projection import draw
@@ -67,6 +67,15 @@ def test_with_masks_keeps_A_and_the_entries_of_B_that_both_masks_hold():
         assert torch.equal(factors.A, before.A)
         assert torch.equal(factors.B, before.B * second[module])
         assert torch.equal(factors.mask, second[module])
+
+
+@pytest.mark.parametrize(("trained", "here"), [(None, None), ("4bit", "4bit"), ("4bit", None), (None, "8bit")])
+def test_another_quantisation_of_the_same_weights_is_told_and_no_error(trained, here):
+    base = {"fingerprint": "f"} | ({"quantization": trained} if trained else {})
+    adapter = Adapter("math", AdapterConfig(), {}, {"base": base})
+    check_base(adapter, "org/model", None, "f")
+    assert bool(base_notes(adapter, here)) is (trained != here)
+    assert base_notes(Adapter("math", AdapterConfig(), {}), here) == ()  # nobody knows
 
 
 def test_masks_of_other_modules_are_refused():

@@ -156,6 +156,20 @@ def test_a_version_of_a_store_goes_out_by_its_name_with_the_scores_in_its_record
     assert not (given / "third").exists()
 
 
+def test_an_adapter_of_the_same_weights_in_4_bits_goes_into_the_whole_base_and_that_is_told(given):
+    adapter = load_adapter(given / "adapter")
+    record = adapter.record | {"base": adapter.record["base"] | {"quantization": "4bit"}}
+    save_adapter(replace(adapter, record=record), given / "packed")
+    told = "another quantisation"
+    output = done(lori("export", given / "packed", given / "merged", "--to", "base", "--device", "cpu"))
+    assert told in output and "quantised, 4bit" in (given / "merged" / "README.md").read_text()
+    rows = [{"prompt": f"{a}{b}:", "response": b} for a in "abcd" for b in "abcdefghij"]
+    (given / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scored = ["evaluate", "--task", f"same={given / 'same.jsonl'}", "--base", given / "base", "--limit", 2]
+    assert told in done(lori(*scored, "--adapter", given / "packed", "--out", given / "lab"))
+    assert told not in done(lori(*scored, "--adapter", given / "adapter", "--out", given / "lab"))
+
+
 # --- refused
 
 

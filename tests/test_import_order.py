@@ -12,7 +12,7 @@ ROWS = [
     ["translate"],
     ["errors"],
     ["config", "files", "results"],
-    ["projection", "pairs", "recipes", "targets", "quantize", "intervals"],
+    ["projection", "pairs", "recipes", "targets", "quantize", "fingerprint", "intervals"],
     ["masks"],
     ["adapter", "layer", "packing"],
     ["merge_methods", "mask_files"],

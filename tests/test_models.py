@@ -9,7 +9,6 @@ import pytest
 import tiny
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch import nn
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -189,38 +188,3 @@ def test_attention_that_cannot_be_had_is_refused_by_name(tmp_path, architecture,
     with pytest.raises(ModelError, match=attention) as caught:
         load_base(save(architectures.model(architecture), tmp_path), device="cpu", attention=attention)
     assert caught.value.key == "attention_not_available"
-
-
-# --- fingerprint
-
-
-def test_a_fingerprint_is_of_the_weights_in_whichever_dtype_they_were_loaded():
-    model = architectures.model("llama")
-    first = fingerprint(model)
-    assert fingerprint(architectures.model("llama")) == first
-    assert fingerprint(architectures.model("llama").bfloat16()) == first
-    with torch.no_grad():
-        model.get_parameter("model.layers.1.mlp.down_proj.weight")[-1, -1] += 1
-    assert fingerprint(model) != first
-
-
-def test_names_and_shapes_count_in_a_fingerprint():
-    seen = set()
-    for name, shape in [("a", (2, 3)), ("a", (3, 2)), ("b", (2, 3))]:
-        model = nn.Module()
-        model.register_parameter(name, nn.Parameter(torch.zeros(shape)))
-        seen.add(fingerprint(model))
-    assert len(seen) == 3
-
-
-def test_a_large_parameter_is_sampled_evenly():
-    model = nn.Module()
-    model.weight = nn.Parameter(torch.zeros(3, 65_536))
-    first = fingerprint(model)
-    changed = []
-    for position in range(6):
-        with torch.no_grad():
-            model.weight.zero_()
-            model.weight.view(-1)[position] = 1.0
-        changed.append(fingerprint(model) != first)
-    assert changed == [True, False, False, True, False, False]

@@ -81,6 +81,15 @@ def test_a_base_in_8_bits_learns_as_its_unpacked_weights_do(tmp_path):
 
 
 @needs_bitsandbytes
+@pytest.mark.parametrize("make", [tiny.llama, tiny.gpt2])
+def test_a_quantised_base_has_the_fingerprint_of_its_checkpoint(make, tmp_path):
+    name = save(make(), tmp_path)
+    whole, packed = (load_base(name, device="cpu", dtype="fp32", quantization=q) for q in (None, "8bit"))
+    assert packed.fingerprint == whole.fingerprint
+    assert whole.record == {key: value for key, value in packed.record.items() if key != "quantization"}
+
+
+@needs_bitsandbytes
 def test_learning_on_a_quantised_base_is_recorded_and_full_fine_tuning_is_refused(tmp_path):
     base = load_base(save(tiny.llama(), tmp_path), device="cpu", dtype="fp32", quantization="8bit")
     learned = learn(base, tiny.task(), "lori_d", tiny.CONFIG, tiny.by_method(steps=3))

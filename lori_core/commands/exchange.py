@@ -74,12 +74,15 @@ def _export_base(
     adapter: "Adapter", folder: Path, prompts: list[str], scores: list[Score], where: dict[str, Any], language: str
 ) -> None:
     """where: the fields of BaseConfig."""
+    from lori_core.adapter import base_notes
     from lori_core.merged_base import export_merged_base
     from lori_core.models import load_base
 
     job = BaseConfig(**where)
     loaded = load_base(job.base, job.revision, job.device, job.precision)
     drift = export_merged_base(loaded, adapter, folder, prompts, scores)
+    for note in base_notes(adapter, loaded.quantization):
+        say(note, language)
     figures = {"largest": drift.max_abs, "mean": drift.mean_abs, "kl": drift.kl}
     shown = {name: f"{figure:.3g}" for name, figure in figures.items()}
     say("command.drift", language, positions=drift.positions, **shown)
