@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_parts
 from benchmarks.subjects import floor, lori, peft_lora, put_in, step
 from lori_core.layer import LoRILinear
 
@@ -28,11 +28,12 @@ def test_it_runs_without_what_only_the_command_line_and_reports_need(tmp_path):
     command = [sys.executable, "-c", code, "--tiny", "--out", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
     results = json.loads((tmp_path / "gpu.json").read_text())["results"]
-    assert results.keys() == {"base", *gpu.PARTS}
+    assert results.keys() == {"base", *gpu.parts_of(gpu.TINY)}
     assert not [name for name, found in results.items() if "error" in found or "skipped" in found]
-    cases = [found for name, found in results["steps"].items() if name != "part_seconds"]
+    cases = [found for name, found in results.items() if name.startswith("steps")]
     assert len(cases) == len(gpu.TINY.cases)
     for case in cases:
+        del case["part_seconds"]
         assert case.keys() == {"floor", "peft", "lori_d", "lori_s"}
         assert all(subject["fits"] and len(subject["each"]) == 8 for subject in case.values())
         assert case["lori_s"]["estimate_fits"]
@@ -41,10 +42,10 @@ def test_it_runs_without_what_only_the_command_line_and_reports_need(tmp_path):
 
 
 def test_a_part_that_fails_says_why_and_the_others_stay(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    def fails(bench: gpu.Bench) -> dict[str, Any]:
+    def fails(bench: gpu_parts.Bench) -> dict[str, Any]:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(gpu, "PARTS", {"first": fails, "threshold": gpu.threshold})
+    monkeypatch.setattr(gpu, "parts_of", lambda size: {"first": fails, "threshold": gpu_parts.threshold})
     results = json.loads(gpu.measure(gpu.TINY, "cpu", tmp_path).read_text())["results"]
     assert results["first"]["error"] == "RuntimeError: out of luck"
     assert results["threshold"]["kept"] > 0
