@@ -182,7 +182,7 @@ def ties(function: Function, language: str) -> str:
 
 
 def forgetting(function: Function, language: str) -> str:
-    """score matrix (row: after task i, column: on task j) -> best earlier score minus the final one, a number a task."""
+    """score matrix (row: after task i, column: on task j) -> best earlier minus final score, a number a task."""
     matrix = [[0.8, 0.1, 0.7], [0.9, 0.6, 0.2], [0.5, 0.75, 0.65]]
     right = measured_forgetting(matrix)
     mistakes = {

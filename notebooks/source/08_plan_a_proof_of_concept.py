@@ -119,7 +119,7 @@ def as_csv(name, rows=600):
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["question", "answer"])
-        writer.writerows((each.prompt, each.response) for each in load_task(name).examples("train")[:rows])
+        writer.writerows((each.prompt, each.response.strip()) for each in load_task(name).examples("train")[:rows])
     return f"{name}={folder / name}.csv?prompt=question&response=answer"
 
 
