@@ -120,7 +120,7 @@ def as_csv(name, rows=600):
         writer = csv.writer(file)
         writer.writerow(["question", "answer"])
         writer.writerows((each.prompt, each.response.strip()) for each in load_task(name).examples("train")[:rows])
-    return f"{name}={folder / name}.csv?prompt=question&response=answer"
+    return f"{name}={folder / name}.csv?prompt=question&response=answer&max_new_tokens=32"
 
 
 specs = (as_csv("math") + "&scorer=number", as_csv("safety") + "&scorer=exact")
