@@ -1,12 +1,14 @@
 # make lab   set up everything and run the proof of concept on the embedded base
 # make test  set up everything and run all checks and tests
+# make notebooks  set up everything and open JupyterLab with the teaching notebooks
+# make notebooks-build  build the notebooks again from notebooks/source
 # make base  make the embedded base again (assets/base), about half an hour on two cores
 # make bench the slow studies; results go to benchmarks/results
 
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: lab test bench base setup
+.PHONY: notebooks notebooks-build lab test bench base setup
 
 lab: setup
 	.venv/bin/lori study --task nlu --task math --task safety --out lab
@@ -16,6 +18,12 @@ test: setup
 	.venv/bin/ruff check .
 	.venv/bin/pyright
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
+
+notebooks: setup
+	cd notebooks && ../.venv/bin/jupyter lab
+
+notebooks-build: setup
+	.venv/bin/python -m notebooks.build
 
 bench: setup
 	.venv/bin/python -m benchmarks.learning_rates

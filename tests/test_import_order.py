@@ -33,6 +33,7 @@ ROWS = [
     ["findings"],
     ["report"],
     ["embedded"],
+    ["lessons"],
     ["execute"],
     ["progress", "summary"],
     ["commands"],

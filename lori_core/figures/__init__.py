@@ -1,22 +1,28 @@
 """Results in, plotly figures out: no torch, nothing computed beyond means over seeds. Each returns a Drawing."""
 
+from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
 from lori_core.figures.continual import continual_axes, continual_matrix
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.masks import layer_and_projection, mask, mask_settling, pairs
+from lori_core.figures.places import pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
 from lori_core.figures.training import cost, losses
 
 __all__ = [
     "Drawing",
+    "compared_scores",
     "continual_axes",
     "continual_matrix",
+    "cosines_by_width",
     "cost",
+    "dial",
     "layer_and_projection",
     "losses",
     "mask",
     "mask_settling",
     "merge_weights",
     "merged",
+    "pair_places",
     "pairs",
     "scores",
 ]

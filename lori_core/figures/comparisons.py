@@ -1,0 +1,135 @@
+"""A few scores side by side, a score along a dial, and where chance lies for updates of any width."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, listed, number, plain, task_mark
+from lori_core.results import Score
+from lori_core.translate import messages, translate
+
+
+def variant_label(variant: str, language: str) -> str:
+    """What `figures.variant.*` calls it; a name that is not there stands for itself."""
+    return messages(language).get(f"figures.variant.{variant}", variant)
+
+
+def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "en") -> Drawing:
+    """Scores with 95 % intervals, a row a task, a mark a variant.
+
+    Args:
+        scores: variant -> task -> score.
+    """
+    tasks = list(dict.fromkeys(task for by_task in scores.values() for task in by_task))
+    figure, rows = go.Figure(), []
+    for place, (variant, by_task) in enumerate(scores.items()):
+        label, (colour, shape) = variant_label(variant, language), task_mark(place)
+        lane = (place - (len(scores) - 1) / 2) * 0.72 / len(scores)
+        figure.add_scatter(
+            x=[score.value for score in by_task.values()],
+            y=[tasks.index(task) + lane for task in by_task],
+            error_x=_error_bars(list(by_task.values())),
+            mode="markers",
+            marker={"color": colour, "symbol": shape, "size": 10},
+            name=plain(label),
+            cliponaxis=False,
+            hovertemplate="%{x:.3f}<extra>" + plain(label) + "</extra>",
+        )
+        rows += [[task, label, *map(number, (s.value, s.low, s.high)), str(s.n)] for task, s in by_task.items()]
+    figure.update_xaxes(title_text=translate("figures.axis.score", language), range=[-0.02, 1.02])
+    figure.update_yaxes(title_text=translate("figures.axis.task", language), showgrid=False)
+    figure.update_yaxes(**categories(tasks, reverse=True))
+    for boundary in range(1, len(tasks)):
+        figure.add_hline(y=boundary - 0.5, line={"color": FAINT, "width": 1})
+    means = [
+        f"{variant_label(variant, language)} {number(sum(s.value for s in by_task.values()) / len(by_task), 2)}"
+        for variant, by_task in scores.items()
+    ]
+    summary = translate("figures.compared_scores.summary", language, means=listed(means, language), tasks=len(tasks))
+    header = ("task", "variant", "score", "low", "high", "n")
+    return drawing(
+        "compared_scores", language, figure, summary, header, rows, 150 + len(tasks) * (24 + 20 * len(scores))
+    )
+
+
+def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = "en") -> Drawing:
+    """A number (0 to 1) along a setting; a line for each name. The settings are equally far apart, whatever they are.
+
+    Args:
+        kind: what is turned and what is read, texts `figures.dial.<kind>.*`.
+        lines: name -> setting -> number.
+    """
+    settings = sorted({setting for points in lines.values() for setting in points})
+    figure, rows = go.Figure(), []
+    for place, (name, points) in enumerate(lines.items()):
+        label, (colour, shape) = variant_label(name, language), task_mark(place)
+        figure.add_scatter(
+            x=[settings.index(setting) for setting in points],
+            y=list(points.values()),
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"symbol": shape, "size": 9},
+            name=plain(label),
+            showlegend=len(lines) > 1,
+            cliponaxis=False,
+        )
+        rows += [[label, f"{setting:g}", number(value)] for setting, value in points.items()]
+    figure.update_xaxes(title_text=translate(f"figures.dial.{kind}.setting", language))
+    figure.update_xaxes(**categories([f"{setting:g}" for setting in settings]))
+    figure.update_yaxes(title_text=translate(f"figures.dial.{kind}.value", language), range=[0, 1.03])
+    each = (
+        f"{variant_label(name, language)} {number(min(points.values()), 2)} – {number(max(points.values()), 2)}"
+        for name, points in lines.items()
+    )
+    summary = translate("figures.dial.summary", language, each=listed(each, language))
+    return drawing(f"dial.{kind}", language, figure, summary, ("variant", "setting", "value"), rows, 320)
+
+
+def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], language: str = "en") -> Drawing:
+    """Cosines of two tasks' updates against the width of what they read, over the band of ±2/√d.
+
+    Args:
+        measured: variant -> in_features -> cosines.
+    """
+    widths = sorted({width for by_width in measured.values() for width in by_width})
+    edge = [2 / width**0.5 for width in widths]
+    band = go.Scatter(
+        x=[*widths, *widths[::-1]],
+        y=[*edge, *(-each for each in edge[::-1])],
+        fill="toself",
+        fillcolor=FAINT,
+        line={"color": GREY, "width": 1, "dash": "dot"},
+        mode="lines",
+        name=translate("figures.cosines_by_width.band", language),
+        hoverinfo="skip",
+    )
+    figure, rows = go.Figure(band), []
+    for place, (variant, by_width) in enumerate(measured.items()):
+        label, (colour, shape) = variant_label(variant, language), task_mark(place)
+        points = [(width, cosine) for width, cosines in by_width.items() for cosine in cosines]
+        figure.add_scatter(
+            x=[width for width, _ in points],
+            y=[cosine for _, cosine in points],
+            mode="markers",
+            marker={"color": colour, "symbol": shape, "size": 7, "opacity": 0.75},
+            name=plain(label),
+        )
+        rows += [
+            [label, str(width), number(max(map(abs, cosines)), 4), number(1 / width**0.5, 4)]
+            for width, cosines in by_width.items()
+        ]
+    figure.update_xaxes(title_text=translate("figures.axis.width", language), type="log", tickvals=widths)
+    figure.update_yaxes(title_text=translate("figures.measure.cosine", language))
+    largest = (f"{row[0]}, {row[1]}: {row[2]}" for row in rows)
+    summary = translate("figures.cosines_by_width.summary", language, each=listed(largest, language))
+    header = ("variant", "width", "largest", "chance")
+    return drawing("cosines_by_width", language, figure, summary, header, rows, 400)
+
+
+def _error_bars(scores: Sequence[Score]) -> dict:
+    return {
+        "array": [score.high - score.value for score in scores],
+        "arrayminus": [score.value - score.low for score in scores],
+        "thickness": 1.5,
+        "width": 4,
+    }

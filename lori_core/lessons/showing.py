@@ -1,0 +1,42 @@
+"""How a notebook shows a figure, a guess beside the result, and the scores of an adapter."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from IPython.display import Markdown, display
+from transformers.utils import logging
+
+from lori_core.adapter import Adapter
+from lori_core.evaluate import evaluate
+from lori_core.figures import Drawing
+from lori_core.inject import applied
+from lori_core.models import Base, load_base
+from lori_core.results import Score
+from lori_core.tasks.base import Task
+from lori_core.translate import translate
+
+PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself: nothing is fetched, nothing is embedded
+
+
+def show(drawing: Drawing) -> None:
+    """The figure, what it says in words, and what it does not show."""
+    display({PLOTLY: drawing.figure.to_plotly_json(), "text/plain": drawing.summary}, raw=True)
+    display(Markdown(f"{drawing.summary} *{drawing.limits}*"))
+
+
+def guessed(guess: float | None, measured: float, language: str) -> Markdown:
+    """The prediction beside what came out."""
+    key = "lessons.no_guess" if guess is None or guess is ... else "lessons.guessed"
+    return Markdown(translate(key, language, guess=guess, measured=f"{measured:.3g}"))
+
+
+def embedded_base() -> Base:
+    """The base that ships; from here on transformers draws no progress bars in this kernel."""
+    logging.disable_progress_bar()
+    return load_base("embedded", device="cpu")
+
+
+def score(base: Base, adapter: Adapter | None, tasks: Sequence[Task], examples: int = 60) -> dict[str, Score]:
+    """Task -> its test score, of the base with the adapter, or of the bare base."""
+    with applied(base.model, adapter) if adapter else nullcontext():
+        return {task.name: evaluate(base.model, base.tokenizer, task, "test", examples).score for task in tasks}

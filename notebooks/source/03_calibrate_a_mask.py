@@ -1,0 +1,279 @@
+# %% [markdown] lang="en" tags=["question"]
+# # 3 · Calibrate a mask
+#
+# **Question: which entries of B does a task need, and how much does it matter that they are the right ones?**
+#
+# LoRI-S trains few entries of `B`. To choose them it first trains *all* of `B` for a while (calibration), keeps the entries that grew largest over all maps together, and throws the rest away. You will write that choice, watch the mask settle, and set it beside a mask drawn at random.
+
+# %% [markdown] lang="ja" tags=["question"]
+# # 3 · マスクをキャリブレーションする
+#
+# **問い:タスクは B のどの要素を必要とするのでしょうか。そして、正しい要素であることは、どれほど大事なのでしょうか。**
+#
+# LoRI-S は `B` のごく一部の要素を学習します。選ぶために、まず `B` の*全体*をしばらく学習し(キャリブレーション)、全写像を通して大きく育った要素を残し、ほかは捨てます。この選び方を書き、マスクが落ち着く様子を見て、ランダムなマスクと比べます。
+
+# %% lang="en"
+LANGUAGE = "en"
+
+# %% lang="ja"
+LANGUAGE = "ja"
+
+# %%
+from dataclasses import replace
+
+import torch
+
+from lori_core import figures
+from lori_core.adapter import blank
+from lori_core.calibrate import calibrate
+from lori_core.config import AdapterConfig, TrainConfig
+from lori_core.findings import compared
+from lori_core.lessons import checks
+from lori_core.lessons.showing import Markdown as say
+from lori_core.lessons.showing import embedded_base, guessed, score, show
+from lori_core.masks import jaccard as library_jaccard
+from lori_core.masks import magnitude_masks, mask_id, random_masks
+from lori_core.metrics import random_jaccard
+from lori_core.models import target_modules
+from lori_core.pipeline import learn
+from lori_core.tasks.registry import load_task
+
+# %% [markdown] lang="en"
+# ## Exercise 1: keep the largest
+#
+# Return a mask of `B`'s shape that is True at the `round((1 − sparsity) · N)` entries that are largest in size.
+#
+# <details><summary>Hint</summary>
+#
+# `B.abs().flatten().topk(k).indices` are the places. Make a flat mask of False, set those to True, and give it `B`'s shape.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## 演習 1:大きいものを残す
+#
+# `B` と同じ形で、大きさが上位 `round((1 − sparsity) · N)` 個の要素だけが True のマスクを返してください。
+#
+# <details><summary>ヒント</summary>
+#
+# 場所は `B.abs().flatten().topk(k).indices` で得られます。False だけの平らなマスクを作り、そこを True にして、`B` の形に戻します。
+# </details>
+
+# %% tags=["exercise"]
+def keep_largest(B, sparsity):
+    mask = torch.zeros(B.numel(), dtype=torch.bool)
+    # solution
+    k = round((1 - sparsity) * B.numel())
+    mask[B.abs().flatten().topk(k).indices] = True
+    mask = mask.view(B.shape)
+    return mask
+    # end
+
+# %% tags=["check"]
+checks.keep_largest(keep_largest, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ## Exercise 2: how alike are two masks?
+#
+# The Jaccard index: entries that **both** keep, over entries that **either** keeps. 1 is the same mask.
+#
+# <details><summary>Hint</summary>
+#
+# For masks, `&` is "both" and `|` is "either"; `.sum()` counts.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## 演習 2:二つのマスクはどれほど似ているか
+#
+# Jaccard 係数は、**両方**が残す要素の数を、**少なくとも一方**が残す要素の数で割ったものです。1 なら同じマスクです。
+#
+# <details><summary>ヒント</summary>
+#
+# マスクでは `&` が「両方」、`|` が「少なくとも一方」です。数えるには `.sum()` を使います。
+# </details>
+
+# %% tags=["exercise"]
+def jaccard(mask_s, mask_t):
+    value = (mask_s & mask_t).sum() / (mask_s | mask_t).sum()  # solution
+    return value
+
+# %% tags=["check"]
+checks.jaccard(jaccard, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ## Calibrate
+#
+# Twenty steps over all of `B` on small sums told as stories. Every five steps the library notes which mask would come out now.
+
+# %% [markdown] lang="ja"
+# ## キャリブレーション
+#
+# 短い計算の文章題で、`B` 全体を 20 ステップ学習します。5 ステップごとに、今ならどのマスクになるかをライブラリーが記録します。
+
+# %%
+base, task = embedded_base(), load_task("math")
+shapes = target_modules(base.model)
+config, dense = AdapterConfig(sparsity=0.9), TrainConfig(learning_rate=2e-3, steps=20, batch_size=8)
+start = blank(task.name, shapes, config.changed(sparsity=0.0))
+found = calibrate(base, task, start, config, dense)
+show(figures.mask_settling([found.report], LANGUAGE))
+
+# %% [markdown] lang="en" tags=["prediction"]
+# ## Predict
+#
+# All maps compete for the kept entries, so some maps get more than others. On average 10 % of a map's entries are kept. **What share does the map keep that got most, in percent?**
+
+# %% [markdown] lang="ja" tags=["prediction"]
+# ## 予想
+#
+# 残す要素はすべての写像が競い合うので、写像によって割合が違います。平均は 10 % です。**最も多く残った写像では、何パーセントでしょうか。**
+
+# %%
+guess = None
+
+# %%
+guessed(guess, 100 * max(found.report.kept.values()), LANGUAGE)
+
+# %%
+show(figures.mask(found.report, LANGUAGE))
+
+# %% [markdown] lang="en"
+# Global ranking (`"model"`) lets the maps compete; `"matrix"` gives each the same share. How many entries do the two masks have in common? The same dense run serves both, so this costs nothing.
+
+# %% [markdown] lang="ja"
+# 全体での順位(`"model"`)では写像どうしが競い、`"matrix"` ではどの写像も同じ割合になります。二つのマスクはどれだけ共通するでしょうか。同じ学習結果から選ぶだけなので、追加の学習は要りません。
+
+# %%
+by_granularity = {g: magnitude_masks(found.movement, 0.9, g) for g in ("model", "kind", "projection", "layer", "matrix")}
+{granularity: round(library_jaccard(found.masks, masks), 3) for granularity, masks in by_granularity.items()}
+
+# %% [markdown] lang="en" tags=["control"]
+# ## A control that may fail: a mask drawn at random
+#
+# The same number of entries, anywhere. Both adapters train for the same 20 steps. Does it matter *which* entries move?
+
+# %% [markdown] lang="ja" tags=["control"]
+# ## 失敗するはずの対照実験:ランダムなマスク
+#
+# 同じ数の要素を、場所を選ばずに残します。どちらも同じ 20 ステップだけ学習します。*どの*要素が動くかは、大事でしょうか。
+
+# %%
+sparse = {"lori_s": TrainConfig(learning_rate=1e-2, steps=20, batch_size=8)}
+
+
+def with_mask(sparsity, masks):
+    learned = learn(base, task, "lori_s", config.changed(sparsity=sparsity), sparse, masks=masks)
+    return score(base, learned.adapter, [task])
+
+
+def both(sparsity):
+    anywhere = random_masks({module: (out, config.rank) for module, (out, _) in shapes.items()}, sparsity, seed=0)
+    largest = magnitude_masks(found.movement, sparsity)
+    return {"calibrated": with_mask(sparsity, largest), "random_mask": with_mask(sparsity, anywhere)}
+
+
+at_90, at_95 = both(0.9), both(0.95)
+
+# %%
+show(figures.compared_scores({"base": score(base, None, [task])} | at_90, LANGUAGE))
+
+# %%
+show(figures.compared_scores(at_95, LANGUAGE))
+
+# %% lang="en" tags=["said"]
+say(
+    f"At a sparsity of 90 %: {compared(at_90['calibrated'], at_90['random_mask'], 'the calibrated mask', 'the random one', LANGUAGE)} "
+    f"At 95 %: {compared(at_95['calibrated'], at_95['random_mask'], 'the calibrated mask', 'the random one', LANGUAGE)} "
+    "Where no difference shows, that is no proof that calibration is useless. This base has practised the task and only has to be "
+    "reminded of it, which almost any tenth of B can do; and it was calibrated for a few seconds. What this control says is: "
+    "here, a good score does not prove that the mask is a good one."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"スパース率 90 %:{compared(at_90['calibrated'], at_90['random_mask'], 'キャリブレーションしたマスク', 'ランダムなマスク', LANGUAGE)} "
+    f"95 %:{compared(at_95['calibrated'], at_95['random_mask'], 'キャリブレーションしたマスク', 'ランダムなマスク', LANGUAGE)} "
+    "差が出なくても、キャリブレーションが無駄だという証拠にはなりません。このベースはタスクを練習済みで、思い出すだけでよいので、"
+    "B のどの一割でもたいてい足ります。キャリブレーションも数秒だけです。この対照実験から言えるのは、"
+    "ここでは、スコアがよくてもマスクがよいとは限らない、ということです。"
+)
+
+# %% [markdown] lang="en"
+# ## How many examples, and how good?
+#
+# Now the data. The mask of all examples is the yardstick. How close do masks from few examples come, and what do wrong answers do: the same questions, with the answers shuffled among them?
+
+# %% [markdown] lang="ja"
+# ## 例はいくつ必要で、質はどれほど大事か
+#
+# 次はデータです。全データのマスクを基準にします。少ない例から作ったマスクはどこまで近づくでしょうか。答えが間違っていたら(同じ質問に、答えを入れ替えて付けたら)どうなるでしょうか。
+
+# %%
+def shuffled(split):
+    examples = task.examples(split)
+    return [replace(example, response=other.response) for example, other in zip(examples, examples[7:])]
+
+
+def agreement(data, examples):
+    settings = dense.changed(examples=examples, seed=1)
+    return library_jaccard(calibrate(base, data, start, config, settings).masks, found.masks)
+
+
+counts = (4, 32, 512)
+good = {count: agreement(task, count) for count in counts}
+wrong = {counts[-1]: agreement(replace(task, load=shuffled), counts[-1])}
+show(figures.dial("examples", {"good_data": good, "shuffled": wrong}, LANGUAGE))
+
+# %%
+again = agreement(task, None)  # all examples, in another order
+copies = agreement(replace(task, load=lambda split: task.examples(split)[: counts[0]] * 128), None)
+chance = random_jaccard(0.9)
+
+# %% lang="en" tags=["said"]
+say(
+    f"First what order and chance do: all examples in another order agree to {again:.2f} with the yardstick, two random masks to {chance:.3f}. "
+    f"{counts[0]} examples reach {good[counts[0]]:.2f}, {counts[-1]} reach {good[counts[-1]]:.2f}; with shuffled answers it is {wrong[counts[-1]]:.2f}. "
+    + (
+        "Wrong answers lead to another mask: which entries grow depends on what is learned. "
+        if wrong[counts[-1]] < 0.8 * good[counts[-1]]
+        else "Wrong answers change the mask little here: much of what grows serves the form of the answer, which is still right. "
+    )
+    + f"{counts[0]} examples copied 128 times give {copies:.2f}"
+    + (": copies are not data." if copies < 0.8 * good[counts[-1]] else ", as good as real ones here.")
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"まず、順序と偶然の影響です。全データを別の順で使うと、基準との一致は {again:.2f}、ランダムなマスクどうしでは {chance:.3f} です。"
+    f"{counts[0]} 個の例では {good[counts[0]]:.2f}、{counts[-1]} 個では {good[counts[-1]]:.2f}、答えを混ぜると {wrong[counts[-1]]:.2f} になります。"
+    + (
+        "間違った答えからは、別のマスクができます。どの要素が育つかは、何を学ぶかで決まります。"
+        if wrong[counts[-1]] < 0.8 * good[counts[-1]]
+        else "ここでは、答えが間違っていてもマスクはあまり変わりません。育つ要素の多くは、正しいままの「答えの形式」に使われているためです。"
+    )
+    + f"{counts[0]} 個の例を 128 回コピーすると {copies:.2f} です。"
+    + ("コピーはデータの代わりになりません。" if copies < 0.8 * good[counts[-1]] else "ここでは、本物の例と変わりません。")
+)
+
+# %% [markdown] lang="en"
+# ## Try it yourself
+#
+# - Call `both(0.97)`, then with 60 training steps. When does the choice of entries begin to matter?
+# - Calibrate on `load_task("code")` and compare its mask with this one: `library_jaccard`. Is it more than chance?
+# - `calibrate(..., stop_when_stable=True)` ends when the mask has settled. How many steps does it save, and does the score suffer?
+# - A mask has a name: `mask_id(found.masks)`. Run the calibration again. Is the name the same?
+#
+# ## What this does not show
+#
+# That the kept entries are *needed*: they grew most, which is not the same. And a settled mask may still differ under another seed. One task, one seed and a base that has practised it are not evidence about large models; there, measure again with the same few calls.
+
+# %% [markdown] lang="ja"
+# ## やってみよう
+#
+# - `both(0.97)` を試し、次に学習を 60 ステップにしてください。要素の選び方が効き始めるのはいつですか。
+# - `load_task("code")` でキャリブレーションし、このマスクと `library_jaccard` で比べてください。偶然より大きいですか。
+# - `calibrate(..., stop_when_stable=True)` は、マスクが落ち着いたら終わります。何ステップ減り、スコアは下がりますか。
+# - マスクには名前があります:`mask_id(found.masks)`。もう一度キャリブレーションすると、同じ名前になりますか。
+#
+# ## ここからはわからないこと
+#
+# 残した要素が*必要*だということは、わかりません。大きく育ったことと、必要なことは別です。落ち着いたマスクも、シードが変われば違うかもしれません。一つのタスク、一つのシード、練習済みのベースでは、大きなモデルの証拠にはなりません。大きなモデルでは、同じ数行で測り直してください。

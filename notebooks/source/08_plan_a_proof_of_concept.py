@@ -1,0 +1,310 @@
+# %% [markdown] lang="en" tags=["question"]
+# # 8 · Plan a proof of concept
+#
+# **Question: should *we* use LoRI, at which sparsity, and what would it save?**
+#
+# This notebook is a checklist that runs. It has two small tasks as CSV files standing in for yours; put your files and your base in their place, and the decision at the end is about your case.
+#
+# 1. Data as files, and a look at them. 2. A study: methods, merge, control. 3. What it cost. 4. A sweep of sparsity. 5. A decision. 6. A report.
+
+# %% [markdown] lang="ja" tags=["question"]
+# # 8 · 概念実証を計画する
+#
+# **問い:*自分たちは* LoRI を使うべきでしょうか。スパース率はいくつで、何が節約できるのでしょうか。**
+#
+# このノートブックは、実行できるチェックリストです。二つの小さなタスクの CSV が、あなたのデータの代わりをします。自分のファイルとベースに置き換えれば、最後の決定はあなたの場合についてのものになります。
+#
+# 1. ファイルにしたデータと、その確認。2. 検証:方式、マージ、対照。3. コスト。4. スパース率の比較。5. 決定。6. レポート。
+
+# %% lang="en"
+LANGUAGE = "en"
+
+# %% lang="ja"
+LANGUAGE = "ja"
+
+# %%
+import csv
+from pathlib import Path
+from tempfile import mkdtemp
+
+from lori_core import figures
+from lori_core.config import AdapterConfig, StudyConfig, TrainConfig
+from lori_core.figures.drawing import percent
+from lori_core.findings import findings, warnings
+from lori_core.lessons import checks
+from lori_core.lessons.showing import Markdown as say
+from lori_core.lessons.showing import embedded_base, guessed, score, show
+from lori_core.pipeline import learn
+from lori_core.report import report
+from lori_core.study import run_study
+from lori_core.tasks.registry import load_task
+
+folder = Path(mkdtemp(prefix="lori-"))
+
+# %% [markdown] lang="en"
+# ## Two formulas first
+#
+# ### Exercise 1: what a merge keeps
+#
+# A merged score means little alone: the base may have managed part of the task by itself. **Retention** is the share of what the single adapter *gained over the base* that the merge keeps.
+#
+# <details><summary>Hint</summary>
+#
+# Take the base's score away from both, then divide.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## まず式を二つ
+#
+# ### 演習 1:マージが残すもの
+#
+# マージ後のスコアだけでは、あまり意味がありません。ベースだけでも、ある程度できるかもしれないからです。**保持率**は、単独のアダプターが*ベースから伸ばした分*のうち、マージが残す割合です。
+#
+# <details><summary>ヒント</summary>
+#
+# 両方からベースの点を引き、割ります。
+# </details>
+
+# %% tags=["exercise"]
+def retention(base, single, merged):
+    share = (merged - base) / (single - base)  # solution
+    return share
+
+# %% tags=["check"]
+checks.retention(retention, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ### Exercise 2: the rule of decision, before the results
+#
+# Write down the rule while you do not know whom it favours. `scores` maps sparsity to score; return the **highest** sparsity whose score is at most `tolerance` below the **best** one.
+#
+# <details><summary>Hint</summary>
+#
+# `best = max(scores.values())`, then the largest key whose score is at least `best - tolerance`.
+# </details>
+
+# %% [markdown] lang="ja"
+# ### 演習 2:結果を見る前に、決め方を決める
+#
+# どれが有利かを知らないうちに、規則を書いておきます。`scores` はスパース率からスコアへの辞書です。スコアが**最高点**より `tolerance` 以上は下がらない、**最大**のスパース率を返してください。
+#
+# <details><summary>ヒント</summary>
+#
+# `best = max(scores.values())` とし、スコアが `best - tolerance` 以上のキーのうち最大のものを選びます。
+# </details>
+
+# %% tags=["exercise"]
+def decide(scores, tolerance):
+    # solution
+    best = max(scores.values())
+    sparsity = max(each for each, value in scores.items() if value >= best - tolerance)
+    # end
+    return sparsity
+
+# %% tags=["check"]
+checks.decide(decide, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ## 1 · Data
+#
+# Each file has a column for the prompt and one for the response. Replace these with yours (CSV, JSON Lines or Parquet).
+
+# %% [markdown] lang="ja"
+# ## 1 · データ
+#
+# どのファイルにも、プロンプトの列と応答の列があります。自分のもの(CSV、JSON Lines、Parquet)に置き換えてください。
+
+# %%
+def as_csv(name, rows=600):
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "answer"])
+        writer.writerows((each.prompt, each.response.strip()) for each in load_task(name).examples("train")[:rows])
+    return f"{name}={folder / name}.csv?prompt=question&response=answer&max_new_tokens=32"
+
+
+specs = (as_csv("math") + "&scorer=number", as_csv("safety") + "&scorer=exact")
+tasks = [load_task(spec) for spec in specs]
+{task.name: {split: len(task.examples(split)) for split in ("train", "validation", "test")} for task in tasks}
+
+# %%
+example = tasks[0].examples("train")[0]
+print(example.prompt, "→", example.response)
+
+# %% [markdown] lang="en"
+# The splits were made for you, by a hash of the prompt, and no prompt is in two of them. Read at least twenty examples before you go on: no method mends bad data (notebook 3).
+#
+# ## 2 · The study
+#
+# Three methods, both tasks, merged, and the control with one shared `A`. On a real base take more steps and at least three seeds; here it must be done in half a minute.
+
+# %% [markdown] lang="ja"
+# 分割は、プロンプトのハッシュで自動的に行われ、同じプロンプトが二つの分割に入ることはありません。進む前に、少なくとも二十例は読んでください。悪いデータは、どの方式でも直りません(ノートブック 3)。
+#
+# ## 2 · 検証
+#
+# 三つの方式、二つのタスク、マージ、そして `A` を共有する対照です。本物のベースでは、ステップを増やし、シードは三つ以上にしてください。ここでは三十秒ほどで終わらせます。
+
+# %% [markdown] lang="en" tags=["prediction"]
+# **Predict:** what will LoRI-S retain of its gain over the base when both tasks are merged, on average over the tasks? (1: everything.)
+
+# %% [markdown] lang="ja" tags=["prediction"]
+# **予想:** 二つのタスクをマージしたとき、LoRI-S は、ベースから伸ばした分のうち、平均してどれだけを保つでしょうか。(1 ならすべて)
+
+# %%
+guess = None
+
+# %%
+rates = {"lora": 1e-3, "lori_d": 2e-3, "lori_s": 1e-2}
+settings = {method: TrainConfig(learning_rate=rate, steps=16, batch_size=8) for method, rate in rates.items()}
+config = StudyConfig(
+    tasks=specs, train=settings, adapter=AdapterConfig(sparsity=0.9), device="cpu", precision="fp32",
+    merge_weights=(0.6, 1.0), continual=None, validation_examples=24, test_examples=40,
+)
+embedded_base()  # quiet from here on
+result = run_study(config, folder / "study")
+
+# %%
+merge_s = next(each for each in result.merges if each.method == "lori_s")
+single_s = {each.task: each.score.value for each in result.singles if each.method == "lori_s"}
+kept = {t: retention(result.base_scores[t].value, single_s[t], merge_s.scores[t].value) for t in result.tasks}
+guessed(guess, sum(kept.values()) / len(kept), LANGUAGE)
+
+# %%
+show(figures.scores(result, LANGUAGE))
+
+# %% [markdown] lang="en" tags=["control"]
+# The control is in the next figure: grey crosses are LoRI-D adapters that share one `A`. If they merge as well as the others, your tasks do not need what LoRI offers.
+
+# %% [markdown] lang="ja" tags=["control"]
+# 対照は次の図にあります。灰色の×印は、`A` を共有する LoRI-D です。これがほかと同じようにマージできるなら、あなたのタスクに LoRI の長所は必要ありません。
+
+# %%
+show(figures.merged(result, "concat", LANGUAGE))
+
+# %% [markdown] lang="en"
+# The sentences below are computed from the numbers, also where LoRI loses; the second list is what to know before believing them.
+
+# %% [markdown] lang="ja"
+# 下の文は、数値から計算されたものです。LoRI が劣る場合もそのまま書かれます。二つ目のリストは、信じる前に知っておくべきことです。
+
+# %%
+say("\n".join(f"- {sentence}" for sentence in findings(result, LANGUAGE)))
+
+# %%
+say("\n".join(f"- {sentence}" for sentence in warnings(result, LANGUAGE)))
+
+# %% [markdown] lang="en"
+# ## 3 · What it cost
+
+# %% [markdown] lang="ja"
+# ## 3 · コスト
+
+# %%
+show(figures.cost(result, LANGUAGE))
+
+# %% [markdown] lang="en"
+# ## 4 · A sweep of sparsity
+#
+# 90 % is a habit and no law. One task, four sparsities, the same training.
+
+# %% [markdown] lang="ja"
+# ## 4 · スパース率の比較
+#
+# 90 % は習慣であって、法則ではありません。一つのタスクで、四つのスパース率を同じ学習で試します。
+
+# %%
+base, task = embedded_base(), tasks[0]
+
+
+def at(sparsity):
+    method = "lori_s" if sparsity else "lori_d"
+    return score(base, learn(base, task, method, AdapterConfig(sparsity=sparsity), settings).adapter, [task], 60)[task.name]
+
+
+sweep = {sparsity: at(sparsity) for sparsity in (0.0, 0.8, 0.95, 0.99)}
+show(figures.dial("sparsity", {task.name: {s: each.value for s, each in sweep.items()}}, LANGUAGE))
+
+# %% [markdown] lang="en"
+# ## 5 · The decision
+#
+# By the rule that you wrote down before.
+
+# %% [markdown] lang="ja"
+# ## 5 · 決定
+#
+# 先に書いておいた規則で決めます。
+
+# %%
+chosen = decide({sparsity: each.value for sparsity, each in sweep.items()}, tolerance=0.02)
+trained = {each.method: each.trained_parameters for each in result.singles}
+stored = {each.method: each.file_bytes for each in result.singles}
+
+# %% lang="en" tags=["said"]
+say(
+    f"**Chosen sparsity: {chosen:g}**, score {sweep[chosen].value:.2f} (95 % interval {sweep[chosen].low:.2f} to {sweep[chosen].high:.2f}, n = {sweep[chosen].n}). "
+    f"At 0.9 an adapter trains {trained['lori_s']:,} values ({percent(trained['lori_s'] / trained['lora'])} of LoRA's) and takes {stored['lori_s'] / 1000:.0f} kB in place of {stored['lora'] / 1000:.0f} kB. "
+    f"With these intervals, differences below {sweep[chosen].high - sweep[chosen].low:.2f} cannot be told from noise."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"**選ばれたスパース率:{chosen:g}**、スコア {sweep[chosen].value:.2f}(95 % 信頼区間 {sweep[chosen].low:.2f}〜{sweep[chosen].high:.2f}、n = {sweep[chosen].n})。"
+    f"0.9 のアダプターが学習する値は {trained['lori_s']:,} 個(LoRA の {percent(trained['lori_s'] / trained['lora'])})、ファイルは {stored['lora'] / 1000:.0f} kB の代わりに {stored['lori_s'] / 1000:.0f} kB です。"
+    f"この信頼区間では、{sweep[chosen].high - sweep[chosen].low:.2f} より小さい差は、ノイズと区別できません。"
+)
+
+# %% [markdown] lang="en"
+# ## 6 · The report
+#
+# One HTML file that opens anywhere, without a network.
+
+# %% [markdown] lang="ja"
+# ## 6 · レポート
+#
+# どこでも、ネットワークなしでも開ける、一つの HTML ファイルです。
+
+# %%
+page = folder / "report.html"
+page.write_text(report(result, LANGUAGE), encoding="utf-8")
+print(page)
+
+# %% [markdown] lang="en"
+# ## Before you say yes
+#
+# - [ ] Two or three tasks of your own, with test examples that nobody trained on
+# - [ ] Each method at a learning rate that was searched for it
+# - [ ] At least three seeds, and an interval beside each score
+# - [ ] The control: does one shared `A` merge as well?
+# - [ ] A random mask at the chosen sparsity (notebook 3)
+# - [ ] The rule of decision written down before the results
+# - [ ] Benign requests beside harmful ones, wherever safety is at stake
+#
+# ## Try it yourself
+#
+# - Put a CSV of your own in place of `math.csv`, with `scorer=exact` or `scorer=contains`.
+# - Change `tolerance` to 0.1. Would you still sign the decision?
+#
+# ## What this does not show
+#
+# How this ends on your base. Two toy tasks, one seed and sixteen steps show that the *procedure* runs from files to a report, and no more. `lori study --base YOUR_MODEL --task ...` does the same on a GPU, and `lori estimate` says beforehand whether it fits.
+
+# %% [markdown] lang="ja"
+# ## 「やる」と言う前に
+#
+# - [ ] 自分のタスクを二つか三つ。テスト用の例は、誰も学習に使っていないこと
+# - [ ] どの方式も、それぞれに探した学習率で
+# - [ ] シードは三つ以上。どのスコアにも信頼区間を
+# - [ ] 対照:`A` を共有しても同じようにマージできるか
+# - [ ] 選んだスパース率での、ランダムなマスク(ノートブック 3)
+# - [ ] 決め方は、結果を見る前に書いておくこと
+# - [ ] 安全性に関わるなら、有害な依頼と無害な依頼の両方を
+#
+# ## やってみよう
+#
+# - `math.csv` の代わりに自分の CSV を置き、`scorer=exact` か `scorer=contains` を使ってください。
+# - `tolerance` を 0.1 にしてください。それでも、その決定に署名しますか。
+#
+# ## ここからはわからないこと
+#
+# あなたのベースでどうなるかは、わかりません。二つの小さなタスク、一つのシード、十六ステップが示すのは、ファイルからレポートまでの*手順*が動くことだけです。`lori study --base YOUR_MODEL --task ...` で同じことが GPU でできます。収まるかどうかは、先に `lori estimate` でわかります。

@@ -1,0 +1,159 @@
+"""The notebooks: built from their sources, of one shape, run to the end; students stop where they have to think."""
+
+import glob
+import json
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+from lori_core.lessons import checks
+from notebooks.build import FOLDER, KINDS, LANGUAGES, METADATA, built, notebook, sources
+
+SOURCES = sources()
+NAMES = [source.stem for source in SOURCES]
+FIRST_CHECK = re.compile(r"checks\.\w+\(\w+, LANGUAGE\)")
+
+
+@cache
+def cells(name: str) -> tuple[NotebookNode, ...]:
+    return tuple(jupytext.reads((FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8"), fmt="py:percent").cells)
+
+
+def tagged(name: str, tag: str, language: str | None = None) -> list[int]:
+    """Places of the cells that have the tag, in one language's notebook."""
+    return [
+        place
+        for place, cell in enumerate(cells(name))
+        if tag in cell.metadata.get("tags", []) and cell.metadata.get("lang", language) == language
+    ]
+
+
+def executed(made: NotebookNode, folder: Path) -> NotebookNode:
+    """Run in a kernel of its own, which starts in an empty folder, as this interpreter."""
+    client = NotebookClient(made, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client.create_kernel_manager()
+    assert client.km is not None
+    client.km.kernel_cmd = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]  # pyright: ignore
+    client.execute()
+    return made
+
+
+def test_there_are_eight():
+    assert [name[:2] for name in NAMES] == [f"0{number}" for number in range(1, 9)]
+
+
+def test_what_is_built_is_what_the_sources_say():
+    there = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("s*/*/*.ipynb")}
+    assert there == built(), "run python -m notebooks.build"
+
+
+def test_built_notebooks_are_valid_and_hold_no_output():
+    for path, content in built().items():
+        made = nbformat.reads(content, as_version=4)
+        nbformat.validate(made)
+        assert made.metadata == METADATA, path
+        assert len({cell.id for cell in made.cells}) == len(made.cells)
+        assert not any(cell.get("outputs") for cell in made.cells)
+
+
+def test_building_twice_gives_the_same_bytes():
+    assert built() == built()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_languages_differ_in_text_and_in_computed_sentences_only(name: str, kind: str):
+    source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
+    code = []
+    for language in LANGUAGES:
+        made = notebook(source, kind, (language,))
+        code.append([c.source for c in made.cells if c.cell_type == "code" and "say(f" not in c.source[:400]])
+        shared = [c for c in code[-1] if not c.startswith(("say(", "LANGUAGE", "ranking"))]
+        code[-1] = shared
+    assert code[0] == code[1]
+    kinds = [[cell.cell_type for cell in notebook(source, kind, (language,)).cells] for language in LANGUAGES]
+    assert kinds[0] == kinds[1]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_question_a_prediction_a_control_and_exercises(name: str, language: str):
+    assert tagged(name, "question", language) == [0 if language == "en" else 1]
+    (prediction,) = tagged(name, "prediction", language)
+    assert tagged(name, "control", language)
+    text = "\n".join(cell.source for cell in cells(name) if cell.metadata.get("lang") == language)
+    for heading in {
+        "en": ("**Question:", "## Try it yourself", "## What this does not show", "<summary>Hint</summary>"),
+        "ja": ("**問い:", "## やってみよう", "## ここからはわからないこと", "<summary>ヒント</summary>"),
+    }[language]:
+        assert heading in text
+    code = [cell.source for cell in cells(name)]
+    guess, result = code.index("guess = None"), next(i for i, c in enumerate(code) if "guessed(guess" in c)
+    assert prediction < guess < result
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_two_exercises_and_the_check_of_each_below_it(name: str):
+    exercises, below = (
+        [i for i, c in enumerate(cells(name)) if tag in c.metadata.get("tags", [])] for tag in ("exercise", "check")
+    )
+    assert len(exercises) >= 2
+    assert below == [place + 1 for place in exercises]
+    for place in below:
+        match = FIRST_CHECK.fullmatch(cells(name)[place].source)
+        assert match and hasattr(checks, match[0].split(".")[1].split("(")[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_student_gets_no_solution(name: str):
+    source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
+    student, solution = ({c.id: c for c in notebook(source, kind).cells} for kind in KINDS)
+    assert "solution" not in "".join(c.source for c in solution.values() if c.cell_type == "code")
+    differing = [c.source for key, c in student.items() if key not in solution]
+    assert len(differing) == sum("exercise" in c.metadata.get("tags", []) for c in cells(name))
+    assert all("..." in each for each in differing)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_states_no_measured_number(name: str):
+    """Decimal numbers stand in code, where they are computed or set; those in text are settings and the paper's."""
+    settings = {"0.9", "0.1", "2504.07448"}
+    for cell in cells(name):
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"`[^`]*`", "", cell.source)
+            assert set(re.findall(r"\d+\.\d+", prose)) <= settings, prose
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_solution_runs_without_a_warning(name: str, tmp_path: Path):
+    """With the cells of both languages: the code that they share runs once, and every sentence is made."""
+    source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
+    made = executed(notebook(source, "solution"), tmp_path)
+    outputs = [output for cell in made.cells for output in cell.get("outputs", [])]
+    assert [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"] == []
+    if name != NAMES[0]:  # the first one counts and compares, and draws nothing
+        assert any("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs)
+    assert "Traceback" not in json.dumps(outputs)
+    assert glob.glob(str(tmp_path / "*")) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_student_notebook_stops_at_its_first_exercise_and_says_so(name: str, tmp_path: Path):
+    language = LANGUAGES[NAMES.index(name) % 2]
+    made = nbformat.read(FOLDER / "student" / language / f"{name}.ipynb", as_version=4)
+    with pytest.raises(CellExecutionError):
+        executed(made, tmp_path)
+    code = [cell for cell in made.cells if cell.cell_type == "code"]
+    stopped = next(cell for cell in code if any(o.output_type == "error" for o in cell.outputs))
+    assert stopped is next(cell for cell in code if FIRST_CHECK.fullmatch(cell.source))
+    (error,) = [o for o in stopped.outputs if o.output_type == "error"]
+    assert error.ename == "WrongAnswer"
+    assert error.traceback == [f"✗ {error.evalue}"]
