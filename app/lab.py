@@ -1,12 +1,14 @@
-"""What pages are built from: the lab (one a process), a workspace (one a user), and a page's context (one a language)."""
+"""What pages are built from: the lab (one a process), a workspace (one a user), a context (one a language)."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import context
 
 from app.jobs import Jobs
 from lori_core.errors import LoRIError, RunError
@@ -58,7 +60,9 @@ class Lab:
 
     def workspace(self, request: gr.Request) -> Workspace:
         """Of whoever asks."""
-        here = Workspace(self.folder / "users" / request.username if self.with_users and request.username else self.folder)
+        here = Workspace(
+            self.folder / "users" / request.username if self.with_users and request.username else self.folder
+        )
         for folder in (here.runs, here.store, here.data, here.exports):
             folder.mkdir(parents=True, exist_ok=True)
         self.jobs.watch(here.runs)
@@ -70,6 +74,13 @@ class Lab:
         from app.worker import Worker
 
         return Worker()
+
+
+def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
+    """Runs the handler when somebody opens the page that is being built, also after a reload."""
+    blocks = context.Context.root_block
+    assert blocks is not None, "on_load belongs inside a page's build()"
+    return gr.on([blocks.load], handler, inputs, outputs, api_visibility="private", show_progress="hidden")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ TEMPLATE = """<figure class="chart" hidden>
 <figcaption></figcaption>
 <div class="plot" role="img"></div>
 <p class="summary"></p>
-<details><summary>{numbers}</summary><div class="table" tabindex="0" role="region" aria-label="{numbers}"></div></details>
+<details><summary>{numbers}</summary>
+<div class="table" tabindex="0" role="region" aria-label="{numbers}"></div></details>
 <p class="limits"></p>
 <p class="save"><button type="button" data-save="png">PNG</button><button type="button" data-save="svg">SVG</button
 ><button type="button" data-save="csv">CSV</button></p>
@@ -33,7 +34,7 @@ TEMPLATE = """<figure class="chart" hidden>
 
 
 def chart(page: "Context", drawing: Drawing | None = None) -> gr.HTML:
-    """The place of a chart; it is hidden until it is given a drawing. Its event `select` tells which point was clicked."""
+    """The place of a chart; hidden until it is given a drawing. Its event `select` tells which point was clicked."""
     return gr.HTML(
         shown(drawing),
         html_template=TEMPLATE.format(numbers=escape(page.say("chart.numbers"))),

@@ -20,10 +20,11 @@ and a line in PAGES. Its address is /<language>/<name>.
 
 - language: page.language; a page is built once for each, so texts are plain strings and never change afterwards.
 - folders: page.workspace(request) in a handler, never while the page is built: each user may have folders of his own.
-- first values: gr.on / `page.on_load(handler, inputs, outputs)` runs when somebody opens the page (also after a reload);
+- first values: `on_load(handler, inputs, outputs)` of app/lab.py runs when somebody opens or reloads the page;
   request.query_params has the address's, e.g. run.
-- jobs: page.jobs.submit(here.runs, kind, config) -> Run; show it by sending the reader to `runs?run=<its folder's name>`:
-  `button.click(start, inputs, name).then(None, name, None, js=OPEN_RUN)` (app/pages/runs.py has OPEN_RUN).
+- jobs: page.jobs.submit(here.runs, kind, config) -> Run; show it by sending the reader to `runs?run=<folder's name>`:
+  `button.click(start, inputs, name).success(None, name, None, js=OPEN_RUN)`, OPEN_RUN of app/pages/runs.py, and name
+  a gr.Textbox(visible="hidden"): a gr.State never reaches the browser.
 - tensors: page.lab.worker (app/worker.py): the app itself imports no torch.
 - downloads: write into here.exports, then return the path to a gr.DownloadButton or gr.File.
 - what goes into gr.HTML as text must pass html.escape: names come from users.

@@ -4,7 +4,7 @@ from lori_core.figures.continual import continual_axes, continual_matrix
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.masks import layer_and_projection, mask, mask_settling, pairs
 from lori_core.figures.scores import merge_weights, merged, scores
-from lori_core.figures.training import cost, losses
+from lori_core.figures.training import cost, live_losses, losses
 
 __all__ = [
     "Drawing",
@@ -12,6 +12,7 @@ __all__ = [
     "continual_matrix",
     "cost",
     "layer_and_projection",
+    "live_losses",
     "losses",
     "mask",
     "mask_settling",
