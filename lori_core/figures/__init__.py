@@ -6,7 +6,7 @@ from lori_core.figures.drawing import Drawing
 from lori_core.figures.masks import layer_and_projection, mask, mask_settling, pairs
 from lori_core.figures.places import pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
-from lori_core.figures.training import cost, losses
+from lori_core.figures.training import cost, live_losses, losses
 
 __all__ = [
     "Drawing",
@@ -17,6 +17,7 @@ __all__ = [
     "cost",
     "dial",
     "layer_and_projection",
+    "live_losses",
     "losses",
     "mask",
     "mask_settling",

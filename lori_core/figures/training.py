@@ -1,11 +1,23 @@
 """How training went and what it cost."""
 
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from statistics import fmean
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import METHOD_MARKS, Drawing, drawing, listed, method_label, number, percent, size
+from lori_core.figures.drawing import (
+    METHOD_MARKS,
+    Drawing,
+    drawing,
+    listed,
+    method_label,
+    number,
+    percent,
+    plain,
+    size,
+    task_mark,
+)
 from lori_core.figures.means import methods
 from lori_core.results import SingleResult, StudyResult
 from lori_core.translate import translate
@@ -38,6 +50,27 @@ def losses(result: StudyResult, task: str, language: str = "en") -> Drawing:
         summary += translate("figures.losses.diverged", language)
     header = ("method", "seed", "first_loss", "last_loss", "not_numbers", "steps")
     return drawing("losses", language, figure, summary, header, rows, 340, task=task)
+
+
+def live_losses(curves: Mapping[str, Sequence[tuple[int, float | None]]], language: str = "en") -> Drawing:
+    """Training loss by step while a run goes on: stage -> (step, loss); a gap where the loss is None, not a number."""
+    figure, rows = go.Figure(), []
+    for place, (stage, curve) in enumerate(curves.items()):
+        steps, values = [step for step, _ in curve], [loss for _, loss in curve]
+        line = {"color": task_mark(place)[0], "width": 1.6}
+        figure.add_scatter(x=steps, y=values, mode="lines", line=line, connectgaps=False, name=plain(stage))
+        finite = [value for value in values if value is not None]
+        first, last = (number(finite[0]), number(finite[-1])) if finite else ("–", "–")
+        rows.append([stage, first, last, str(len(values) - len(finite)), str(steps[-1])])
+    figure.update_xaxes(title_text=translate("figures.axis.step", language))
+    figure.update_yaxes(title_text=translate("figures.axis.loss", language), rangemode="tozero")
+    figure.update_layout(showlegend=True)
+    each = listed((f"{row[0]} {row[2]}" for row in rows), language)
+    summary = translate("figures.losses.summary", language, each=each)
+    if any(row[3] != "0" for row in rows):
+        summary += translate("figures.losses.diverged", language)
+    header = ("stage", "first_loss", "last_loss", "not_numbers", "steps")
+    return drawing("live_losses", language, figure, summary, header, rows, 340)
 
 
 def _loss_row(run: SingleResult, language: str) -> list[str]:

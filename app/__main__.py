@@ -1,0 +1,55 @@
+"""python -m app: serves the lab to the browser of this machine, or, with passwords, to others."""
+
+import os
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from lori_core.translate import translate
+
+LOOPBACK = ["localhost", "127.0.0.1", "::1"]
+
+
+def main(
+    store: Annotated[Path, typer.Option(help="Folder of everything: runs, adapters, uploads, exports.")] = Path("lab"),
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any that is free.")] = 7860,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve others without asking who they are.")] = False,
+) -> None:
+    """Open the lab."""
+    if not _is_loopback(host) and not no_auth:
+        typer.echo(translate("app.wide_host", host=host), err=True)
+        raise typer.Exit(2)
+    folder = store.resolve()
+    (folder / "exports").mkdir(parents=True, exist_ok=True)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # these two are read when gradio is imported
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / ".uploads")
+
+    from app.jobs import Jobs
+    from app.lab import Lab
+    from app.main import application
+
+    os.chdir(folder / "exports")  # gradio serves files of the working directory
+    jobs = Jobs()
+    try:
+        web = application(Lab(folder, jobs), hosts=LOOPBACK if _is_loopback(host) else None)
+        with socket.create_server((host, port)) as listening:
+            typer.echo(f"http://{host}:{listening.getsockname()[1]}")
+            uvicorn.Server(uvicorn.Config(web, log_level="warning")).run(sockets=[listening])
+    finally:
+        jobs.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,91 @@
+"""What a run shows of itself: its events, made into progress, loss curves and looks at its mask."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from lori_core.progress import how_far, stage_name
+from lori_core.results import Calibration, MaskLook, Training
+from lori_core.runs import Run
+
+LOG = 20_000  # bytes of the end of a log
+
+
+@dataclass
+class Following:
+    """Attributes:
+    losses: stage -> [(step, loss)], None where the loss is not a number.
+    looks: task -> its mask as it formed.
+    step: the newest training step's event; stage: (name, done, total) of what goes on.
+    units: (done, planned) of a study.
+    """
+
+    losses: dict[str, list[tuple[int, float | None]]] = field(default_factory=dict)
+    looks: dict[str, list[MaskLook]] = field(default_factory=dict)
+    step: dict[str, Any] | None = None
+    stage: tuple[str, int, int] | None = None
+    planned: int = 0
+    done: set[str] = field(default_factory=set)
+    error: dict[str, Any] | None = None
+
+
+def follow(run: Run) -> Following:
+    """What the run's events say; many readers of one state share the work."""
+    try:
+        size = (run.path / "events.jsonl").stat().st_size
+    except FileNotFoundError:
+        size = 0
+    return _follow(run.path, size)
+
+
+def log_of(run: Run) -> str:
+    """The end of what its process wrote."""
+    try:
+        with open(run.path / "log.txt", "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def forming(run: Run, task: str, looks: list[MaskLook]) -> Calibration:
+    """The newest looks in the form that figures take; the training has no end yet."""
+    unfinished = Training(looks[-1].step, (), 0, 0.0, 0, 0, 0, 0)
+    sparsity = run.config.get("adapter", {}).get("sparsity", 0.0)
+    return Calibration(task, sparsity, tuple(looks), unfinished, False, looks[-1].kept)
+
+
+@lru_cache(maxsize=64)
+def _follow(path: Path, size: int) -> Following:
+    found = Following()
+    for event in Run.open(path).events():
+        match event["kind"]:
+            case "plan":
+                found.planned, found.done = event["units"], set(event["done"])
+            case "unit" if event["state"] == "done":
+                found.done.add(event["name"])
+            case "state":
+                found.error = event if event["state"] == "failed" else None
+            case "step":
+                _take_step(found, event)
+            case "evaluate":
+                found.stage = (stage_name(event), *how_far(event))
+            case "mask":
+                looks = found.looks.setdefault(event.get("task", ""), [])
+                if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
+                    looks[:] = [look for look in looks if look.step < event["step"]]
+                looks.append(MaskLook(event["step"], event["jaccard"], event["kept"]))
+    return found
+
+
+def _take_step(found: Following, event: dict[str, Any]) -> None:
+    name = stage_name(event)
+    found.step, found.stage = event, (name, *how_far(event))
+    curve = found.losses.setdefault(name, [])
+    if curve and event["step"] <= curve[-1][0]:  # resumed from a checkpoint: those steps are done again
+        curve[:] = [point for point in curve if point[0] < event["step"]]
+    loss = event["loss"]
+    curve.append((event["step"], loss if isfinite(loss) else None))

@@ -1,0 +1,182 @@
+"""Jobs: runs that wait, one at a time on each device, each a process of its own that outlives the app.
+
+A job is a run folder (lori_core/runs.py) and `python -m lori_core run FOLDER`. Everything that the queue knows lies in
+the folders, so that a restart of the app, or a second browser, sees the same:
+
+    queued      there while it waits; its time of writing is its place in the queue
+    log.txt     what the process wrote
+    run.lock    held by the process while it runs, with its process id
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lori_core
+from lori_core.errors import RunError
+from lori_core.files import write_atomic
+from lori_core.runs import Run, list_runs
+
+TICK = 0.5  # seconds between two looks at the queue
+PATIENCE = 60.0  # seconds that a run which was asked to stop has for its checkpoint; then its process group is ended
+
+
+class Jobs:
+    """The queue over the folders of runs given, until close(). Several workspaces share one, as they share devices."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self._folders: list[Path] = []
+        self._processes: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> what this app started
+        self._deadlines: dict[int, float] = {}  # process -> when it will be ended (time.monotonic)
+        self._change = threading.RLock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._work, name="jobs", daemon=True).start()
+
+    def watch(self, folder: Path) -> None:
+        """Also take jobs from that folder of runs, with those that wait in it since earlier."""
+        with self._change:
+            if folder not in self._folders:
+                self._folders.append(folder)
+
+    def submit(self, folder: Path, kind: str, config: dict[str, Any]) -> Run:
+        """A new run in `folder`, which waits for its turn."""
+        self.watch(folder)
+        run = Run.create(folder, kind, config)
+        write_atomic(run.path / "queued", "")
+        return run
+
+    def resume(self, run: Run) -> None:
+        """Put a run that was stopped, killed or failed into the queue again; it goes on from its checkpoint.
+
+        Raises:
+            RunError: "run_in_use" where it runs; "run_finished".
+        """
+        match run.state():
+            case "running":
+                raise RunError("run_in_use", path=run.path.name, pid=_holder(run) or "?")
+            case "finished":
+                raise RunError("run_finished", path=run.path.name)
+        write_atomic(run.path / "queued", "")
+
+    def stop_and_keep(self, run: Run) -> None:
+        """Let it write a checkpoint and end; what does not end within `patience` seconds is ended."""
+        with self._change:
+            (run.path / "queued").unlink(missing_ok=True)
+            pid = _holder(run) or self._pid(run.path)
+            if pid is None:
+                return
+            run.request_stop()
+            self._deadlines.setdefault(pid, time.monotonic() + self.patience)
+
+    def discard(self, run: Run) -> None:
+        """End its processes now and remove its folder."""
+        with self._change:
+            (run.path / "queued").unlink(missing_ok=True)
+            for pid in {_holder(run), self._pid(run.path)} - {None}:
+                _end_group(pid)
+            process = self._processes.pop(run.path, None)
+        if process is not None:
+            process.wait()
+        while run.state() == "running":  # of an app before this one: not our child, so there is nothing to wait on
+            time.sleep(0.02)
+        shutil.rmtree(run.path)
+
+    def waiting(self) -> list[Run]:
+        """What waits, next first."""
+        runs = [run for run in self._runs() if (run.path / "queued").exists()]
+        return sorted(runs, key=lambda run: (run.path / "queued").stat().st_mtime_ns)
+
+    def is_waiting(self, run: Run) -> bool:
+        return (run.path / "queued").exists()
+
+    def busy(self) -> set[str]:
+        """Devices that a run holds now; "" is the default device."""
+        running = [run for run in self._runs() if run.path in self._processes or run.state() == "running"]
+        return {_device(run) for run in running}
+
+    def close(self) -> None:
+        """Start nothing more. What runs goes on, and the next app finds it."""
+        self._closed.set()
+
+    def _work(self) -> None:
+        while not self._closed.wait(TICK):
+            with self._change, suppress(OSError, RunError):  # a folder that vanishes meanwhile is no reason to stop
+                self._reap()
+                self._start_next()
+
+    def _reap(self) -> None:
+        for path in [path for path, process in self._processes.items() if process.poll() is not None]:
+            self._deadlines.pop(self._processes.pop(path).pid, None)
+        for pid in [pid for pid, deadline in self._deadlines.items() if time.monotonic() > deadline]:
+            del self._deadlines[pid]
+            _end_group(pid)
+
+    def _start_next(self) -> None:
+        waiting = self.waiting()
+        if not waiting:
+            return
+        busy = self.busy()
+        for run in waiting:
+            if _device(run) not in busy:
+                self._start(run)
+                busy.add(_device(run))
+
+    def _start(self, run: Run) -> None:
+        with open(run.path / "log.txt", "ab") as log:  # a file: a pipe would stop the training once nobody reads it
+            self._processes[run.path] = subprocess.Popen(
+                [sys.executable, "-m", "lori_core", "run", str(run.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+        (run.path / "queued").unlink(missing_ok=True)
+
+    def _runs(self) -> Iterable[Run]:
+        return (run for folder in self._folders for run in list_runs(folder))
+
+    def _pid(self, path: Path) -> int | None:
+        process = self._processes.get(path)
+        return process.pid if process is not None and process.poll() is None else None
+
+
+def command(run: Run) -> str:
+    """What does the same in a terminal."""
+    return f"lori run {run.path / 'spec.json'}"
+
+
+def _device(run: Run) -> str:
+    return str(run.config.get("device") or "")
+
+
+def _holder(run: Run) -> int | None:
+    """The process that runs it, also one that an earlier app or a terminal started."""
+    if run.state() != "running":
+        return None
+    text = (run.path / "run.lock").read_text()
+    return int(text) if text.isdecimal() else None
+
+
+def _end_group(pid: int) -> None:
+    """The process and all it started; one that leads no group of its own, as in a script, is ended alone."""
+    with suppress(ProcessLookupError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _python_path() -> str:
+    """The app changes its working directory, so a checkout that is not installed has to be named."""
+    here = str(Path(lori_core.__file__).parent.parent)
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

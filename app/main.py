@@ -1,0 +1,110 @@
+"""The web application: for each language one gr.Blocks with a route a page, mounted at /en and /ja of one FastAPI app.
+
+A page is built once for each language, so every text on it is a plain string. The switch of language is a link that
+sets a cookie; "/" leads to the language of the cookie, else to the one that the browser prefers.
+"""
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+import plotly
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from app.lab import Context, Lab
+from app.pages import PAGES
+from lori_core.assets import ASSETS
+from lori_core.translate import LANGUAGES, translate
+
+FIRST = next(iter(PAGES))  # its address is the language's own
+LARGEST_UPLOAD = "100mb"
+HEAD = '<script defer src="/static/plotly.min.js"></script>'
+THEME = gr.themes.Base(  # named fonts are asked for at a server; these are the system's
+    primary_hue="blue",
+    neutral_hue="slate",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+)
+
+
+def application(
+    lab: Lab, who: Callable[[Request], str | None] | None = None, hosts: list[str] | None = None
+) -> FastAPI:
+    """What uvicorn serves.
+
+    Args:
+        who: the user that a request comes from; raises HTTPException where it is nobody known. None: no users.
+        hosts: names under which requests are taken (against DNS rebinding); None: any.
+    """
+    web = FastAPI(openapi_url=None)
+    web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
+    web.mount("/static", StaticFiles(directory=Path(plotly.__file__).parent / "package_data"))
+    web.get("/")(_choose_language)
+    web.get("/language/{language}")(_set_language)
+    for language in LANGUAGES:
+        gr.mount_gradio_app(
+            web,
+            pages(Context(lab, language)),
+            f"/{language}",
+            auth_dependency=who,
+            run_history=False,
+            footer_links=[],
+            max_file_size=LARGEST_UPLOAD,
+            ssr_mode=False,
+            theme=THEME,
+            css_paths=ASSETS / "app" / "style.css",
+            head=HEAD,
+        )
+    return web
+
+
+def pages(context: Context) -> gr.Blocks:
+    """All pages in one language."""
+    with gr.Blocks(title="LoRI Lab", analytics_enabled=False) as blocks:
+        _page(context, FIRST)
+    for name in list(PAGES)[1:]:
+        with blocks.route(context.say(f"{name}.title"), f"/{name}"):
+            _page(context, name)
+    return blocks
+
+
+def _page(context: Context, name: str) -> None:
+    gr.Navbar(visible=False)
+    gr.HTML(_header(context, name), apply_default_css=False)
+    PAGES[name](context)
+
+
+def address(language: str, name: str) -> str:
+    """Of a page."""
+    return f"/{language}/" if name == FIRST else f"/{language}/{name}"
+
+
+def _header(context: Context, here: str) -> str:
+    """The name of the lab, the pages, the other language."""
+    links = "".join(
+        f'<a href="{address(context.language, name)}"{" aria-current=page" * (name == here)}>'
+        f"{escape(context.say(f'{name}.title'))}</a>"
+        for name in PAGES
+    )
+    other = next(language for language in LANGUAGES if language != context.language)
+    return (
+        f'<header class="top"><strong>LoRI Lab</strong><nav aria-label="{escape(context.say("pages"))}">{links}</nav>'
+        f'<a class="language" lang="{other}" hreflang="{other}" href="/language/{other}?page={here}">'
+        f"{translate('app.language', other)}</a></header>"
+    )
+
+
+def _choose_language(request: Request) -> RedirectResponse:
+    wanted = request.cookies.get("language") or request.headers.get("accept-language", "")[:2]
+    return RedirectResponse(address(wanted if wanted in LANGUAGES else LANGUAGES[0], FIRST))
+
+
+def _set_language(language: str, page: str = FIRST) -> RedirectResponse:
+    language, page = language if language in LANGUAGES else LANGUAGES[0], page if page in PAGES else FIRST
+    answer = RedirectResponse(address(language, page))
+    answer.set_cookie("language", language, max_age=365 * 24 * 3600, samesite="lax")
+    return answer

@@ -1,0 +1,39 @@
+"""The pages, a file each. How to write one:
+
+    # app/pages/masks.py
+    def build(page: Context) -> None:                  # called inside the page's gr.Blocks, once for each language
+        gr.Markdown(page.say("masks.title"))           # text `app.masks.title` of assets/translations/*/app_masks.json
+        pick = gr.Dropdown(label=page.say("masks.run"))
+        place = chart(page)                            # app/plot.py: a live chart, hidden until it has a drawing
+
+        def look(name: str, request: gr.Request):      # a handler that needs folders takes the request
+            here = page.workspace(request)             # .runs .store .data .exports, and .run(name)
+            try:
+                return shown(figures.mask(..., page.language))
+            except LoRIError as error:
+                raise page.error(error) from None      # shown as a message, in the page's language
+
+        pick.change(look, pick, place, api_visibility="private")
+        place.select(clicked, None, place, ...)        # def clicked(event: gr.EventData): event.x, event.y, event.z
+
+and a line in PAGES. Its address is /<language>/<name>.
+
+- language: page.language; a page is built once for each, so texts are plain strings and never change afterwards.
+- folders: page.workspace(request) in a handler, never while the page is built: each user may have folders of his own.
+- first values: `on_load(handler, inputs, outputs)` of app/lab.py runs when somebody opens or reloads the page;
+  request.query_params has the address's, e.g. run.
+- jobs: page.jobs.submit(here.runs, kind, config) -> Run; show it by sending the reader to `runs?run=<folder's name>`:
+  `button.click(start, inputs, name).success(None, name, None, js=OPEN_RUN)`, OPEN_RUN of app/pages/runs.py, and name
+  a gr.Textbox(visible="hidden"): a gr.State never reaches the browser.
+- tensors: page.lab.worker (app/worker.py): the app itself imports no torch.
+- downloads: write into here.exports, then return the path to a gr.DownloadButton or gr.File.
+- what goes into gr.HTML as text must pass html.escape: names come from users.
+"""
+
+from collections.abc import Callable
+
+from app.lab import Context
+from app.pages import runs, study
+
+# name in the address -> what builds it; the order is that of the navigation.
+PAGES: dict[str, Callable[[Context], None]] = {"study": study.build, "runs": runs.build}

@@ -1,0 +1,124 @@
+"""Runs: what there is, and one of them as it goes: /<language>/runs?run=<its folder's name>."""
+
+import json
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app.following import Following, follow, forming, log_of
+from app.jobs import command
+from app.lab import Context, on_load
+from app.plot import chart, shown
+from lori_core import figures
+from lori_core.errors import LoRIError
+from lori_core.runs import Run, list_runs
+
+OPEN_RUN = "(name) => { location.assign(location.pathname.split('/').slice(0, 2).join('/') + '/runs?run=' + name) }"
+POLL = 1.0  # seconds between two looks at the run that is shown
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def build(page: Context) -> None:
+    gr.Markdown(f"# {page.say('runs.title')}")
+    pick = gr.Dropdown([], label=page.say("runs.pick"), interactive=True)
+    seen = gr.State("")
+    status = gr.HTML()
+    with gr.Row():
+        stop = gr.Button(page.say("runs.stop"))
+        resume = gr.Button(page.say("runs.resume"))
+        discard = gr.Button(page.say("runs.discard"), variant="stop")
+    losses, mask, settling = chart(page), chart(page), chart(page)
+    with gr.Accordion(page.say("runs.log"), open=False):
+        log = gr.HTML()
+    with gr.Accordion(page.say("runs.spec"), open=False):
+        spec = gr.HTML()
+    views = [seen, status, losses, mask, settling, log, spec]
+
+    def first(request: gr.Request) -> Any:
+        names = _choices(page, request)
+        wanted = request.query_params.get("run") or (names[0][1] if names else None)
+        known = wanted in [name for _, name in names]
+        if wanted and not known:
+            gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
+        return gr.update(choices=names, value=wanted if known else None)
+
+    def look(name: str | None, before: str, request: gr.Request) -> Any:
+        if not name:
+            return [gr.skip()] * len(views)
+        try:
+            run = page.workspace(request).run(name)
+        except LoRIError as error:
+            return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, None, None, "", ""]
+        now = _mark(page, run)
+        return [gr.skip()] * len(views) if now == before else [now, *_view(page, run)]
+
+    def do(action: str) -> Any:
+        def act(name: str | None, request: gr.Request) -> None:
+            try:
+                if name:
+                    getattr(page.jobs, action)(page.workspace(request).run(name))
+            except LoRIError as error:
+                raise page.error(error) from None
+
+        return act
+
+    on_load(first, None, pick).then(look, [pick, seen], views, **PRIVATE)
+    pick.change(look, [pick, seen], views, **PRIVATE)
+    gr.Timer(POLL).tick(look, [pick, seen], views, **PRIVATE)
+    stop.click(do("stop_and_keep"), pick, None, **PRIVATE)
+    resume.click(do("resume"), pick, None, **PRIVATE)
+    discard.click(do("discard"), pick, None, **PRIVATE).then(first, None, pick, **PRIVATE)
+
+
+def _choices(page: Context, request: gr.Request) -> list[tuple[str, str]]:
+    return [
+        (f"{run.path.name} · {_state(page, run)}", run.path.name) for run in list_runs(page.workspace(request).runs)
+    ]
+
+
+def _state(page: Context, run: Run) -> str:
+    return page.say(f"state.{'waiting' if page.jobs.is_waiting(run) else run.state()}")
+
+
+def _mark(page: Context, run: Run) -> str:
+    """Differs whenever there is something new to show."""
+    sizes = [path.stat().st_size for path in (run.path / "events.jsonl", run.path / "log.txt") if path.exists()]
+    return f"{run.path.name} {_state(page, run)} {sizes}"
+
+
+def _view(page: Context, run: Run) -> list[Any]:
+    found = follow(run)
+    curves = {name: curve for name, curve in found.losses.items() if curve}
+    task = next(reversed(found.looks), None)
+    calibration = forming(run, task, found.looks[task]) if task is not None else None
+    text = json.dumps({"kind": run.kind, "version": 1, "config": run.config}, ensure_ascii=False, indent=1)
+    return [
+        _status(page, run, found),
+        shown(figures.live_losses(curves, page.language)) if curves else None,
+        shown(figures.mask(calibration, page.language)) if calibration else None,
+        shown(figures.mask_settling([calibration], page.language)) if calibration else None,
+        f'<pre class="log" tabindex="0">{escape(log_of(run))}</pre>',
+        f'<pre class="spec" tabindex="0">{escape(text)}</pre><p><code>{escape(command(run))}</code></p>',
+    ]
+
+
+def _status(page: Context, run: Run, found: Following) -> str:
+    facts = [(page.say("runs.state"), _state(page, run))]
+    bar = ""
+    if found.planned:
+        facts.append((page.say("runs.units"), f"{len(found.done)} / {found.planned}"))
+        bar = (
+            f'<progress value="{len(found.done)}" max="{found.planned}" aria-label="{escape(page.say("runs.units"))}">'
+        )
+        bar += "</progress>"
+    if found.stage:
+        facts.append((found.stage[0], f"{found.stage[1]} / {found.stage[2]}"))
+    if found.step and run.state() == "running":
+        minutes, seconds = divmod(round(found.step["seconds_left"]), 60)
+        facts.append((page.say("runs.left"), f"{minutes}:{seconds:02}"))
+        facts.append((page.say("runs.speed"), f"{found.step['tokens_per_second']:,.0f}"))
+        facts.append((page.say("runs.memory"), f"{found.step['memory_bytes'] / 1e9:.2f} GB"))
+    listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
+    error = f'<p role="alert">{escape(str(found.error["error"]))}</p>' if found.error else ""
+    return f'<dl class="facts">{listed}</dl>{bar}{error}'

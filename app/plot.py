@@ -1,0 +1,60 @@
+"""chart(): a figure that is updated in place, with its summary, its table, and PNG, SVG and CSV of it.
+
+    place = chart(page)                                      while the page is built
+    button.click(lambda: shown(drawing), None, place)        a handler returns shown(Drawing); None hides the chart
+    place.select(clicked, None, place)                       def clicked(event: gr.EventData): event.x, event.y, event.z
+
+gr.Plot is not used: each update would build the chart anew, lose the zoom and leak browser memory. Here Plotly.react
+(assets/app/chart.js) changes what differs.
+"""
+
+import json
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from lori_core.assets import ASSETS
+from lori_core.figures import Drawing
+
+if TYPE_CHECKING:
+    from app.lab import Context
+
+TEMPLATE = """<figure class="chart" hidden>
+<figcaption></figcaption>
+<div class="plot" role="img"></div>
+<p class="summary"></p>
+<details><summary>{numbers}</summary>
+<div class="table" tabindex="0" role="region" aria-label="{numbers}"></div></details>
+<p class="limits"></p>
+<p class="save"><button type="button" data-save="png">PNG</button><button type="button" data-save="svg">SVG</button
+><button type="button" data-save="csv">CSV</button></p>
+</figure>"""
+
+
+def chart(page: "Context", drawing: Drawing | None = None) -> gr.HTML:
+    """The place of a chart; hidden until it is given a drawing. Its event `select` tells which point was clicked."""
+    return gr.HTML(
+        shown(drawing),
+        html_template=TEMPLATE.format(numbers=escape(page.say("chart.numbers"))),
+        js_on_load=(ASSETS / "app" / "chart.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_classes="chart-place",
+    )
+
+
+def shown(drawing: Drawing | None) -> dict[str, Any] | None:
+    """The drawing as the browser needs it: what a handler returns for a chart()."""
+    if drawing is None:
+        return None
+    page = {"title": {"text": "", "automargin": False}, "uirevision": "kept", "dragmode": "zoom"}
+    figure = go.Figure(drawing.figure).update_layout(page)
+    return {
+        "figure": json.loads(str(figure.to_json())),
+        "title": drawing.title,
+        "summary": drawing.summary,
+        "limits": drawing.limits,
+        "header": drawing.header,
+        "rows": drawing.rows,
+    }

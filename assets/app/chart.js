@@ -1,0 +1,76 @@
+// Draws what app/plot.py sends. Plotly.react keeps zoom and reuses the page's elements; texts go in as text, never HTML.
+const part = (name) => element.querySelector(name);
+let current = null;
+
+const row = (cells, kind) => {
+  const line = document.createElement("tr");
+  cells.forEach((cell, place) => {
+    const box = document.createElement(kind === "th" || place === 0 ? "th" : "td");
+    if (box.tagName === "TH") box.scope = kind === "th" ? "col" : "row";
+    box.textContent = cell;
+    line.append(box);
+  });
+  return line;
+};
+
+const ready = () => new Promise((done) => {
+  const look = () => (window.Plotly ? done(window.Plotly) : setTimeout(look, 50));
+  look();
+});
+
+const draw = async () => {
+  current = props.value;
+  const figure = part("figure.chart");
+  if (!figure) return;
+  figure.hidden = !current;
+  if (!current) return;
+  part("figcaption").textContent = current.title;
+  part(".summary").textContent = current.summary;
+  part(".limits").textContent = current.limits;
+  const table = document.createElement("table");
+  const head = document.createElement("thead");
+  head.append(row(current.header, "th"));
+  const body = document.createElement("tbody");
+  body.append(...current.rows.map((cells) => row(cells, "td")));
+  table.append(head, body);
+  part(".table").replaceChildren(table);
+  const plot = part(".plot");
+  plot.setAttribute("aria-label", `${current.title}. ${current.summary}`);
+  plot.style.minHeight = `${current.figure.layout.height || 320}px`;
+  const Plotly = await ready();
+  await Plotly.react(plot, current.figure.data, current.figure.layout, { responsive: true, displayModeBar: false });
+  if (!plot.dataset.listens) {
+    plot.dataset.listens = "yes";
+    plot.on("plotly_click", (event) => {
+      const point = event.points[0];
+      const index = Array.isArray(point.pointNumber) ? point.pointNumber : [point.pointNumber];
+      trigger("select", { x: point.x, y: point.y, z: point.z ?? null, index, curve: point.curveNumber });
+    });
+  }
+};
+
+const save = (name, href) => {
+  const link = document.createElement("a");
+  link.download = name;
+  link.href = href;
+  link.click();
+};
+
+element.addEventListener("click", (event) => {
+  const kind = event.target.dataset?.save;
+  if (!kind || !current) return;
+  const name = current.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  if (kind === "csv") {
+    // A cell that a spreadsheet would take for a formula is quoted as text.
+    const cell = (text) => `"${(/^[=+@\t\r]/.test(text) ? "'" : "") + String(text).replaceAll('"', '""')}"`;
+    const lines = [current.header, ...current.rows].map((cells) => cells.map(cell).join(","));
+    const address = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n")], { type: "text/csv" }));
+    save(`${name}.csv`, address);
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  } else {
+    window.Plotly.downloadImage(part(".plot"), { format: kind, filename: name, scale: 2 });
+  }
+});
+
+watch("value", draw);
+draw();
