@@ -1,4 +1,5 @@
-# make lab   set up everything and run the proof of concept on the embedded base
+# make lab   set up everything and open the lab at http://127.0.0.1:7860
+# make study set up everything and run the proof of concept on the embedded base
 # make test  set up everything and run all checks and tests
 # make notebooks  set up everything and open JupyterLab with the teaching notebooks
 # make notebooks-build  build the notebooks again from notebooks/source
@@ -8,9 +9,12 @@
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: notebooks notebooks-build lab test bench base setup
+.PHONY: notebooks notebooks-build lab study test bench base setup
 
 lab: setup
+	.venv/bin/python -m app --store lab
+
+study: setup
 	.venv/bin/lori study --task nlu --task math --task safety --out lab
 
 test: setup

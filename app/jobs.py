@@ -81,7 +81,7 @@ class Jobs:
         """End its processes now and remove its folder."""
         with self._change:
             (run.path / "queued").unlink(missing_ok=True)
-            for pid in {_holder(run), self._pid(run.path)} - {None}:
+            for pid in filter(None, {_holder(run), self._pid(run.path)}):
                 _end_group(pid)
             process = self._processes.pop(run.path, None)
         if process is not None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +66,6 @@ class Lab:
             folder.mkdir(parents=True, exist_ok=True)
         self.jobs.watch(here.runs)
         return here
-
-    @cached_property
-    def worker(self) -> Any:
-        """The process for work on tensors, app/worker.py; started at the first question."""
-        from app.worker import Worker
-
-        return Worker()
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:

@@ -13,6 +13,7 @@ import plotly
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from gradio.themes import Base
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.lab import Context, Lab
@@ -23,7 +24,7 @@ from lori_core.translate import LANGUAGES, translate
 FIRST = next(iter(PAGES))  # its address is the language's own
 LARGEST_UPLOAD = "100mb"
 HEAD = '<script defer src="/static/plotly.min.js"></script>'
-THEME = gr.themes.Base(  # named fonts are asked for at a server; these are the system's
+THEME = Base(  # named fonts are asked for at a server; these are the system's
     primary_hue="blue",
     neutral_hue="slate",
     font=["system-ui", "sans-serif"],
@@ -43,6 +44,7 @@ def application(
     web = FastAPI(openapi_url=None)
     web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
     web.mount("/static", StaticFiles(directory=Path(plotly.__file__).parent / "package_data"))
+    web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)
     web.get("/language/{language}")(_set_language)
     for language in LANGUAGES:
@@ -67,13 +69,12 @@ def pages(context: Context) -> gr.Blocks:
     with gr.Blocks(title="LoRI Lab", analytics_enabled=False) as blocks:
         _page(context, FIRST)
     for name in list(PAGES)[1:]:
-        with blocks.route(context.say(f"{name}.title"), f"/{name}"):
+        with blocks.route(context.say(f"{name}.title"), f"/{name}", show_in_navbar=False):
             _page(context, name)
     return blocks
 
 
 def _page(context: Context, name: str) -> None:
-    gr.Navbar(visible=False)
     gr.HTML(_header(context, name), apply_default_css=False)
     PAGES[name](context)
 

@@ -25,7 +25,7 @@ and a line in PAGES. Its address is /<language>/<name>.
 - jobs: page.jobs.submit(here.runs, kind, config) -> Run; show it by sending the reader to `runs?run=<folder's name>`:
   `button.click(start, inputs, name).success(None, name, None, js=OPEN_RUN)`, OPEN_RUN of app/pages/runs.py, and name
   a gr.Textbox(visible="hidden"): a gr.State never reaches the browser.
-- tensors: page.lab.worker (app/worker.py): the app itself imports no torch.
+- tensors: the app itself imports no torch; a client of a worker process belongs on Lab (app/lab.py), as Lab.jobs does.
 - downloads: write into here.exports, then return the path to a gr.DownloadButton or gr.File.
 - what goes into gr.HTML as text must pass html.escape: names come from users.
 """

@@ -6,7 +6,7 @@ import gradio as gr
 
 from app.lab import Context
 from app.pages.runs import OPEN_RUN
-from lori_core.config import AdapterConfig, StudyConfig
+from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
 
 MINI_TASKS = ("nlu", "math", "code", "safety", "math_ja")
@@ -16,13 +16,13 @@ PRESET = ("nlu", "math", "safety")
 
 def build(page: Context) -> None:
     def start(
-        base: str, tasks: list[str], methods: list[str], rank: float, sparsity: float, request: gr.Request
+        base: str, tasks: list[str], methods: list[Method], rank: int, sparsity: float, request: gr.Request
     ) -> str:
         try:
             config = StudyConfig(
                 base=base.strip(),
                 tasks=tuple(tasks),
-                methods=methods,
+                methods=tuple(methods),
                 adapter=AdapterConfig(rank=rank, sparsity=sparsity),
             )
         except LoRIError as error:

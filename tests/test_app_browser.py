@@ -1,0 +1,82 @@
+"""The app in a real browser, started as a user starts it."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from app.jobs import Jobs
+from lori_core.runs import list_runs
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    if os.environ.get("CI") == "true":
+        pytest.fail("Chromium is missing; CI has to have it", pytrace=False)
+    pytest.skip("Chromium is not installed (apt-get install chromium)", allow_module_level=True)
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """(address, folder) of a running app."""
+    folder = tmp_path_factory.mktemp("lab")
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), folder
+        process.terminate()
+    jobs = Jobs()
+    for run in list_runs(folder / "runs"):
+        jobs.discard(run)
+    jobs.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def test_a_study_starts_by_one_click_and_its_curve_is_back_after_a_reload(lab, browser):
+    address, _ = lab
+    page, foreign, complaints = browser.new_page(), [], []
+    page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or foreign.append(r.url))
+    page.on(
+        "console", lambda message: message.type == "error" and complaints.append(f"{message.text} {message.location}")
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}/en/")
+    page.locator("button.primary").click()
+    page.wait_for_url("**/en/runs?run=*")
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=60_000)
+    page.locator(".chart-place .summary").first.wait_for()
+    assert foreign == [] and complaints == []
+    page.reload()
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=20_000)
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["/en/", "/ja/", "/en/runs", "/ja/runs", "/ja/runs?run=<script>alert(1)</script>"])
+def test_pages_fit_a_phone_and_show_no_raw_key(lab, browser, path):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(lab[0] + path)
+    page.locator("h1").wait_for()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert "app." not in page.locator("body").inner_text()
+    page.close()
+
+
+def test_the_language_is_switched_on_the_same_page_and_remembered(lab, browser):
+    page = browser.new_page(locale="en-US")
+    page.goto(f"{lab[0]}/en/runs")
+    page.locator("a.language").click()
+    page.wait_for_url("**/ja/runs")
+    page.goto(lab[0])
+    page.wait_for_url("**/ja/")
+    page.close()
