@@ -26,7 +26,7 @@ def show(drawing: Drawing) -> None:
 
 def guessed(guess: float | None, measured: float, language: str) -> Markdown:
     """The prediction beside what came out."""
-    key = "lessons.no_guess" if guess is None or guess is ... else "lessons.guessed"
+    key = "lessons.no_guess" if guess is None else "lessons.guessed"
     return Markdown(translate(key, language, guess=guess, measured=f"{measured:.3g}"))
 
 
