@@ -6,16 +6,20 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from lori_core.lessons import checks
-from notebooks.build import FOLDER, KINDS, LANGUAGES, METADATA, built, notebook, sources
+from lori_core.lessons.answers import WrongAnswer
+from lori_core.translate import translate
+from notebooks.build import FOLDER, KINDS, LANGUAGES, METADATA, built, notebook, sources, unsolved
 
 SOURCES = sources()
 NAMES = [source.stem for source in SOURCES]
@@ -74,10 +78,8 @@ def test_languages_differ_in_text_and_in_computed_sentences_only(name: str, kind
     source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
     code = []
     for language in LANGUAGES:
-        made = notebook(source, kind, (language,))
-        code.append([c.source for c in made.cells if c.cell_type == "code" and "say(f" not in c.source[:400]])
-        shared = [c for c in code[-1] if not c.startswith(("say(", "LANGUAGE", "ranking"))]
-        code[-1] = shared
+        made = [cell.source for cell in notebook(source, kind, (language,)).cells if cell.cell_type == "code"]
+        code.append([text for text in made if "say(" not in text and not text.startswith("LANGUAGE")])
     assert code[0] == code[1]
     kinds = [[cell.cell_type for cell in notebook(source, kind, (language,)).cells] for language in LANGUAGES]
     assert kinds[0] == kinds[1]
@@ -156,4 +158,15 @@ def test_each_student_notebook_stops_at_its_first_exercise_and_says_so(name: str
     assert stopped is next(cell for cell in code if FIRST_CHECK.fullmatch(cell.source))
     (error,) = [o for o in stopped.outputs if o.output_type == "error"]
     assert error.ename == "WrongAnswer"
+    assert error.evalue == translate("lessons.unanswered", language)
     assert error.traceback == [f"✗ {error.evalue}"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_exercise_that_is_left_open_is_told_so(name: str):
+    for place in (i for i, cell in enumerate(cells(name)) if "exercise" in cell.metadata.get("tags", [])):
+        scope: dict[str, Any] = {"torch": torch, "nn": torch.nn, "checks": checks, "LANGUAGE": "en"}
+        exec(unsolved(cells(name)[place].source), scope)
+        with pytest.raises(WrongAnswer) as caught:
+            exec(cells(name)[place + 1].source, scope)
+        assert caught.value.key == "unanswered"

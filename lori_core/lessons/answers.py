@@ -42,16 +42,21 @@ def compare(exercise: str, got: Any, right: Any, mistakes: Mapping[str, Any], la
     Raises:
         WrongAnswer: it is not; `lessons.<exercise>.<mistake>` where the mistake is a typical one.
     """
-    if got is None or got is ...:
+    if is_open(got):
         raise WrongAnswer("unanswered", language)
     for mistake, value in mistakes.items():
         if same(got, value) and not same(right, value):
             raise WrongAnswer(f"{exercise}.{mistake}", language)
-    if isinstance(right, Tensor) and (shape := tuple(torch.as_tensor(got).shape)) != tuple(right.shape):
-        raise WrongAnswer("shape", language, got=shape, expected=tuple(right.shape))
+    if isinstance(right, Tensor) and isinstance(got, Tensor) and got.shape != right.shape:
+        raise WrongAnswer("shape", language, got=tuple(got.shape), expected=tuple(right.shape))
     if not same(got, right):
         raise WrongAnswer("other", language, got=_short(got))
     return Right(translate("lessons.right", language))
+
+
+def is_open(got: Any) -> bool:
+    """Whether three dots still stand where an answer, or a part of it, should be."""
+    return got is None or got is ... or (isinstance(got, tuple | list) and any(each is ... for each in got))
 
 
 def called(function: Callable[..., Any], *arguments: Any) -> Any:

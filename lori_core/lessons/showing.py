@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+import plotly.graph_objects as go
 from IPython.display import Markdown, display
 from transformers.utils import logging
 
@@ -19,14 +20,16 @@ PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself: nothing
 
 
 def show(drawing: Drawing) -> None:
-    """The figure, what it says in words, and what it does not show."""
-    display({PLOTLY: drawing.figure.to_plotly_json(), "text/plain": drawing.summary}, raw=True)
+    """The figure with its title above, what it says in words, and what it does not show."""
+    display(Markdown(f"**{drawing.title}**"))
+    figure = go.Figure(drawing.figure).update_layout(title={"text": "", "automargin": False})  # the page's text says it
+    display({PLOTLY: figure.to_plotly_json(), "text/plain": drawing.summary}, raw=True)
     display(Markdown(f"{drawing.summary} *{drawing.limits}*"))
 
 
 def guessed(guess: float | None, measured: float, language: str) -> Markdown:
     """The prediction beside what came out."""
-    key = "lessons.no_guess" if guess is None or guess is ... else "lessons.guessed"
+    key = "lessons.no_guess" if guess is None else "lessons.guessed"
     return Markdown(translate(key, language, guess=guess, measured=f"{measured:.3g}"))
 
 

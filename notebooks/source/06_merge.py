@@ -86,8 +86,8 @@ def ties(updates):
     # solution
     agrees = updates.sign() == updates.sum(dim=0).sign()
     elected = (updates * agrees).sum(dim=0) / agrees.sum(dim=0).clamp(min=1)
-    # end
     return elected
+    # end
 
 # %% tags=["check"]
 checks.ties(ties, LANGUAGE)

@@ -61,8 +61,8 @@ def forgetting(matrix):
     final = matrix[-1]
     earlier = [[row[j] for row in matrix[j:-1]] or [final[j]] for j in range(len(final))]
     lost = [max(scores) - last for scores, last in zip(earlier, final)]
-    # end
     return lost
+    # end
 
 # %% tags=["check"]
 checks.forgetting(forgetting, LANGUAGE)
@@ -94,8 +94,8 @@ def free_entries(movement, held, k):
     free = movement.abs().masked_fill(held, 0).flatten()
     mask[free.topk(k).indices] = True
     mask = mask.view(movement.shape)
-    # end
     return mask
+    # end
 
 # %% tags=["check"]
 checks.free_entries(free_entries, LANGUAGE)
