@@ -13,7 +13,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import plotly.graph_objects as go
 
 from lori_core.assets import ASSETS
 from lori_core.figures import Drawing
@@ -48,8 +47,7 @@ def shown(drawing: Drawing | None) -> dict[str, Any] | None:
     """The drawing as the browser needs it: what a handler returns for a chart()."""
     if drawing is None:
         return None
-    page = {"title": {"text": "", "automargin": False}, "uirevision": "kept", "dragmode": "zoom"}
-    figure = go.Figure(drawing.figure).update_layout(page)
+    figure = drawing.untitled(uirevision="kept", dragmode="zoom")
     return {
         "figure": json.loads(str(figure.to_json())),
         "title": drawing.title,

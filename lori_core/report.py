@@ -11,7 +11,6 @@ from functools import partial
 from hashlib import sha256
 from itertools import groupby
 
-import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
@@ -128,8 +127,7 @@ def _figures_json(drawings: list[Drawing]) -> str:
 
     Dragging is off: on a phone it would zoom where the reader wants to scroll.
     """
-    page = {"title": {"text": "", "automargin": False}, "dragmode": False}
-    text = "[" + ",\n".join(str(go.Figure(drawing.figure).update_layout(page).to_json()) for drawing in drawings) + "]"
+    text = "[" + ",\n".join(str(drawing.untitled(dragmode=False).to_json()) for drawing in drawings) + "]"
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -3,8 +3,8 @@
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
 from lori_core.figures.continual import continual_axes, continual_matrix
 from lori_core.figures.drawing import Drawing
-from lori_core.figures.masks import layer_and_projection, mask, mask_settling, pairs
-from lori_core.figures.places import pair_places
+from lori_core.figures.masks import mask, mask_settling, pairs
+from lori_core.figures.places import layer_and_projection, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
 from lori_core.figures.training import cost, live_losses, losses
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, listed, number, plain, task_mark
+from lori_core.figures.rows import error_bars, height, lane_of, score_axes
 from lori_core.results import Score
 from lori_core.translate import messages, translate
 
 
 def variant_label(variant: str, language: str) -> str:
-    """What `figures.variant.*` calls it; a name that is not there stands for itself."""
-    return messages(language).get(f"figures.variant.{variant}", variant)
+    """What `figures.variant.*` calls it, or `figures.method.*`; a name that is not there stands for itself."""
+    known = messages(language)
+    return known.get(f"figures.variant.{variant}") or known.get(f"figures.method.{variant}", variant)
 
 
 def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "en") -> Drawing:
@@ -24,11 +26,11 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
     figure, rows = go.Figure(), []
     for place, (variant, by_task) in enumerate(scores.items()):
         label, (colour, shape) = variant_label(variant, language), task_mark(place)
-        lane = (place - (len(scores) - 1) / 2) * 0.72 / len(scores)
+        lane = lane_of(place, len(scores))
         figure.add_scatter(
             x=[score.value for score in by_task.values()],
             y=[tasks.index(task) + lane for task in by_task],
-            error_x=_error_bars(list(by_task.values())),
+            error_x=error_bars(list(by_task.values())),
             mode="markers",
             marker={"color": colour, "symbol": shape, "size": 10},
             name=plain(label),
@@ -36,20 +38,15 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
             hovertemplate="%{x:.3f}<extra>" + plain(label) + "</extra>",
         )
         rows += [[task, label, *map(number, (s.value, s.low, s.high)), str(s.n)] for task, s in by_task.items()]
-    figure.update_xaxes(title_text=translate("figures.axis.score", language), range=[-0.02, 1.02])
-    figure.update_yaxes(title_text=translate("figures.axis.task", language), showgrid=False)
-    figure.update_yaxes(**categories(tasks, reverse=True))
-    for boundary in range(1, len(tasks)):
-        figure.add_hline(y=boundary - 0.5, line={"color": FAINT, "width": 1})
+    score_axes(figure, tasks, language)
     means = [
         f"{variant_label(variant, language)} {number(sum(s.value for s in by_task.values()) / len(by_task), 2)}"
         for variant, by_task in scores.items()
     ]
     summary = translate("figures.compared_scores.summary", language, means=listed(means, language), tasks=len(tasks))
     header = ("task", "variant", "score", "low", "high", "n")
-    return drawing(
-        "compared_scores", language, figure, summary, header, rows, 150 + len(tasks) * (24 + 20 * len(scores))
-    )
+    tall = height(tasks, list(scores)) + 20  # names of variants are longer than those of methods: two lines of legend
+    return drawing("compared_scores", language, figure, summary, header, rows, tall)
 
 
 def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = "en") -> Drawing:
@@ -124,12 +121,3 @@ def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], lang
     summary = translate("figures.cosines_by_width.summary", language, each=listed(largest, language))
     header = ("variant", "width", "largest", "chance")
     return drawing("cosines_by_width", language, figure, summary, header, rows, 400)
-
-
-def _error_bars(scores: Sequence[Score]) -> dict:
-    return {
-        "array": [score.high - score.value for score in scores],
-        "arrayminus": [score.value - score.low for score in scores],
-        "thickness": 1.5,
-        "width": 4,
-    }

@@ -32,6 +32,10 @@ class Drawing:
     header: list[str]
     rows: list[list[str]]
 
+    def untitled(self, **layout: Any) -> go.Figure:
+        """A copy of the figure for a page that has the title as its own text, with more of its layout changed."""
+        return go.Figure(self.figure).update_layout({"title": {"text": "", "automargin": False}, **layout})
+
 
 GREY = "#767676"  # contrast 4.5 on white, 4.6 on black
 FAINT = "rgba(128,128,128,0.28)"

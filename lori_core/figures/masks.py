@@ -1,9 +1,7 @@
 """Masks and what they and the updates have in common: kept fractions, how a mask settles, pairs of tasks."""
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations, permutations
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -18,35 +16,9 @@ from lori_core.figures.drawing import (
     plain,
     task_mark,
 )
+from lori_core.figures.places import Grid
 from lori_core.results import Calibration, PairMatrix
 from lori_core.translate import translate
-
-_INDEX = re.compile(r"(^|\.)(\d+)(?=\.)")  # the first numbered part of a module name is the layer
-
-
-def layer_and_projection(modules: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """module -> (layer, projection); the shortest end of the name that tells the maps of a layer apart.
-
-    >>> layer_and_projection(["h.0.attn.c_proj", "h.0.mlp.c_proj", "h.0.mlp.c_fc"])
-    {'h.0.attn.c_proj': (0, 'attn.c_proj'), 'h.0.mlp.c_proj': (0, 'mlp.c_proj'), 'h.0.mlp.c_fc': (0, 'c_fc')}
-
-    A module outside the layers has layer -1.
-    """
-    layers: dict[str, int] = {}
-    maps: dict[str, tuple[str, ...]] = {}  # the name without its layer number, in parts
-    for module in modules:
-        found = _INDEX.search(module)
-        layers[module] = int(found[2]) if found else -1
-        maps[module] = tuple(_INDEX.sub(r"\1*", module, count=1).split("."))
-    ends: dict[tuple[str, ...], set[tuple[str, ...]]] = {}  # end of a name -> the maps that have it
-    for parts in maps.values():
-        for length in range(1, len(parts) + 1):
-            ends.setdefault(parts[-length:], set()).add(parts)
-    shortest = {
-        parts: next(end for n in range(1, len(parts) + 1) if len(ends[end := parts[-n:]]) == 1 or n == len(parts))
-        for parts in set(maps.values())
-    }
-    return {module: (layers[module], ".".join(shortest[maps[module]])) for module in maps}
 
 
 def mask(calibration: Calibration, language: str = "en", top: float | None = None) -> Drawing:
@@ -55,15 +27,11 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
     Args:
         top: kept fraction at the end of the colours, so that several masks can be compared; None: the largest here.
     """
-    places = layer_and_projection(calibration.kept)
-    layers = sorted({layer for layer, _ in places.values()})
-    projections = list(dict.fromkeys(projection for _, projection in places.values()))
-    kept = {places[module]: fraction for module, fraction in calibration.kept.items()}
-    z = [[kept.get((layer, projection)) for layer in layers] for projection in projections]
+    grid = Grid(calibration.kept)
     target = 1 - calibration.sparsity
     figure = go.Figure(
         go.Heatmap(
-            z=z,
+            z=grid.cells,
             zmin=0,
             zmax=top or max(calibration.kept.values()),
             colorscale="Cividis",
@@ -71,14 +39,11 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
                 "title": {"text": translate("figures.axis.kept", language, target=percent(target))},
                 "tickformat": ".0%",
             },
-            texttemplate="%{z:.0%}" if len(layers) <= 6 else None,
+            texttemplate="%{z:.0%}" if grid.is_narrow else None,
             hovertemplate="%{y}, %{x}: %{z:.1%}<extra></extra>",
         )
     )
-    figure.update_xaxes(title_text=translate("figures.axis.layer", language), showgrid=False)
-    figure.update_xaxes(**_layer_ticks(layers))
-    figure.update_yaxes(title_text=translate("figures.axis.projection", language), showgrid=False)
-    figure.update_yaxes(**categories(projections, reverse=True))
+    grid.label(figure, language)
     order = sorted(calibration.kept, key=lambda module: calibration.kept[module])
     summary = translate(
         "figures.mask.summary",
@@ -89,13 +54,9 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
         least=order[0],
         least_kept=percent(calibration.kept[order[0]]),
     )
-    rows = [
-        [module, "–" if places[module][0] < 0 else str(places[module][0]), places[module][1], percent(fraction)]
-        for module, fraction in calibration.kept.items()
-    ]
+    rows = [[module, *grid.place(module), percent(fraction)] for module, fraction in calibration.kept.items()]
     header = ("module", "layer", "projection", "kept")
-    height = 170 + 28 * len(projections)
-    return drawing("mask", language, figure, summary, header, rows, height, task=calibration.task)
+    return drawing("mask", language, figure, summary, header, rows, grid.height, task=calibration.task)
 
 
 def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> Drawing:
@@ -164,13 +125,6 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
     header = ("pair", "value", "null_mean", "null_sd", "z")
     title = _measure(matrix, language)
     return drawing("pairs", language, figure, summary, header, rows, height, method=label, measure=title)
-
-
-def _layer_ticks(layers: Sequence[int]) -> dict[str, Any]:
-    """At most 16 labelled layers, so that they stay readable."""
-    ticks = categories(["–" if layer < 0 else str(layer) for layer in layers])
-    every = -(-len(layers) // 16)
-    return ticks | {key: ticks[key][::every] for key in ("tickvals", "ticktext")}
 
 
 def _measure(matrix: PairMatrix, language: str) -> str:

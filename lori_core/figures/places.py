@@ -1,38 +1,105 @@
-"""Where in the network two tasks meet."""
+"""Layers by projections: how modules lie in a heatmap, and where two tasks meet."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import Drawing, categories, drawing, number
-from lori_core.figures.masks import layer_and_projection
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
+
+_INDEX = re.compile(r"(^|\.)(\d+)(?=\.)")  # the first numbered part of a module name is the layer
+
+
+def layer_and_projection(modules: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """module -> (layer, projection); the shortest end of the name that tells the maps of a layer apart.
+
+    >>> layer_and_projection(["h.0.attn.c_proj", "h.0.mlp.c_proj", "h.0.mlp.c_fc"])
+    {'h.0.attn.c_proj': (0, 'attn.c_proj'), 'h.0.mlp.c_proj': (0, 'mlp.c_proj'), 'h.0.mlp.c_fc': (0, 'c_fc')}
+
+    A module outside the layers has layer -1.
+    """
+    layers: dict[str, int] = {}
+    maps: dict[str, tuple[str, ...]] = {}  # the name without its layer number, in parts
+    for module in modules:
+        found = _INDEX.search(module)
+        layers[module] = int(found[2]) if found else -1
+        maps[module] = tuple(_INDEX.sub(r"\1*", module, count=1).split("."))
+    ends: dict[tuple[str, ...], set[tuple[str, ...]]] = {}  # end of a name -> the maps that have it
+    for parts in maps.values():
+        for length in range(1, len(parts) + 1):
+            ends.setdefault(parts[-length:], set()).add(parts)
+    shortest = {
+        parts: next(end for n in range(1, len(parts) + 1) if len(ends[end := parts[-n:]]) == 1 or n == len(parts))
+        for parts in set(maps.values())
+    }
+    return {module: (layers[module], ".".join(shortest[maps[module]])) for module in maps}
+
+
+class Grid:
+    """Numbers of modules in rows of projections and columns of layers.
+
+    Attributes:
+        cells: rows of numbers, None where no module lies or it has none.
+        is_narrow: there is room to write numbers into the cells.
+        height: pixels of the whole figure.
+    """
+
+    def __init__(self, values: Mapping[str, float | None]) -> None:
+        self._places = layer_and_projection(values)
+        self._layers = sorted({layer for layer, _ in self._places.values()})
+        self._projections = list(dict.fromkeys(projection for _, projection in self._places.values()))
+        found = {self._places[module]: value for module, value in values.items()}
+        self.cells = [[found.get((layer, each)) for layer in self._layers] for each in self._projections]
+        self.is_narrow = len(self._layers) <= 6
+        self.height = 170 + 28 * len(self._projections)
+
+    def place(self, module: str) -> tuple[str, str]:
+        """(layer, projection) as a table says them."""
+        layer, projection = self._places[module]
+        return _layer_name(layer), projection
+
+    def label(self, figure: go.Figure, language: str) -> None:
+        """Layers below, projections at the side."""
+        figure.update_xaxes(title_text=translate("figures.axis.layer", language), showgrid=False)
+        figure.update_xaxes(**_layer_ticks(self._layers))
+        figure.update_yaxes(title_text=translate("figures.axis.projection", language), showgrid=False)
+        figure.update_yaxes(**categories(self._projections, reverse=True))
+
+
+def _layer_name(layer: int) -> str:
+    return "–" if layer < 0 else str(layer)
+
+
+def _layer_ticks(layers: Sequence[int]) -> dict[str, Any]:
+    """At most 16 labelled layers, so that they stay readable."""
+    ticks = categories([_layer_name(layer) for layer in layers])
+    every = -(-len(layers) // 16)
+    return ticks | {key: ticks[key][::every] for key in ("tickvals", "ticktext")}
 
 
 def pair_places(matrix: PairMatrix, first: str, second: str, language: str = "en") -> Drawing:
     """A measure of one pair of tasks, projection by layer. Raises ValueError where a name is not in the matrix."""
     s, t = matrix.names.index(first), matrix.names.index(second)
-    places = layer_and_projection(matrix.by_module)
-    layers = sorted({layer for layer, _ in places.values()})
-    projections = list(dict.fromkeys(projection for _, projection in places.values()))
-    values = {places[module]: cells[s][t] for module, cells in matrix.by_module.items()}
+    values = {module: cells[s][t] for module, cells in matrix.by_module.items()}
+    grid = Grid(values)
     measure = translate(f"figures.measure.{matrix.measure}", language)
     figure = go.Figure(
         go.Heatmap(
-            z=[[values.get((layer, projection)) for layer in layers] for projection in projections],
+            z=grid.cells,
             colorscale="Cividis",
-            texttemplate="%{z:.2f}" if len(layers) <= 6 else None,
+            texttemplate="%{z:.2f}" if grid.is_narrow else None,
             hovertemplate="%{z:.3f}<extra></extra>",
             colorbar={"title": {"text": measure}},
         )
     )
-    figure.update_xaxes(title_text=translate("figures.axis.layer", language), showgrid=False)
-    figure.update_xaxes(**categories([str(layer) for layer in layers]))
-    figure.update_yaxes(title_text=translate("figures.axis.projection", language), showgrid=False)
-    figure.update_yaxes(**categories(projections, reverse=True))
-    known = {module: value for module, cells in matrix.by_module.items() if (value := cells[s][t]) is not None}
+    grid.label(figure, language)
+    known = {module: value for module, value in values.items() if value is not None}
     most = max(known, key=lambda module: known[module])
     summary = translate("figures.pair_places.summary", language, most=most, value=number(known[most]))
-    rows = [[module, str(places[module][0]), places[module][1], number(value)] for module, value in known.items()]
+    rows = [[module, *grid.place(module), number(value)] for module, value in known.items()]
     titles = {"first": first, "second": second, "measure": measure}
     header = ("module", "layer", "projection", "value")
-    return drawing("pair_places", language, figure, summary, header, rows, 170 + 28 * len(projections), **titles)
+    return drawing("pair_places", language, figure, summary, header, rows, grid.height, **titles)

@@ -9,7 +9,6 @@ from lori_core.figures.drawing import (
     GREY,
     METHOD_MARKS,
     Drawing,
-    categories,
     drawing,
     listed,
     method_label,
@@ -28,6 +27,7 @@ from lori_core.figures.means import (
     seeds,
     single_scores,
 )
+from lori_core.figures.rows import error_bars, height, lane_of, score_axes
 from lori_core.results import MergedResult, StudyResult
 from lori_core.translate import translate
 
@@ -37,18 +37,18 @@ def scores(result: StudyResult, language: str = "en") -> Drawing:
     cells, names = single_scores(result), methods(result)
     figure = go.Figure(_base_trace(result, language))
     for index, method in enumerate(names):
-        lane = _lane(index, len(names))
+        lane = lane_of(index, len(names))
         figure.add_trace(_interval_trace(of_method(cells, method), result.tasks, method, lane, language))
         if len(seeds(result)) > 1:
             figure.add_trace(_seed_trace(result, method, lane, language))
-    _score_axes(figure, result.tasks, language)
+    score_axes(figure, result.tasks, language)
     means = [(translate("figures.base", language), mean_score(result.base_scores.values()).value)]
     means += [(method_label(method, language), mean_value(of_method(cells, method).values())) for method in names]
     each = listed((f"{label} {number(value, 2)}" for label, value in means), language)
     summary = translate("figures.scores.summary", language, means=each, tasks=len(result.tasks))
     header = ("task", "method", "score", "low", "high", "n", "seeds")
     rows = _score_rows(result, cells, language)
-    return drawing("scores", language, figure, summary, header, rows, _height(result.tasks, names))
+    return drawing("scores", language, figure, summary, header, rows, height(result.tasks, names))
 
 
 def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
@@ -57,11 +57,11 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
     names = [method for method in methods(result) if of_method(ours, method)]
     figure = go.Figure(_base_trace(result, language))
     for index, method in enumerate(names):
-        lane = _lane(index, len(names))
+        lane = lane_of(index, len(names))
         figure.add_traces(_dumbbells(result.tasks, method, lane, single, ours, language))
     if control:
         figure.add_trace(_control_trace(result.tasks, names, control, language))
-    _score_axes(figure, result.tasks, language)
+    score_axes(figure, result.tasks, language)
     each = [
         translate(
             "figures.merged.each",
@@ -87,7 +87,7 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
         for method in names
         if (task, method) in ours
     ]
-    return drawing("merged", language, figure, summary, header, rows, _height(result.tasks, names), merge=merge)
+    return drawing("merged", language, figure, summary, header, rows, height(result.tasks, names), merge=merge)
 
 
 def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Drawing:
@@ -115,23 +115,6 @@ def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Draw
     )
 
 
-def _lane(index: int, count: int) -> float:
-    """Where a method's marks lie within a task's row, -0.5 to 0.5."""
-    return (index - (count - 1) / 2) * 0.72 / count
-
-
-def _height(tasks: Sequence[str], names: Sequence[str]) -> int:
-    return 130 + len(tasks) * (24 + 20 * len(names))
-
-
-def _score_axes(figure: go.Figure, tasks: Sequence[str], language: str) -> None:
-    figure.update_xaxes(title_text=translate("figures.axis.score", language), range=[-0.02, 1.02])
-    figure.update_yaxes(title_text=translate("figures.axis.task", language), showgrid=False)
-    figure.update_yaxes(**categories(tasks, reverse=True))
-    for boundary in range(1, len(tasks)):
-        figure.add_hline(y=boundary - 0.5, line={"color": "rgba(128,128,128,0.28)", "width": 1})
-
-
 def _base_trace(result: StudyResult, language: str) -> go.Scatter:
     """One grey upright line a task."""
     x = [part for task in result.tasks for part in (result.base_scores[task].value,) * 2 + (None,)]
@@ -149,12 +132,7 @@ def _interval_trace(
     return go.Scatter(
         x=[score.value for _, _, score in found],
         y=[row + lane for row, _, _ in found],
-        error_x={
-            "array": [score.high - score.value for _, _, score in found],
-            "arrayminus": [score.value - score.low for _, _, score in found],
-            "thickness": 1.5,
-            "width": 4,
-        },
+        error_x=error_bars([score for _, _, score in found]),
         mode="markers",
         marker={"color": colour, "symbol": shape, "size": 11},
         cliponaxis=False,
@@ -220,7 +198,7 @@ def _dumbbells(
 def _control_trace(tasks: Sequence[str], names: Sequence[str], control: Cells, language: str) -> go.Scatter:
     """Grey crosses in the methods' lanes: one entry of the legend, which is crowded on a phone."""
     found = [
-        (row + _lane(index, len(names)), method, control[task, method].value)
+        (row + lane_of(index, len(names)), method, control[task, method].value)
         for row, task in enumerate(tasks)
         for index, method in enumerate(names)
         if (task, method) in control

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import plotly.graph_objects as go
 from IPython.display import Markdown, display
 from transformers.utils import logging
 
@@ -22,8 +21,7 @@ PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself: nothing
 def show(drawing: Drawing) -> None:
     """The figure with its title above, what it says in words, and what it does not show."""
     display(Markdown(f"**{drawing.title}**"))
-    figure = go.Figure(drawing.figure).update_layout(title={"text": "", "automargin": False})  # the page's text says it
-    display({PLOTLY: figure.to_plotly_json(), "text/plain": drawing.summary}, raw=True)
+    display({PLOTLY: drawing.untitled().to_plotly_json(), "text/plain": drawing.summary}, raw=True)
     display(Markdown(f"{drawing.summary} *{drawing.limits}*"))
 
 
