@@ -1,7 +1,5 @@
 """The app in a real browser, started as a user starts it."""
 
-import os
-import shutil
 import subprocess
 import sys
 
@@ -10,18 +8,10 @@ import pytest
 from app.jobs import Jobs
 from lori_core.runs import list_runs
 
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    if os.environ.get("CI") == "true":
-        pytest.fail("Chromium is missing; CI has to have it", pytrace=False)
-    pytest.skip("Chromium is not installed (apt-get install chromium)", allow_module_level=True)
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
-
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """(address, folder) of a running app."""
+def lab(tmp_path_factory, chromium):
+    """(address, folder) of a running app; none is started where no browser could ask it."""
     folder = tmp_path_factory.mktemp("lab")
     command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -32,14 +22,6 @@ def lab(tmp_path_factory):
     for run in list_runs(folder / "runs"):
         jobs.discard(run)
     jobs.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def test_a_study_starts_by_one_click_and_its_curve_is_back_after_a_reload(lab, browser):

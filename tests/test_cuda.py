@@ -8,7 +8,7 @@ import tiny
 import torch
 from test_models import save
 from torch import nn
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.answers import choose, write
@@ -80,7 +80,7 @@ def test_what_was_learned_on_a_gpu_is_the_same_adapter_on_a_cpu(tmp_path):
 def test_answers_and_choices_are_the_same_in_every_batch_and_on_a_cpu():
     choices = (" an oak", " an owl", " a teal", " a stone")
     examples = [Example(f"{n}{'x' * (n % 7)}", " ", choices, 0) for n in range(24)]
-    model, tokenizer = wide().eval(), tiny.byte_tokenizer()
+    model, tokenizer = tiny.llama(spread=0.5), tiny.byte_tokenizer()
     found = []
     for device, size in (("cpu", 16), (DEVICE, 16), (DEVICE, 1)):
         model.to(device)  # pyright: ignore[reportArgumentType]
@@ -93,23 +93,6 @@ def test_answers_and_choices_are_the_same_in_every_batch_and_on_a_cpu():
         found.append((texts, best))
     assert len(found[0][0]) == len(examples)
     assert found[0] == found[1] == found[2]
-
-
-def wide() -> PreTrainedModel:
-    """Large random weights, so that no two tokens are nearly as likely."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        vocab_size=257,
-        bos_token_id=None,
-        eos_token_id=tiny.END,
-        pad_token_id=tiny.END,
-        initializer_range=0.5,
-    )
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")

@@ -14,19 +14,12 @@ import pytest
 
 from notebooks.build import FOLDER
 
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    if os.environ.get("CI") == "true":
-        pytest.fail("Chromium is missing; CI has to have it", pytrace=False)
-    pytest.skip("Chromium is not installed (apt-get install chromium)", allow_module_level=True)
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
 NAME = "02_why_a_random_a.ipynb"  # draws three figures and trains nothing
 FIGURES = 3
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
     """The address of a JupyterLab that serves a copy of the notebook, with settings of nobody."""
     home = tmp_path_factory.mktemp("home")
     shutil.copy(FOLDER / "solution" / "ja" / NAME, home / NAME)
@@ -62,31 +55,29 @@ def _address(folder: Path, server: subprocess.Popen) -> str:
     raise RuntimeError("JupyterLab did not start")
 
 
-def test_run_all_shows_every_figure_and_asks_nothing(lab: str):
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        hosts: set[str | None] = set()
-        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-        page.goto(f"{lab}lab/tree/{NAME}")
-        page.wait_for_selector(".jp-NotebookPanel-notebook .jp-Cell", timeout=90_000)
-        assert page.locator(".jp-Dialog").count() == 0
-        page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=60_000)
-        page.wait_for_timeout(2000)  # JupyterLab says so a moment before it can run cells, and drops what comes earlier
-        page.click('.lm-MenuBar-itemLabel:text-is("Run")')
-        page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
-        page.wait_for_function("document.body.innerText.includes('やってみよう')", timeout=120_000)
-        drawn = ".js-plotly-plot .main-svg:first-child"
-        until = time.monotonic() + 120
-        while page.locator(drawn).count() < FIGURES and time.monotonic() < until:
-            for cell in page.locator(".jp-Notebook .jp-CodeCell").all():  # figures are drawn once they come into sight
-                cell.scroll_into_view_if_needed()
-        assert page.locator(drawn).count() == FIGURES
-        if shot := os.environ.get("LORI_SHOTS"):
-            for place in range(FIGURES):
-                page.locator(drawn).nth(place).scroll_into_view_if_needed()
-                page.screenshot(path=f"{shot}/lab{place}.png")
-        assert page.locator(".jp-Dialog").count() == 0
-        assert page.locator('.jp-RenderedText[data-mime-type*="stderr"]').count() == 0
-        assert hosts <= {"localhost", "127.0.0.1", None}
-        browser.close()
+def test_run_all_shows_every_figure_and_asks_nothing(lab: str, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    hosts: set[str | None] = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    page.goto(f"{lab}lab/tree/{NAME}")
+    page.wait_for_selector(".jp-NotebookPanel-notebook .jp-Cell", timeout=90_000)
+    assert page.locator(".jp-Dialog").count() == 0
+    page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=60_000)
+    page.wait_for_timeout(2000)  # JupyterLab says so a moment before it can run cells, and drops what comes earlier
+    page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+    page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
+    page.wait_for_function("document.body.innerText.includes('やってみよう')", timeout=120_000)
+    drawn = ".js-plotly-plot .main-svg:first-child"
+    until = time.monotonic() + 120
+    while page.locator(drawn).count() < FIGURES and time.monotonic() < until:
+        for cell in page.locator(".jp-Notebook .jp-CodeCell").all():  # figures are drawn once they come into sight
+            cell.scroll_into_view_if_needed()
+    assert page.locator(drawn).count() == FIGURES
+    if shot := os.environ.get("LORI_SHOTS"):
+        for place in range(FIGURES):
+            page.locator(drawn).nth(place).scroll_into_view_if_needed()
+            page.screenshot(path=f"{shot}/lab{place}.png")
+    assert page.locator(".jp-Dialog").count() == 0
+    assert page.locator('.jp-RenderedText[data-mime-type*="stderr"]').count() == 0
+    assert hosts <= {"localhost", "127.0.0.1", None}
+    page.close()

@@ -19,7 +19,8 @@ END = 256  # the id of the end token; 0 to 255 are bytes
 CONFIG = AdapterConfig(rank=4, sparsity=0.75)
 
 
-def llama(seed: int = 0) -> PreTrainedModel:
+def llama(seed: int = 0, spread: float = 0.02) -> PreTrainedModel:
+    """spread: standard deviation of its weights; where it is large, no two tokens are nearly as likely."""
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {
         "hidden_size": 32,
@@ -28,7 +29,7 @@ def llama(seed: int = 0) -> PreTrainedModel:
         "num_attention_heads": 4,
     }
     ids: dict[str, Any] = {"vocab_size": 257, "bos_token_id": None, "eos_token_id": END, "pad_token_id": END}
-    model = LlamaForCausalLM(LlamaConfig(**sizes, **ids, num_key_value_heads=2))
+    model = LlamaForCausalLM(LlamaConfig(**sizes, **ids, num_key_value_heads=2, initializer_range=spread))
     return model.eval().requires_grad_(False)
 
 
