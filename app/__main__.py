@@ -1,4 +1,4 @@
-"""python -m app: serves the lab to the browser of this machine, or, with passwords, to others."""
+"""python -m app: serves the lab to the browser of this machine, or, where that is said, to others."""
 
 import os
 import socket
@@ -25,7 +25,6 @@ def main(
         typer.echo(translate("app.wide_host", host=host), err=True)
         raise typer.Exit(2)
     folder = store.resolve()
-    (folder / "exports").mkdir(parents=True, exist_ok=True)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # these two are read when gradio is imported
     os.environ["GRADIO_TEMP_DIR"] = str(folder / ".uploads")
 
@@ -33,10 +32,11 @@ def main(
     from app.lab import Lab
     from app.main import application
 
-    os.chdir(folder / "exports")  # gradio serves files of the working directory
     jobs = Jobs()
     try:
-        web = application(Lab(folder, jobs), hosts=LOOPBACK if _is_loopback(host) else None)
+        lab = Lab(folder, jobs)
+        os.chdir(lab.workspace.exports)  # gradio serves files of the working directory
+        web = application(lab, hosts=LOOPBACK if _is_loopback(host) else None)
         with socket.create_server((host, port)) as listening:
             typer.echo(f"http://{host}:{listening.getsockname()[1]}")
             uvicorn.Server(uvicorn.Config(web, log_level="warning")).run(sockets=[listening])

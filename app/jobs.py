@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,16 +91,20 @@ class Jobs:
 
     def waiting(self) -> list[Run]:
         """What waits, next first."""
-        runs = [run for run in self._runs() if (run.path / "queued").exists()]
-        return sorted(runs, key=lambda run: (run.path / "queued").stat().st_mtime_ns)
+        tickets = [ticket for folder in self._folders for ticket in folder.glob("[!.]*/queued")]
+        runs = []
+        for ticket in sorted(tickets, key=lambda ticket: ticket.stat().st_mtime_ns):
+            with suppress(RunError):  # one that cannot be used holds up nothing
+                runs.append(Run.open(ticket.parent))
+        return runs
 
     def is_waiting(self, run: Run) -> bool:
         return (run.path / "queued").exists()
 
     def busy(self) -> set[str]:
         """Devices that a run holds now; "" is the default device."""
-        running = [run for run in self._runs() if run.path in self._processes or run.state() == "running"]
-        return {_device(run) for run in running}
+        known = (run for folder in self._folders for run in list_runs(folder))
+        return {_device(run) for run in known if run.path in self._processes or run.state() == "running"}
 
     def close(self) -> None:
         """Start nothing more. What runs goes on, and the next app finds it."""
@@ -141,9 +144,6 @@ class Jobs:
                 start_new_session=True,
             )
         (run.path / "queued").unlink(missing_ok=True)
-
-    def _runs(self) -> Iterable[Run]:
-        return (run for folder in self._folders for run in list_runs(folder))
 
     def _pid(self, path: Path) -> int | None:
         process = self._processes.get(path)

@@ -1,4 +1,4 @@
-"""What pages are built from: the lab (one a process), a workspace (one a user), a context (one a language)."""
+"""What pages are built from: the lab with its workspace (one a process), a context (one a language)."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from lori_core.translate import translate
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders of one user. All paths that a page reads or writes lie in `folder`."""
+    """All paths that a page reads or writes lie in `folder`."""
 
     folder: Path
 
@@ -49,23 +49,13 @@ class Workspace:
 
 
 class Lab:
-    """Folders and the queue of jobs."""
+    """The folders of everything, made where they are not there, and the queue of jobs."""
 
-    def __init__(self, folder: Path, jobs: Jobs, with_users: bool = False) -> None:
-        """folder: of everything. with_users: each user has a workspace, `folder/users/<name>`, else all share one."""
-        self.folder, self.jobs, self.with_users = folder, jobs, with_users
-        for place in sorted((folder / "users").glob("*")) if with_users else [folder]:
-            jobs.watch(Workspace(place).runs)
-
-    def workspace(self, request: gr.Request) -> Workspace:
-        """Of whoever asks."""
-        here = Workspace(
-            self.folder / "users" / request.username if self.with_users and request.username else self.folder
-        )
-        for folder in (here.runs, here.store, here.data, here.exports):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.jobs.watch(here.runs)
-        return here
+    def __init__(self, folder: Path, jobs: Jobs) -> None:
+        self.workspace, self.jobs = Workspace(folder), jobs
+        for place in (self.workspace.runs, self.workspace.store, self.workspace.data, self.workspace.exports):
+            place.mkdir(parents=True, exist_ok=True)
+        jobs.watch(self.workspace.runs)
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
@@ -90,8 +80,9 @@ class Context:
         """A refusal to raise from a handler: it is shown as a message in the reader's language."""
         return gr.Error(error.in_language(self.language), title=self.say("refused"), print_exception=False)
 
-    def workspace(self, request: gr.Request) -> Workspace:
-        return self.lab.workspace(request)
+    @property
+    def workspace(self) -> Workspace:
+        return self.lab.workspace
 
     @property
     def jobs(self) -> Jobs:

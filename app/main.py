@@ -4,7 +4,6 @@ A page is built once for each language, so every text on it is a plain string. T
 sets a cookie; "/" leads to the language of the cookie, else to the one that the browser prefers.
 """
 
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -32,13 +31,10 @@ THEME = Base(  # named fonts are asked for at a server; these are the system's
 )
 
 
-def application(
-    lab: Lab, who: Callable[[Request], str | None] | None = None, hosts: list[str] | None = None
-) -> FastAPI:
+def application(lab: Lab, hosts: list[str] | None = None) -> FastAPI:
     """What uvicorn serves.
 
     Args:
-        who: the user that a request comes from; raises HTTPException where it is nobody known. None: no users.
         hosts: names under which requests are taken (against DNS rebinding); None: any.
     """
     web = FastAPI(openapi_url=None)
@@ -52,7 +48,6 @@ def application(
             web,
             pages(Context(lab, language)),
             f"/{language}",
-            auth_dependency=who,
             run_history=False,
             footer_links=[],
             max_file_size=LARGEST_UPLOAD,

@@ -6,8 +6,8 @@
         pick = gr.Dropdown(label=page.say("masks.run"))
         place = chart(page)                            # app/plot.py: a live chart, hidden until it has a drawing
 
-        def look(name: str, request: gr.Request):      # a handler that needs folders takes the request
-            here = page.workspace(request)             # .runs .store .data .exports, and .run(name)
+        def look(name: str):
+            here = page.workspace                      # .runs .store .data .exports, and .run(name)
             try:
                 return shown(figures.mask(..., page.language))
             except LoRIError as error:
@@ -19,14 +19,14 @@
 and a line in PAGES. Its address is /<language>/<name>.
 
 - language: page.language; a page is built once for each, so texts are plain strings and never change afterwards.
-- folders: page.workspace(request) in a handler, never while the page is built: each user may have folders of his own.
+- folders: page.workspace.
 - first values: `on_load(handler, inputs, outputs)` of app/lab.py runs when somebody opens or reloads the page;
   request.query_params has the address's, e.g. run.
-- jobs: page.jobs.submit(here.runs, kind, config) -> Run; show it by sending the reader to `runs?run=<folder's name>`:
-  `button.click(start, inputs, name).success(None, name, None, js=OPEN_RUN)`, OPEN_RUN of app/pages/runs.py, and name
-  a gr.Textbox(visible="hidden"): a gr.State never reaches the browser.
+- jobs: page.jobs.submit(page.workspace.runs, kind, config) -> Run; show it by sending the reader to
+  `runs?run=<folder's name>`: `button.click(start, inputs, name).success(None, name, None, js=OPEN_RUN)`, OPEN_RUN of
+  app/pages/runs.py, and name a gr.Textbox(visible="hidden"): a gr.State never reaches the browser.
 - tensors: the app itself imports no torch; a client of a worker process belongs on Lab (app/lab.py), as Lab.jobs does.
-- downloads: write into here.exports, then return the path to a gr.DownloadButton or gr.File.
+- downloads: write into page.workspace.exports, then return the path to a gr.DownloadButton or gr.File.
 - what goes into gr.HTML as text must pass html.escape: names come from users.
 """
 

@@ -1,6 +1,5 @@
 """Runs: what there is, and one of them as it goes: /<language>/runs?run=<its folder's name>."""
 
-import json
 from html import escape
 from typing import Any
 
@@ -36,28 +35,28 @@ def build(page: Context) -> None:
     views = [seen, status, losses, mask, settling, log, spec]
 
     def first(request: gr.Request) -> Any:
-        names = _choices(page, request)
+        names = _choices(page)
         wanted = request.query_params.get("run") or (names[0][1] if names else None)
         known = wanted in [name for _, name in names]
         if wanted and not known:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
         return gr.update(choices=names, value=wanted if known else None)
 
-    def look(name: str | None, before: str, request: gr.Request) -> Any:
+    def look(name: str | None, before: str) -> Any:
         if not name:
             return [gr.skip()] * len(views)
         try:
-            run = page.workspace(request).run(name)
+            run = page.workspace.run(name)
         except LoRIError as error:
             return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, None, None, "", ""]
         now = _mark(page, run)
         return [gr.skip()] * len(views) if now == before else [now, *_view(page, run)]
 
     def do(action: str) -> Any:
-        def act(name: str | None, request: gr.Request) -> None:
+        def act(name: str | None) -> None:
             try:
                 if name:
-                    getattr(page.jobs, action)(page.workspace(request).run(name))
+                    getattr(page.jobs, action)(page.workspace.run(name))
             except LoRIError as error:
                 raise page.error(error) from None
 
@@ -71,10 +70,8 @@ def build(page: Context) -> None:
     discard.click(do("discard"), pick, None, **PRIVATE).then(first, None, pick, **PRIVATE)
 
 
-def _choices(page: Context, request: gr.Request) -> list[tuple[str, str]]:
-    return [
-        (f"{run.path.name} · {_state(page, run)}", run.path.name) for run in list_runs(page.workspace(request).runs)
-    ]
+def _choices(page: Context) -> list[tuple[str, str]]:
+    return [(f"{run.path.name} · {_state(page, run)}", run.path.name) for run in list_runs(page.workspace.runs)]
 
 
 def _state(page: Context, run: Run) -> str:
@@ -92,14 +89,14 @@ def _view(page: Context, run: Run) -> list[Any]:
     curves = {name: curve for name, curve in found.losses.items() if curve}
     task = next(reversed(found.looks), None)
     calibration = forming(run, task, found.looks[task]) if task is not None else None
-    text = json.dumps({"kind": run.kind, "version": 1, "config": run.config}, ensure_ascii=False, indent=1)
+    spec = (run.path / "spec.json").read_text(encoding="utf-8")
     return [
         _status(page, run, found),
         shown(figures.live_losses(curves, page.language)) if curves else None,
         shown(figures.mask(calibration, page.language)) if calibration else None,
         shown(figures.mask_settling([calibration], page.language)) if calibration else None,
         f'<pre class="log" tabindex="0">{escape(log_of(run))}</pre>',
-        f'<pre class="spec" tabindex="0">{escape(text)}</pre><p><code>{escape(command(run))}</code></p>',
+        f'<pre class="spec" tabindex="0">{escape(spec)}</pre><p><code>{escape(command(run))}</code></p>',
     ]
 
 

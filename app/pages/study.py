@@ -8,16 +8,15 @@ from app.lab import Context
 from app.pages.runs import OPEN_RUN
 from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
+from lori_core.figures.drawing import method_label
+from lori_core.tasks.mini import ITEMS
 
-MINI_TASKS = ("nlu", "math", "code", "safety", "math_ja")
-METHODS = ("lora", "lori_d", "lori_s")
+METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
 PRESET = ("nlu", "math", "safety")
 
 
 def build(page: Context) -> None:
-    def start(
-        base: str, tasks: list[str], methods: list[Method], rank: int, sparsity: float, request: gr.Request
-    ) -> str:
+    def start(base: str, tasks: list[str], methods: list[Method], rank: int, sparsity: float) -> str:
         try:
             config = StudyConfig(
                 base=base.strip(),
@@ -27,17 +26,17 @@ def build(page: Context) -> None:
             )
         except LoRIError as error:
             raise page.error(error) from None
-        return _submit(page, config, request)
+        return _submit(page, config)
 
-    def start_preset(request: gr.Request) -> str:
-        return _submit(page, StudyConfig(tasks=PRESET, methods=("lora", "lori_s")), request)
+    def start_preset() -> str:
+        return _submit(page, StudyConfig(tasks=PRESET, methods=("lora", "lori_s")))
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
     preset = gr.Button(page.say("study.preset"), variant="primary")
     base = gr.Textbox("embedded", label=page.say("study.base"), info=page.say("study.base_info"))
-    tasks = gr.CheckboxGroup(list(MINI_TASKS), value=list(PRESET), label=page.say("study.tasks"))
+    tasks = gr.CheckboxGroup(list(ITEMS), value=list(PRESET), label=page.say("study.tasks"))
     methods = gr.CheckboxGroup(
-        [(page.say(f"method.{method}"), method) for method in METHODS],
+        [(method_label(method, page.language), method) for method in METHODS],
         value=list(METHODS),
         label=page.say("study.methods"),
     )
@@ -50,5 +49,5 @@ def build(page: Context) -> None:
     preset.click(start_preset, None, name, **how).success(None, name, None, js=OPEN_RUN)
 
 
-def _submit(page: Context, config: StudyConfig, request: gr.Request) -> str:
-    return page.jobs.submit(page.workspace(request).runs, "study", config.model_dump(mode="json")).path.name
+def _submit(page: Context, config: StudyConfig) -> str:
+    return page.jobs.submit(page.workspace.runs, "study", config.model_dump(mode="json")).path.name
