@@ -48,7 +48,7 @@ from lori_core.merge import merge
 from lori_core.models import Base, check_rank, open_base, target_modules
 from lori_core.pipeline import config_of, learn
 from lori_core.recipes import training_for
-from lori_core.report import report
+from lori_core.report import file_name, report
 from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
 from lori_core.runs import Run
 from lori_core.store import AdapterStore, checked_name
@@ -87,7 +87,7 @@ def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
 
 
 def report_path(run: Run, language: str) -> Path:
-    return run.path / ("report.html" if language == "en" else f"report.{language}.html")
+    return run.path / file_name(language)
 
 
 MASK = "mask.safetensors"  # in a run that calibrated

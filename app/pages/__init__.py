@@ -33,7 +33,12 @@ and a line in PAGES. Its address is /<language>/<name>.
 from collections.abc import Callable
 
 from app.lab import Context
-from app.pages import runs, study
+from app.pages import continual, report, runs, study
 
 # name in the address -> what builds it; the order is that of the navigation.
-PAGES: dict[str, Callable[[Context], None]] = {"study": study.build, "runs": runs.build}
+PAGES: dict[str, Callable[[Context], None]] = {
+    "study": study.build,
+    "runs": runs.build,
+    "report": report.build,
+    "continual": continual.build,
+}

@@ -1,7 +1,7 @@
 """Results in, plotly figures out: no torch, nothing computed beyond means over seeds. Each returns a Drawing."""
 
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
-from lori_core.figures.continual import continual_axes, continual_matrix
+from lori_core.figures.continual import continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.masks import mask, mask_settling, pairs
 from lori_core.figures.places import layer_and_projection, pair_places
@@ -16,6 +16,7 @@ __all__ = [
     "cosines_by_width",
     "cost",
     "dial",
+    "forgetting",
     "layer_and_projection",
     "live_losses",
     "losses",
