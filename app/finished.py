@@ -11,7 +11,11 @@ def finished(page: Context, *kinds: str) -> list[Run]:
 
 def label(run: Run) -> str:
     """When it was made, and of what: "2026-11-24 09:12 · math, code"."""
-    day, clock, *_ = run.path.name.split("-")
     tasks = run.config.get("tasks") or [run.config.get("task", "")]
-    when = f"{day[:4]}-{day[4:6]}-{day[6:]} {clock[:2]}:{clock[2:4]}"
-    return f"{when} · {', '.join(str(task).split('=')[0] for task in tasks)}"
+    return f"{when(run.path.name)} · {', '.join(str(task).split('=')[0] for task in tasks)}"
+
+
+def when(name: str) -> str:
+    """That a run of that name was made, UTC: "2026-11-24 09:12"."""
+    day, clock, *_ = name.split("-")
+    return f"{day[:4]}-{day[4:6]}-{day[6:]} {clock[:2]}:{clock[2:4]}"

@@ -10,6 +10,7 @@ import gradio as gr
 from gradio import context
 
 from app.jobs import Jobs
+from app.shelf import ShelfClient
 from lori_core.errors import LoRIError, RunError
 from lori_core.runs import Run
 from lori_core.translate import translate
@@ -49,13 +50,14 @@ class Workspace:
 
 
 class Lab:
-    """The folders of everything, made where they are not there, and the queue of jobs."""
+    """The folders of everything, made where they are not there, the queue of jobs, the process that reads adapters."""
 
     def __init__(self, folder: Path, jobs: Jobs) -> None:
         self.workspace, self.jobs = Workspace(folder), jobs
         for place in (self.workspace.runs, self.workspace.store, self.workspace.data, self.workspace.exports):
             place.mkdir(parents=True, exist_ok=True)
         jobs.watch(self.workspace.runs)
+        self.shelf = ShelfClient(self.workspace.store, self.workspace.runs, self.workspace.exports)
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
@@ -87,3 +89,10 @@ class Context:
     @property
     def jobs(self) -> Jobs:
         return self.lab.jobs
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        """What an operation of lori_core/shelf.py returns; its refusals are shown in the page's language."""
+        try:
+            return self.lab.shelf.ask(operation, **arguments)
+        except LoRIError as error:
+            raise self.error(error) from None
