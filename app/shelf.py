@@ -30,12 +30,19 @@ class ShelfClient:
             except BrokenPipeError:
                 line = ""
             if not line:
-                raise StorageError("shelf_crashed", operation=operation, code=process.wait())
+                process.communicate()  # closes its pipes
+                raise StorageError("shelf_crashed", operation=operation, code=process.returncode)
         answer = json.loads(line)
         if "error" in answer:
             key, values = answer["error"]
             raise LoRIError(key, **values)
         return answer["result"]
+
+    def close(self) -> None:
+        """End the process; the next question starts another."""
+        with self._turn:
+            if self._process is not None:
+                self._process.communicate()  # closes its input, at which it ends
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._process is None or self._process.poll() is not None:

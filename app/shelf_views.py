@@ -96,8 +96,11 @@ def pairs(header: list[str], rows: list[list[str]]) -> str:
 
 def _row(page: Context, entry: Listed) -> str:
     place = page.say(f"adapters.place.{place_of(entry)}")
+    if place_of(entry) == "run":
+        place = f"{place} {when(entry['reference'].split('/')[1])}"
     tags = "".join(f' <span class="tag">{escape(tag)}</span>' for tag in entry["tags"])
-    name = entry["reference"].partition("/")[2] if place_of(entry) == "store" else label(page, entry)
+    rest = entry["reference"].partition("/")[2]
+    name = {"store": rest, "run": rest.partition("/")[2], "ready": entry["name"]}[place_of(entry)]
     first = f'<th scope="row">{escape(name)}{tags}<br><small>{escape(place)}</small></th>'
     if entry["wrong"]:
         key, values = entry["wrong"]

@@ -1,5 +1,6 @@
 """Adapters: the store, with what runs left and what ships: where each comes from, compare, check, take in, hand out."""
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -158,5 +159,6 @@ def _import(page: Context) -> Change:
 
 
 def _body(card: str) -> str:
-    """A model card without the YAML that only hubs read."""
-    return card.split("---\n", 2)[-1] if card.startswith("---\n") else card
+    """A model card without the YAML that only hubs read, its headings below those of the page."""
+    text = card.split("---\n", 2)[-1] if card.startswith("---\n") else card
+    return re.sub("^#", "###", text, flags=re.MULTILINE)

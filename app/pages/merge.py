@@ -39,15 +39,14 @@ def build(page: Context) -> None:
     method = gr.Dropdown(
         [(page.say(f"merge.method.{name}"), name) for name in OPTIONS], value="concat", label=page.say("merge.method")
     )
-    with gr.Row():
-        keep = gr.Slider(0.01, 1, 0.2, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
-        drop = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
+    keep = gr.Slider(0.01, 1, 0.2, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
+    drop = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
     sliders = [gr.Slider(-1, 2, 1, step=0.05, visible=False, interactive=True) for _ in range(MOST)]
     search = gr.Checkbox(False, label=page.say("merge.search"), info=page.say("merge.search_info"))
     tasks = gr.Textbox(label=page.say("merge.tasks"), info=page.say("merge.tasks_info"))
     with gr.Row():
         name = gr.Textbox("merged", label=page.say("merge.name"))
-        base = gr.Textbox("embedded", label=page.say("merge.base"), info=page.say("merge.base_info"))
+        base = gr.Textbox("embedded", label=page.say("merge.base"))
     store = gr.Checkbox(True, label=page.say("merge.store"))
     with gr.Row():
         score = gr.Button(page.say("merge.score"), variant="primary")

@@ -98,7 +98,7 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
         groups.setdefault(_condition(sequence, sequences, language), []).append(sequence)
     tasks = list(dict.fromkeys(task for sequence in sequences for task in sequence.order))
     titles = [plain(label) for label in groups]
-    gap = min(0.3 / len(groups), 60 / (170 * len(groups)))
+    gap = 0.35 / len(groups)  # of the height: room for an axis title and the next panel's name
     figure = make_subplots(rows=len(groups), cols=1, subplot_titles=titles, vertical_spacing=gap)
     rows, shown = [], set()
     for panel, (label, found) in enumerate(groups.items(), start=1):
@@ -108,14 +108,14 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
             shown.add(task)
         rows += [[label, task, *cells] for task in order for cells in _forgetting_rows(found, task)]
         figure.update_xaxes(**categories(order), row=panel, col=1)
-    figure.update_xaxes(title_text=translate("figures.axis.after", language), row=len(groups), col=1)
+    figure.update_xaxes(title_text=translate("figures.axis.after", language))
     figure.update_yaxes(title_text=translate("figures.axis.score_short", language), range=[-0.03, 1.05])
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
     each = listed((f"{label} {number(fmean(map(_mean_loss, found)), 2)}" for label, found in groups.items()), language)
     summary = translate("figures.forgetting.summary", language, each=each)
     header = ("method", "task", "after", "score", "low", "high")
-    made = drawing("forgetting", language, figure, summary, header, rows, 110 + 210 * len(groups))
-    made.figure.update_layout(legend={"y": 1 + 34 / (210 * len(groups))})  # above the first panel's own title
+    made = drawing("forgetting", language, figure, summary, header, rows, 110 + 240 * len(groups))
+    made.figure.update_layout(legend={"y": 1 + 34 / (240 * len(groups))})  # above the first panel's own title
     return made
 
 
