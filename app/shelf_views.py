@@ -63,6 +63,7 @@ def details(page: Context, shown: dict[str, Any]) -> tuple[str, str]:
         for step in shown["lineage"]
     )
     lineage = f'<ul class="lineage">{steps}</ul>' if steps else f"<p>{escape(page.say('adapters.no_parents'))}</p>"
+    lineage = f"<h3>{escape(page.say('adapters.made_from'))}</h3>{lineage}"
     return lineage, pairs([page.say("adapters.column.entry"), page.say("adapters.column.value")], shown["settings"])
 
 

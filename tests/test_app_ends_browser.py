@@ -120,9 +120,10 @@ def test_a_sequence_is_started_in_the_order_that_was_chosen(lab, tab):
 def test_an_adapter_goes_out_comes_back_under_a_name_and_is_deleted_after_a_question(lab, tab):
     address, folder = lab
     entries = {path.name: path.read_bytes() for path in (ASSETS / "adapters" / "math" / "lori_s").iterdir()}
-    upload(tab, address, entries | {"../outside": b"x"}, "math2")
-    tab.locator(".toast-body").wait_for()
-    assert not (folder / "store" / "math2").exists() and not list(folder.rglob("outside"))
+    for hostile, name in ((entries | {"../outside": b"x"}, "math2"), (entries, "<img src=x onerror=alert(1)>")):
+        upload(tab, address, hostile, name)
+        tab.locator(".toast-body").wait_for()
+    assert not list((folder / "store").glob("[!.]*")) and not list(folder.rglob("outside"))
     upload(tab, address, entries, "math2")
     tab.locator("table.shelf th", has_text="math2@1").first.wait_for()
     tab.get_by_role("tab", name=say("manage")).click()

@@ -25,7 +25,7 @@ def build(page: Context) -> None:
     listed = gr.HTML()
     pick = gr.Dropdown([], label=page.say("adapters.pick"), interactive=True)
     with gr.Tab(page.say("adapters.card")):
-        card = gr.Markdown()
+        card = gr.Markdown(elem_classes="card")
     with gr.Tab(page.say("adapters.origin")):
         lineage = gr.HTML()
         settings = gr.HTML()
@@ -43,9 +43,9 @@ def build(page: Context) -> None:
         entries = page.ask("contents")
         names = choices(page, entries)
         there = {entry["reference"] for entry in entries}
-        chosen = chosen if chosen in there else next((e["reference"] for e in entries if place_of(e) in where), None)
-        beside = beside if beside in there else None
         rows = [entry for entry in entries if place_of(entry) in where]
+        chosen = chosen if chosen in there else (rows or entries)[0]["reference"]  # there are always ready-made ones
+        beside = beside if beside in there else None
         return table(page, rows), gr.update(choices=names, value=chosen), gr.update(choices=names, value=beside)
 
     def look(reference: str | None) -> Any:
@@ -70,9 +70,7 @@ def build(page: Context) -> None:
 def _export(page: Context, pick: gr.Dropdown) -> None:
     """A zip archive in PEFT's format or ours, or a whole model as a job."""
 
-    def export(reference: str | None, form: str) -> Any:
-        if not reference:
-            return gr.skip()
+    def export(reference: str, form: str) -> Any:
         return gr.update(value=page.ask("export", reference=reference, form=form), visible=True)
 
     def whole(reference: str, base: str) -> str:
@@ -115,12 +113,12 @@ def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
     done = gr.Textbox(visible="hidden")
     said = gr.Markdown()
     check = gr.Button(page.say("adapters.verify"))
-    with gr.Row():
-        name = gr.Textbox(label=page.say("adapters.keep_name"), info=page.say("adapters.keep_info"))
-        store = gr.Button(page.say("adapters.keep"))
-    with gr.Row():
-        word = gr.Textbox(label=page.say("adapters.tag"), info=page.say("adapters.tag_info"))
-        give = gr.Button(page.say("adapters.give_tag"))
+    name = gr.Textbox(
+        label=page.say("adapters.keep_name"), info=page.say("adapters.keep_info"), submit_btn=page.say("adapters.keep")
+    )
+    word = gr.Textbox(
+        label=page.say("adapters.tag"), info=page.say("adapters.tag_info"), submit_btn=page.say("adapters.give_tag")
+    )
     remove = gr.Button(page.say("adapters.delete"), variant="stop")
     with gr.Group(visible=False) as question:
         gr.Markdown(page.say("adapters.really"), container=True)
@@ -131,8 +129,8 @@ def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
     remove.click(lambda: gr.update(visible=True), None, question, **PRIVATE)
     no.click(lambda: gr.update(visible=False), None, question, **PRIVATE)
     return [
-        (store.click(keep, [pick, name], done, **SLOW), done),
-        (give.click(tag, [pick, word], said, **SLOW), pick),
+        (name.submit(keep, [pick, name], done, **SLOW), done),
+        (word.submit(tag, [pick, word], said, **SLOW), pick),
         (yes.click(delete, pick, [said, question], **SLOW), pick),
     ]
 
