@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,10 @@ class Context:
 
     def error(self, error: LoRIError) -> gr.Error:
         """A refusal to raise from a handler: it is shown as a message in the reader's language."""
-        return gr.Error(error.in_language(self.language), title=self.say("refused"), print_exception=False)
+        text = escape(
+            error.in_language(self.language), quote=False
+        )  # messages hold names from users; gradio shows HTML
+        return gr.Error(text, title=self.say("refused"), print_exception=False)
 
     @property
     def workspace(self) -> Workspace:
