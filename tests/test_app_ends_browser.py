@@ -20,6 +20,7 @@ from lori_core.runs import Run, list_runs
 from lori_core.translate import LANGUAGES, translate
 
 RESULT = example()
+LEFT = ("AbortError", "Connection errored out")  # gradio logs these when a page is left while it still asks
 PAGES = ("report", "continual", "adapters", "merge")
 
 
@@ -63,7 +64,7 @@ def tab(lab, browser):
     page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
     yield page
     page.close()
-    assert wrong == []
+    assert [each for each in wrong if not each.startswith(LEFT)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -169,8 +170,9 @@ def upload(tab, address: str, entries: dict[str, bytes], name: str) -> None:
         for entry, data in entries.items():
             archive.writestr(entry, data)
     tab.goto(f"{address}/en/adapters")
-    tab.locator("table.shelf").first.wait_for()
+    tab.locator(".card h3").first.wait_for()  # what loads last
     tab.get_by_role("button", name=say("import")).click()
+    tab.get_by_role("button", name=say("take_in"), exact=True).wait_for()
     file = {"name": "one.zip", "mimeType": "application/zip", "buffer": written.getvalue()}
     tab.locator("input[type=file]").first.set_input_files(file)
     tab.locator(".file-name", has_text="one.zip").wait_for()
