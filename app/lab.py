@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import gradio as gr
 from gradio import context
 
 from app.jobs import Jobs
+from app.shelf import ShelfClient
 from lori_core.errors import LoRIError, RunError
 from lori_core.runs import Run
 from lori_core.translate import translate
@@ -49,13 +51,14 @@ class Workspace:
 
 
 class Lab:
-    """The folders of everything, made where they are not there, and the queue of jobs."""
+    """The folders of everything, made where they are not there, the queue of jobs, the process that reads adapters."""
 
     def __init__(self, folder: Path, jobs: Jobs) -> None:
         self.workspace, self.jobs = Workspace(folder), jobs
         for place in (self.workspace.runs, self.workspace.store, self.workspace.data, self.workspace.exports):
             place.mkdir(parents=True, exist_ok=True)
         jobs.watch(self.workspace.runs)
+        self.shelf = ShelfClient(self.workspace.store, self.workspace.runs, self.workspace.exports)
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
@@ -78,7 +81,10 @@ class Context:
 
     def error(self, error: LoRIError) -> gr.Error:
         """A refusal to raise from a handler: it is shown as a message in the reader's language."""
-        return gr.Error(error.in_language(self.language), title=self.say("refused"), print_exception=False)
+        text = escape(
+            error.in_language(self.language), quote=False
+        )  # messages hold names from users; gradio shows HTML
+        return gr.Error(text, title=self.say("refused"), print_exception=False)
 
     @property
     def workspace(self) -> Workspace:
@@ -87,3 +93,10 @@ class Context:
     @property
     def jobs(self) -> Jobs:
         return self.lab.jobs
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        """What an operation of lori_core/shelf.py returns; its refusals are shown in the page's language."""
+        try:
+            return self.lab.shelf.ask(operation, **arguments)
+        except LoRIError as error:
+            raise self.error(error) from None

@@ -4,6 +4,7 @@ A page is built once for each language, so every text on it is a plain string. T
 sets a cookie; "/" leads to the language of the cookie, else to the one that the browser prefers.
 """
 
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gradio.themes import Base
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.lab import Context, Lab
-from app.pages import PAGES
+from app.pages import PAGES, report
 from lori_core.assets import ASSETS
 from lori_core.translate import LANGUAGES, translate
 
@@ -43,6 +44,7 @@ def application(lab: Lab, hosts: list[str] | None = None) -> FastAPI:
     web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)
     web.get("/language/{language}")(_set_language)
+    web.get("/report/{run}/{language}")(partial(report.serve, lab))
     for language in LANGUAGES:
         gr.mount_gradio_app(
             web,

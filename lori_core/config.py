@@ -172,6 +172,22 @@ class MergeJob(Config):
     store: str | None = None  # as in TrainJob
 
 
+class MergeTrialJob(BaseConfig):
+    """A merge, scored on each adapter's task: the base, the adapter alone, and all in one."""
+
+    merge: MergeJob
+    tasks: tuple[str, ...] = Field(min_length=1)  # as in a study, one for each adapter
+    scales: tuple[float, ...] = (1.0,)  # of all weights; the best one on the validation split is taken
+    validation_examples: int = Field(default=100, ge=1)
+    test_examples: int = Field(default=200, ge=1)
+
+
+class ExportJob(BaseConfig):
+    """The base with an adapter in its weights, as a folder of its own."""
+
+    adapter: str  # its folder
+
+
 class ContinualJob(BaseConfig):
     """Tasks learned one after another, in this order."""
 

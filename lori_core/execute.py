@@ -5,6 +5,8 @@ study       StudyResult                 report.html, report.ja.html, adapters/<u
 calibrate   Calibration                 mask.safetensors, adapters/dense, adapters/mask (dense, pruned to its mask)
 train       SingleResult                adapters/trained; what calibrate leaves too where a mask was calibrated
 merge       the merged adapter's record adapters/merged
+merge_trial MergeTrial                  adapters/merged
+export      merged_base.Drift           model
 continual   ContinualResult             adapters/after-0, after-1 ...: the adapter after each task
 evaluate    Evaluated                   -
 
@@ -30,8 +32,11 @@ from lori_core.config import (
     Config,
     ContinualJob,
     EvaluateJob,
+    ExportJob,
     MergeJob,
+    MergeTrialJob,
     Method,
+    Split,
     StudyConfig,
     TrainConfig,
     TrainJob,
@@ -45,10 +50,12 @@ from lori_core.inject import applied
 from lori_core.mask_files import Mask, load_mask, save_mask
 from lori_core.masks import Masks
 from lori_core.merge import merge
+from lori_core.merge_trial import merge_trial
+from lori_core.merged_base import PROMPTS, export_merged_base
 from lori_core.models import Base, check_rank, open_base, target_modules
 from lori_core.pipeline import config_of, learn
 from lori_core.recipes import training_for
-from lori_core.report import report
+from lori_core.report import file_name, report
 from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
 from lori_core.runs import Run
 from lori_core.store import AdapterStore, checked_name
@@ -87,7 +94,7 @@ def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
 
 
 def report_path(run: Run, language: str) -> Path:
-    return run.path / ("report.html" if language == "en" else f"report.{language}.html")
+    return run.path / file_name(language)
 
 
 MASK = "mask.safetensors"  # in a run that calibrated
@@ -173,6 +180,33 @@ def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
     return folder
 
 
+def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
+    store = _store(job.merge.store, job.merge.name)
+    parts = [load_adapter(folder) for folder in job.merge.adapters]
+    base, tasks = _opened(job, job.tasks)
+    for adapter in parts:
+        check_base(adapter, base.name, base.revision, base.fingerprint)
+
+    def score(task: Task, split: Split) -> Score:
+        limit = job.validation_examples if split == "validation" else job.test_examples
+        return _evaluation(base, task, split, limit, hooks).score
+
+    merged, result = merge_trial(base.model, tasks, parts, job.merge, job.scales, score)
+    folder, merged = _keep(run, "merged", merged)
+    if store is not None:
+        store.save(_scored(merged, result.after.values()))
+    run.save_result(to_json(result))
+    return folder
+
+
+def _export(job: ExportJob, run: Run, hooks: Hooks) -> Path:
+    adapter, base, folder = load_adapter(job.adapter), open_base(job), run.path / "model"
+    if folder.exists():  # of a sitting that was killed before the run's result was written
+        shutil.rmtree(folder)
+    run.save_result(to_json(export_merged_base(base, adapter, folder, PROMPTS)))
+    return folder
+
+
 def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
     base, tasks = _checked(job, job.tasks)
     store = _store(job.store, "+".join(task.name for task in tasks))
@@ -222,6 +256,8 @@ KINDS: dict[str, tuple[type[Config], Callable[[Any, Run, Hooks], Path | None]]] 
     "calibrate": (CalibrateJob, _calibrate),
     "train": (TrainJob, _train),
     "merge": (MergeJob, _merge),
+    "merge_trial": (MergeTrialJob, _merge_trial),
+    "export": (ExportJob, _export),
     "continual": (ContinualJob, _continual),
     "evaluate": (EvaluateJob, _evaluate),
 }
@@ -301,10 +337,10 @@ def _store(folder: str | None, name: str) -> AdapterStore | None:
     return AdapterStore(folder) if folder is not None and checked_name(name) else None
 
 
-def _scored(adapter: Adapter, scores: Iterable[Score], seed: int) -> Adapter:
-    """The adapter with its scores in its record, without the single outcomes."""
-    fields = ("task", "split", "metric", "value", "low", "high", "n")
-    known = [{field: getattr(score, field) for field in fields} | {"seed": seed} for score in scores]
+def _scored(adapter: Adapter, scores: Iterable[Score], seed: int | None = None) -> Adapter:
+    """The adapter with its scores in its record, without the single outcomes. seed: None: nothing was trained."""
+    fields, seeds = ("task", "split", "metric", "value", "low", "high", "n"), {} if seed is None else {"seed": seed}
+    known = [{field: getattr(score, field) for field in fields} | seeds for score in scores]
     return replace(adapter, record=adapter.record | {"scores": known})
 
 

@@ -22,6 +22,9 @@ from lori_core.model_card import Drift, model_card
 from lori_core.models import Base
 from lori_core.results import Score
 
+# Looked at where nobody names others: plain language, figures, code.
+PROMPTS = ["The capital of France is", "Question: What is 12 + 30?\nAnswer:", "def add(a, b):\n    return"]
+
 _LONGEST = 512  # tokens of a prompt that are looked at
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 

@@ -175,6 +175,26 @@ class MergedResult:
 
 
 @dataclass(frozen=True)
+class MergeTrial:
+    """Adapters merged into one, scored on each one's task.
+
+    Attributes:
+        weights: of the adapters, those that were taken.
+        validation: scale of the weights (as text) -> mean validation score; empty where there was one scale only.
+        base, before, after: test scores by task of the bare base, of the task's own adapter, of the merged one.
+    """
+
+    tasks: tuple[str, ...]
+    adapters: tuple[str, ...]
+    merge: str
+    weights: tuple[float, ...]
+    validation: dict[str, float]
+    base: dict[str, Score]
+    before: dict[str, Score]
+    after: dict[str, Score]
+
+
+@dataclass(frozen=True)
 class ContinualResult:
     """Tasks learned one after another. matrix[i][j]: score on task j after learning task i (row 0: the first task).
 

@@ -12,7 +12,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lori_core.results import Calibration, ContinualResult, Memory, Score, Share, SingleResult, StudyResult, from_json
+from lori_core.results import (
+    Calibration,
+    ContinualResult,
+    Memory,
+    MergeTrial,
+    Score,
+    Share,
+    SingleResult,
+    StudyResult,
+    from_json,
+)
 from lori_core.runs import Run
 from lori_core.translate import translate
 
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from lori_core.adapter_diff import Difference
     from lori_core.store import Version
 
+DRIFT = {"largest": "max_abs", "mean": "mean_abs", "kl": "kl"}  # value of the message -> field of merged_base.Drift
 SHORT = 12  # letters of a checksum that a list shows
 
 
@@ -43,6 +54,12 @@ def result_table(run: Run, language: str) -> RenderableType:
             return continual_table(from_json(ContinualResult, text), language)
         case "calibrate":
             return calibration_table(from_json(Calibration, text), language)
+        case "merge_trial":
+            return merge_trial_table(from_json(MergeTrial, text), language)
+        case "export":
+            drift = json.loads(text)
+            shown = {name: f"{drift[key]:.3g}" for name, key in DRIFT.items()}
+            return Text(translate("command.drift", language, positions=drift["positions"], **shown))
     merged = json.loads(text)["merge"]
     row = [merged["method"], " ".join(f"{weight:g}" for weight in merged["weights"]), f"{merged['error']:.2g}"]
     return _table(["method", "weights", "error"], [row], language)
@@ -93,6 +110,17 @@ def continual_table(result: ContinualResult, language: str) -> Table:
         [translate("command.forgetting", language), *(f"{result.forgetting.get(t, 0):.3f}" for t in result.order)]
     )
     return _plain([translate("command.column.after", language), *result.order], rows)
+
+
+def merge_trial_table(result: MergeTrial, language: str) -> Table:
+    """Task by task: the base, the task's own adapter, the merged one."""
+    ends = (
+        ("figures.base", result.base),
+        ("figures.column.single", result.before),
+        ("figures.column.merged", result.after),
+    )
+    rows = [[translate(key, language), *(f"{scores[task].value:.3f}" for task in result.tasks)] for key, scores in ends]
+    return _plain([translate("command.column.scores", language), *result.tasks], rows)
 
 
 def calibration_table(result: Calibration, language: str) -> Table:

@@ -1,20 +1,23 @@
 """What a spec names is done in the run's folder, and a run that was interrupted ends in the same bytes."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from rich.console import Console
 
 from lori_core.adapter_files import load_adapter, read_header
 from lori_core.config import AdapterConfig, TrainJob
 from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, RunError, Stopped, StorageError
 from lori_core.execute import execute
 from lori_core.mask_files import load_mask
-from lori_core.results import Calibration, ContinualResult, SingleResult, from_json
+from lori_core.results import Calibration, ContinualResult, MergeTrial, SingleResult, from_json
 from lori_core.runs import Run
 from lori_core.store import AdapterStore
+from lori_core.summary import result_table
 from lori_core.train import Hooks
 
 
@@ -179,6 +182,31 @@ def test_merge_adds_updates_and_evaluate_scores_the_result(given, tmp_path):
     )
     assert execute(scoring) is None
     assert json.loads(scoring.result())["by_task"]["after"]["score"]["n"] == 2
+
+
+def test_a_merge_is_scored_before_and_after_and_kept_and_goes_into_a_whole_model(given, tmp_path):
+    names, where = ("after", "before"), {key: given[key] for key in ("base", "precision")}
+    folders = [
+        execute(Run.create(tmp_path, "train", given | {"task": spec(given, name), "method": "lori_d"}))
+        for name in names
+    ]
+    merge = {"adapters": [str(folder) for folder in folders], "weights": [1, 1], "store": str(tmp_path / "store")}
+    few = {"tasks": [spec(given, name) for name in names], "validation_examples": 2, "test_examples": 2}
+    run = Run.create(tmp_path, "merge_trial", where | few | {"merge": merge, "scales": [0.5, 1.0]})
+    made = execute(run)
+    trial = from_json(MergeTrial, run.result())
+    assert made == run.path / "adapters" / "merged" and trial.tasks == names and set(trial.validation) == {"0.5", "1"}
+    kept = AdapterStore(tmp_path / "store").show("merged")
+    assert [score["value"] for score in kept.record["scores"]] == [trial.after[name].value for name in names]
+    assert all("seed" not in score for score in kept.record["scores"])
+
+    export = Run.create(tmp_path, "export", where | {"adapter": str(made)})
+    assert execute(export) == export.path / "model"
+    assert (export.path / "model" / "model.safetensors").exists()
+    for each, word in ((run, "single adapter"), (export, "Drift")):
+        console = Console(record=True, file=io.StringIO())
+        console.print(result_table(each, "en"))
+        assert word in console.export_text()
 
 
 def test_continual_keeps_the_adapter_after_each_task(given, tmp_path):

@@ -1,16 +1,25 @@
 import random
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
-from example_results import METHODS, calibration, diverged, example, modules, without_nulls
+from example_results import METHODS, calibration, diverged, example, modules, score, without_nulls
 
 from lori_core import figures
 from lori_core.figures.drawing import percent, size
+from lori_core.results import MergeTrial
 
 RESULT = example()
 LANGUAGES = ("en", "ja")
+
+
+def trial() -> MergeTrial:
+    """A merge of three adapters, before and after, with scores drawn by a seeded generator."""
+    random_ = random.Random(0)
+    scores = [{task: score(random_, task, level) for task in ("nlu", "math", "code")} for level in (0.1, 0.9, 0.8)]
+    return MergeTrial(("nlu", "math", "code"), ("a", "b", "c"), "concat", (0.5,) * 3, {"0.5": 0.8, "1": 0.7}, *scores)
 
 
 def traces(drawing: figures.Drawing) -> list[Any]:
@@ -29,6 +38,9 @@ def all_drawings(language: str) -> list[figures.Drawing]:
         figures.pairs(*matrix, language),
         figures.continual_matrix(sequence, language),
         figures.continual_axes(RESULT.continual, language),
+        figures.forgetting(RESULT.continual, language),
+        figures.before_after(trial(), language),
+        figures.weight_search(trial(), language),
         figures.losses(RESULT, "math", language),
         figures.cost(RESULT, language),
     ]
@@ -130,3 +142,38 @@ def test_small_shares_are_not_rounded_to_nothing():
 def test_each_method_has_its_own_shape_and_colour():
     marks = {(t.marker.symbol, t.marker.color) for t in traces(figures.continual_axes(RESULT.continual))}
     assert len(marks) == len(METHODS)
+
+
+def test_forgetting_curves_are_the_columns_of_the_matrices_averaged_over_seeds():
+    drawing = figures.forgetting(RESULT.continual)
+    by_method = {method: [s for s in RESULT.continual if s.method == method] for method in METHODS}
+    order = RESULT.continual[0].order
+    expected = [
+        [fmean(s.scores[step][place].value for s in found) for step in range(place, len(order))]
+        for found in by_method.values()
+        if found
+        for place in range(len(order))
+    ]
+    assert [list(trace.y) for trace in traces(drawing)] == [pytest.approx(each) for each in expected]
+    assert sum(trace.showlegend for trace in traces(drawing)) == len(order)  # a task stands in the legend once
+
+
+def test_sequences_whose_entries_were_kept_apart_have_a_panel_of_their_own():
+    (first, *_) = RESULT.continual
+    both = figures.forgetting([first, replace(first, overlap="exclude")])
+    assert {row[0] for row in both.rows} == {"LoRA", "LoRA · overlap excluded"}
+
+
+def test_a_dumbbell_joins_the_score_before_with_the_one_after():
+    shown = trial()
+    joints = traces(figures.before_after(shown))[1]
+    ends = [(joints.x[place], joints.x[place + 1]) for place in range(0, len(joints.x), 3)]
+    assert ends == [(shown.before[task].value, shown.after[task].value) for task in shown.tasks]
+    before, after = traces(figures.before_after(shown))[2:]
+    for marks, scores in ((before, shown.before), (after, shown.after)):
+        assert list(marks.error_x.array) == [scores[task].high - scores[task].value for task in shown.tasks]
+
+
+def test_the_ring_of_a_search_is_the_best_scale():
+    ring = traces(figures.weight_search(trial()))[-1]
+    assert (list(ring.x), list(ring.y)) == ([0.5], [0.8])

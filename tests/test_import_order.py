@@ -21,9 +21,12 @@ ROWS = [
     ["judge", "examine", "jail"],  # run in a process of their own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
     ["published", "merged_base"],
+    ["uploads"],
+    ["shelf"],
+    ["shelf_process"],
     ["tasks"],
     ["train", "answers"],
-    ["evaluate"],
+    ["evaluate", "merge_trial"],
     ["harness"],
     ["calibrate", "probe", "estimate"],
     ["pipeline"],

@@ -15,9 +15,6 @@ from lori_core.results import Score, SingleResult, from_json
 if TYPE_CHECKING:
     from lori_core.adapter import Adapter
 
-# Looked at where no --prompt is given: plain language, figures, code.
-PROMPTS = ["The capital of France is", "Question: What is 12 + 30?\nAnswer:", "def add(a, b):\n    return"]
-
 
 def export_adapter(
     adapter: Annotated[str, typer.Argument(help="Folder of the adapter, or a version: NAME, NAME@3, NAME@TAG.")],
@@ -55,7 +52,7 @@ def export_adapter(
         else:
             name, known_revision = _base_of(given) if base is None else (base, None)
             where = {"base": name, "revision": revision or known_revision, "device": device, "precision": precision}
-            _export_base(given, folder, prompts or PROMPTS, scores, where, language)
+            _export_base(given, folder, prompts, scores, where, language)
         say("command.exported", language, path=folder)
 
 
@@ -71,16 +68,21 @@ def _given(adapter: str, store: Path | None) -> tuple["Adapter", list[Score]]:
 
 
 def _export_base(
-    adapter: "Adapter", folder: Path, prompts: list[str], scores: list[Score], where: dict[str, Any], language: str
+    adapter: "Adapter",
+    folder: Path,
+    prompts: list[str] | None,
+    scores: list[Score],
+    where: dict[str, Any],
+    language: str,
 ) -> None:
     """where: the fields of BaseConfig."""
     from lori_core.adapter import base_notes
-    from lori_core.merged_base import export_merged_base
+    from lori_core.merged_base import PROMPTS, export_merged_base
     from lori_core.models import load_base
 
     job = BaseConfig(**where)
     loaded = load_base(job.base, job.revision, job.device, job.precision)
-    drift = export_merged_base(loaded, adapter, folder, prompts, scores)
+    drift = export_merged_base(loaded, adapter, folder, prompts or PROMPTS, scores)
     for note in base_notes(adapter, loaded.quantization):
         say(note, language)
     figures = {"largest": drift.max_abs, "mean": drift.mean_abs, "kl": drift.kl}
@@ -100,18 +102,13 @@ def import_adapter(
 ) -> None:
     """Take in a LoRA adapter that PEFT wrote, or a published LoRI adapter with its masks."""
     with told(language):
-        from lori_core.exchange import import_peft
-        from lori_core.published import import_published
+        from lori_core.adapter_files import save_adapter
+        from lori_core.uploads import exact_precision, read_adapters
 
-        masks = {}
-        if (origin or ("lori" if (folder / "masks").is_dir() else "peft")) == "lori":
-            published = import_published(folder, name)
-            adapter, masks = published.adapter, published.masks
-        else:
-            adapter = import_peft(folder, name)
-        kept = {out: adapter} | {out.with_name(f"{out.name}-mask-{s}"): adapter.with_masks(masks[s]) for s in masks}
-        for path, each in kept.items():
-            _save_as_it_is(each, path)
+        found = read_adapters(folder, name or folder.resolve().name, origin)
+        for suffix, adapter in found.items():
+            path = out.with_name(out.name + suffix)
+            save_adapter(adapter, path, exact_precision(adapter))
             say("command.adapter", language, path=path)
 
 
@@ -131,11 +128,3 @@ def _base_of(adapter: "Adapter") -> tuple[str, str | None]:
     if not known.get("name"):
         raise ConfigError("export_needs_base", adapter=adapter.name)
     return known["name"], known.get("revision")
-
-
-def _save_as_it_is(adapter: "Adapter", folder: Path) -> None:
-    """In bf16 where that keeps every bit, as what was saved in bf16 does, else in fp32."""
-    from lori_core.adapter_files import save_adapter
-
-    tensors = [tensor for factors in adapter.factors.values() for tensor in (factors.A, factors.values)]
-    save_adapter(adapter, folder, "bf16" if all(bool((t == t.bfloat16()).all()) for t in tensors) else "fp32")

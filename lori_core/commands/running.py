@@ -48,7 +48,7 @@ def carry_out(run: Run, language: str) -> None:
         raise typer.Exit(STOPPED) from None
     show_result(run, language)
     if made is not None and run.kind != "study":
-        say("command.adapter", language, path=made)
+        say("command.exported" if run.kind == "export" else "command.adapter", language, path=made)
 
 
 @contextmanager

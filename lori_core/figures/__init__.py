@@ -1,21 +1,24 @@
 """Results in, plotly figures out: no torch, nothing computed beyond means over seeds. Each returns a Drawing."""
 
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
-from lori_core.figures.continual import continual_axes, continual_matrix
+from lori_core.figures.continual import continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.masks import mask, mask_settling, pairs
+from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
 from lori_core.figures.training import cost, live_losses, losses
 
 __all__ = [
     "Drawing",
+    "before_after",
     "compared_scores",
     "continual_axes",
     "continual_matrix",
     "cosines_by_width",
     "cost",
     "dial",
+    "forgetting",
     "layer_and_projection",
     "live_losses",
     "losses",
@@ -26,4 +29,5 @@ __all__ = [
     "pair_places",
     "pairs",
     "scores",
+    "weight_search",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from lori_core.figures.drawing import (
     METHOD_MARKS,
@@ -14,7 +15,11 @@ from lori_core.figures.drawing import (
     method_label,
     number,
     plain,
+    short,
+    task_mark,
 )
+from lori_core.figures.means import mean_score
+from lori_core.figures.rows import error_bars
 from lori_core.results import ContinualResult
 from lori_core.translate import translate
 
@@ -84,6 +89,77 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
     figure.update_yaxes(title_text=translate("figures.axis.old_kept", language), range=[0, 1.02])
     summary = translate("figures.continual_axes.summary", language, each=_mean_axes(sequences, language))
     return drawing("continual_axes", language, figure, summary, ("method", "seed", "learned", "old_kept"), rows, 380)
+
+
+def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Drawing:
+    """Score on each task from when it was learned to the end, means over seeds; a panel for each method."""
+    groups: dict[str, list[ContinualResult]] = {}
+    for sequence in sequences:
+        groups.setdefault(_condition(sequence, sequences, language), []).append(sequence)
+    tasks = list(dict.fromkeys(task for sequence in sequences for task in sequence.order))
+    titles = [plain(label) for label in groups]
+    gap = 0.35 / len(groups)  # of the height: room for an axis title and the next panel's name
+    figure = make_subplots(rows=len(groups), cols=1, subplot_titles=titles, vertical_spacing=gap)
+    rows, shown = [], set()
+    for panel, (label, found) in enumerate(groups.items(), start=1):
+        order = found[0].order
+        for task in order:
+            figure.add_trace(_forgetting_curve(found, task, tasks, task not in shown), row=panel, col=1)
+            shown.add(task)
+        rows += [[label, task, *cells] for task in order for cells in _forgetting_rows(found, task)]
+        figure.update_xaxes(**categories(order), row=panel, col=1)
+    figure.update_xaxes(title_text=translate("figures.axis.after", language))
+    figure.update_yaxes(title_text=translate("figures.axis.score_short", language), range=[-0.03, 1.05])
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
+    each = listed((f"{label} {number(fmean(map(_mean_loss, found)), 2)}" for label, found in groups.items()), language)
+    summary = translate("figures.forgetting.summary", language, each=each)
+    header = ("method", "task", "after", "score", "low", "high")
+    made = drawing("forgetting", language, figure, summary, header, rows, 110 + 240 * len(groups))
+    made.figure.update_layout(legend={"y": 1 + 34 / (240 * len(groups))})  # above the first panel's own title
+    return made
+
+
+def _condition(sequence: ContinualResult, among: Sequence[ContinualResult], language: str) -> str:
+    """The method, and what else tells it from the others: entries kept apart, another order."""
+    parts = [method_label(sequence.method, language)]
+    if sequence.overlap == "exclude":
+        parts.append(translate("figures.overlap_excluded", language))
+    if len({other.order for other in among}) > 1:
+        parts.append(" → ".join(sequence.order))
+    return " · ".join(parts)
+
+
+def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequence[str], legend: bool) -> go.Scatter:
+    first = found[0].order.index(task)
+    steps = range(first, len(found[0].order))
+    means = [mean_score(sequence.scores[step][first] for sequence in found) for step in steps]
+    colour, shape = task_mark(tasks.index(task))
+    return go.Scatter(
+        x=list(steps),
+        y=[mean.value for mean in means],
+        error_y=error_bars(means),
+        mode="lines+markers",
+        line={"color": colour},
+        marker={"color": colour, "symbol": shape, "size": 9},
+        name=short(task),
+        legendgroup=task,
+        showlegend=legend,
+        cliponaxis=False,
+        hovertemplate=f"{plain(task)} %{{y:.3f}}<extra></extra>",
+    )
+
+
+def _forgetting_rows(found: Sequence[ContinualResult], task: str) -> list[list[str]]:
+    """After which task; score, low, high."""
+    order = found[0].order
+    first = order.index(task)
+    means = [mean_score(sequence.scores[step][first] for sequence in found) for step in range(first, len(order))]
+    return [[after, *map(number, mean)] for after, mean in zip(order[first:], means, strict=True)]
+
+
+def _mean_loss(sequence: ContinualResult) -> float:
+    """Mean forgetting of all tasks but the last."""
+    return fmean(sequence.forgetting[task] for task in sequence.order[:-1])
 
 
 def _mean_axes(sequences: Sequence[ContinualResult], language: str) -> str:

@@ -1,0 +1,162 @@
+"""Adapters: the store, with what runs left and what ships: where each comes from, compare, check, take in, hand out."""
+
+import re
+from typing import Any
+
+import gradio as gr
+
+from app.lab import Context, on_load
+from app.pages.runs import OPEN_RUN
+from app.shelf_views import PLACES, choices, details, difference, place_of, table
+from lori_core.config import ExportJob
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+SLOW: dict[str, Any] = {"api_visibility": "private"}
+Change = tuple[Any, gr.Component]  # an event after which the list is another, and what holds the reference to show then
+
+
+def build(page: Context) -> None:
+    gr.Markdown(f"# {page.say('adapters.title')}\n\n{page.say('adapters.what')}")
+    places = gr.CheckboxGroup(
+        [(page.say(f"adapters.place.{place}"), place) for place in PLACES],
+        value=["store", "ready"],
+        label=page.say("adapters.places"),
+    )
+    listed = gr.HTML()
+    pick = gr.Dropdown([], label=page.say("adapters.pick"), interactive=True)
+    with gr.Tab(page.say("adapters.card")):
+        card = gr.Markdown(elem_classes="card")
+    with gr.Tab(page.say("adapters.origin")):
+        lineage = gr.HTML()
+        settings = gr.HTML()
+    with gr.Tab(page.say("adapters.compare")):
+        other = gr.Dropdown([], label=page.say("adapters.compare_with"), interactive=True)
+        compared = gr.HTML()
+    with gr.Tab(page.say("adapters.export")):
+        _export(page, pick)
+    with gr.Tab(page.say("adapters.manage")):
+        changes = _manage(page, pick)
+    with gr.Accordion(page.say("adapters.import"), open=False):
+        changes.append(_import(page))
+
+    def refresh(where: list[str], chosen: str | None, beside: str | None) -> Any:
+        entries = page.ask("contents")
+        names = choices(page, entries)
+        there = {entry["reference"] for entry in entries}
+        rows = [entry for entry in entries if place_of(entry) in where]
+        chosen = chosen if chosen in there else (rows or entries)[0]["reference"]  # there are always ready-made ones
+        beside = beside if beside in there else None
+        return table(page, rows), gr.update(choices=names, value=chosen), gr.update(choices=names, value=beside)
+
+    def look(reference: str | None) -> Any:
+        if not reference:
+            return "", "", ""
+        found = page.ask("show", reference=reference)
+        return _body(found["card"]), *details(page, found)
+
+    def compare(left: str | None, right: str | None) -> str:
+        return difference(page, page.ask("diff", left=left, right=right), left, right) if left and right else ""
+
+    lists: list[Any] = [listed, pick, other]
+    shown: list[Any] = [card, lineage, settings]
+    on_load(refresh, [places, pick, other], lists).then(look, pick, shown, **PRIVATE)
+    places.change(refresh, [places, pick, other], lists, **PRIVATE)
+    gr.on([pick.change], look, pick, shown, **PRIVATE).then(compare, [pick, other], compared, **PRIVATE)
+    other.change(compare, [pick, other], compared, **PRIVATE)
+    for event, chosen in changes:
+        event.success(refresh, [places, chosen, other], lists, **PRIVATE)
+
+
+def _export(page: Context, pick: gr.Dropdown) -> None:
+    """A zip archive in PEFT's format or ours, or a whole model as a job."""
+
+    def export(reference: str, form: str) -> Any:
+        return gr.update(value=page.ask("export", reference=reference, form=form), visible=True)
+
+    def whole(reference: str, base: str) -> str:
+        (folder,) = page.ask("folders", references=[reference])
+        config = ExportJob(adapter=folder, base=base.strip()).model_dump(mode="json")
+        return page.jobs.submit(page.workspace.runs, "export", config).path.name
+
+    form = gr.Radio(
+        [(page.say(f"adapters.form.{each}"), each) for each in ("peft", "lori")],
+        value="peft",
+        label=page.say("adapters.form"),
+    )
+    button = gr.Button(page.say("adapters.make_archive"))
+    archive = gr.File(label=page.say("adapters.archive"), visible=False, interactive=False)
+    button.click(export, [pick, form], archive, **SLOW)
+    base = gr.Textbox("embedded", label=page.say("adapters.base"), info=page.say("adapters.base_info"))
+    model = gr.Button(page.say("adapters.make_model"))
+    name = gr.Textbox(visible="hidden")
+    model.click(whole, [pick, base], name, **SLOW).success(None, name, None, js=OPEN_RUN)
+
+
+def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
+    """Check, keep, tag, delete."""
+
+    def verify(reference: str) -> str:
+        page.ask("verify", reference=reference)
+        return page.say("adapters.verified")
+
+    def keep(reference: str, name: str) -> str:
+        return page.ask("keep", reference=reference, name=name.strip())
+
+    def tag(reference: str, tag: str) -> Any:
+        page.ask("tag", reference=reference, tag=tag.strip())
+        return page.say("adapters.tagged", tag=tag.strip())
+
+    def delete(reference: str) -> Any:
+        page.ask("delete", reference=reference)
+        return page.say("adapters.deleted"), gr.update(visible=False)
+
+    done = gr.Textbox(visible="hidden")
+    said = gr.Markdown()
+    check = gr.Button(page.say("adapters.verify"))
+    name = gr.Textbox(
+        label=page.say("adapters.keep_name"), info=page.say("adapters.keep_info"), submit_btn=page.say("adapters.keep")
+    )
+    word = gr.Textbox(
+        label=page.say("adapters.tag"), info=page.say("adapters.tag_info"), submit_btn=page.say("adapters.give_tag")
+    )
+    remove = gr.Button(page.say("adapters.delete"), variant="stop")
+    with gr.Group(visible=False) as question:
+        gr.Markdown(page.say("adapters.really"), container=True)
+        with gr.Row():
+            no = gr.Button(page.say("adapters.no"))
+            yes = gr.Button(page.say("adapters.yes"), variant="stop")
+    check.click(verify, pick, said, **SLOW)
+    remove.click(lambda: gr.update(visible=True), None, question, **PRIVATE)
+    no.click(lambda: gr.update(visible=False), None, question, **PRIVATE)
+    return [
+        (name.submit(keep, [pick, name], done, **SLOW), done),
+        (word.submit(tag, [pick, word], said, **SLOW), pick),
+        (yes.click(delete, pick, [said, question], **SLOW), pick),
+    ]
+
+
+def _import(page: Context) -> Change:
+    """Upload."""
+
+    def take_in(files: list[str] | None, name: str, origin: str) -> str:
+        if not files:
+            raise gr.Error(page.say("adapters.no_files"), title=page.say("refused"), print_exception=False)
+        return page.ask("take_in", files=files, name=name.strip(), origin=origin or None)[0]
+
+    gr.Markdown(page.say("adapters.import_what"))
+    files = gr.File(label=page.say("adapters.files"), file_count="multiple")
+    name = gr.Textbox(label=page.say("adapters.name"), info=page.say("adapters.name_info"))
+    origin = gr.Radio(
+        [(page.say(f"adapters.origin.{each or 'any'}"), each) for each in ("", "peft", "lori")],
+        value="",
+        label=page.say("adapters.origin_of"),
+    )
+    button = gr.Button(page.say("adapters.take_in"), variant="primary")
+    done = gr.Textbox(visible="hidden")
+    return button.click(take_in, [files, name, origin], done, **SLOW), done
+
+
+def _body(card: str) -> str:
+    """A model card without the YAML that only hubs read, its headings below those of the page."""
+    text = card.split("---\n", 2)[-1] if card.startswith("---\n") else card
+    return re.sub("^#", "###", text, flags=re.MULTILINE)

@@ -1,0 +1,134 @@
+"""Continual: tasks one after another: score matrix, forgetting, old kept against new learned; and a new sequence."""
+
+from typing import Any
+
+import gradio as gr
+
+from app.finished import finished, label
+from app.lab import Context, on_load
+from app.pages.runs import OPEN_RUN
+from app.plot import chart, shown
+from lori_core import figures
+from lori_core.config import AdapterConfig, ContinualJob, Method
+from lori_core.errors import LoRIError
+from lori_core.figures.drawing import method_label
+from lori_core.results import ContinualResult, StudyResult, from_json
+from lori_core.runs import Run
+from lori_core.tasks.mini import MINI_TASKS
+from lori_core.translate import translate
+
+METHODS: tuple[Method, ...] = ("lori_s", "lori_d", "lora")
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def build(page: Context) -> None:
+    gr.Markdown(f"# {page.say('continual.title')}\n\n{page.say('continual.what')}")
+    empty = gr.Markdown(page.say("continual.none"), visible=False)
+    pick = gr.Dropdown(
+        [], multiselect=True, label=page.say("continual.pick"), info=page.say("continual.pick_info"), interactive=True
+    )
+    curves, axes = chart(page), chart(page)
+    one = gr.Dropdown([], label=page.say("continual.one"), interactive=True)
+    matrix = chart(page)
+
+    def first(request: gr.Request) -> Any:
+        runs = [run for run in finished(page, "continual", "study") if sequences_of(run)]
+        names = [run.path.name for run in runs]
+        wanted = request.query_params.get("run")
+        value = [wanted] if wanted in names else names[:1]
+        choices = [(_label(page, run), run.path.name) for run in runs]
+        return gr.update(choices=choices, value=value, visible=bool(runs)), gr.update(visible=not runs)
+
+    def compare(names: list[str]) -> Any:
+        found = _sequences(page, names)
+        if not found:
+            return None, None, gr.update(choices=[], value=None, visible=False)
+        titles = [_title(page, sequence) for sequence in found]
+        pages = [(title, index) for index, title in enumerate(titles)]
+        drawings = figures.forgetting(found, page.language), figures.continual_axes(found, page.language)
+        return *map(shown, drawings), gr.update(choices=pages, value=0, visible=True)
+
+    def look(names: list[str], index: int | None) -> Any:
+        found = _sequences(page, names)
+        if index is None or index >= len(found):
+            return None
+        return shown(figures.continual_matrix(found[index], page.language))
+
+    on_load(first, None, [pick, empty]).then(compare, pick, [curves, axes, one], **PRIVATE).then(
+        look, [pick, one], matrix, **PRIVATE
+    )
+    pick.change(compare, pick, [curves, axes, one], **PRIVATE).then(look, [pick, one], matrix, **PRIVATE)
+    one.change(look, [pick, one], matrix, **PRIVATE)
+    _form(page)
+
+
+def sequences_of(run: Run) -> list[ContinualResult]:
+    """Those that a finished run holds; a study has one for each method and seed."""
+    if run.kind == "continual":
+        return [from_json(ContinualResult, run.result())]
+    return [each for each in from_json(StudyResult, run.result()).continual if len(each.order) > 1]
+
+
+def _form(page: Context) -> None:
+    """A new sequence, one run a method."""
+
+    def start(base: str, tasks: list[str], methods: list[Method], overlap: Any, rank: int, sparsity: float) -> str:
+        if not methods:
+            raise gr.Error(page.say("continual.no_method"), title=page.say("refused"), print_exception=False)
+        try:
+            adapter = AdapterConfig(rank=rank, sparsity=sparsity)
+            jobs = [
+                ContinualJob(base=base.strip(), tasks=tuple(tasks), method=method, overlap=overlap, adapter=adapter)
+                for method in methods
+                if method != "full"
+            ]
+        except LoRIError as error:
+            raise page.error(error) from None
+        runs = [page.jobs.submit(page.workspace.runs, "continual", job.model_dump(mode="json")) for job in jobs]
+        return runs[0].path.name
+
+    gr.Markdown(f"## {page.say('continual.start')}")
+    base = gr.Textbox("embedded", label=page.say("continual.base"))
+    tasks = gr.Dropdown(
+        list(MINI_TASKS),
+        value=["safety", "nlu", "math"],
+        multiselect=True,
+        allow_custom_value=True,
+        label=page.say("continual.tasks"),
+        info=page.say("continual.tasks_info"),
+    )
+    methods = gr.CheckboxGroup(
+        [(method_label(method, page.language), method) for method in METHODS],
+        value=["lori_s", "lora"],
+        label=page.say("continual.methods"),
+        info=page.say("continual.methods_info"),
+    )
+    overlap = gr.Radio(
+        [(page.say(f"continual.{each}"), each) for each in ("allow", "exclude")],
+        value="allow",
+        label=page.say("continual.overlap"),
+    )
+    with gr.Row():
+        rank = gr.Slider(1, 128, 32, step=1, label=page.say("continual.rank"))
+        sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("continual.sparsity"))
+    button = gr.Button(page.say("continual.go"), variant="primary")
+    name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
+    given = [base, tasks, methods, overlap, rank, sparsity]
+    button.click(start, given, name, api_visibility="private").success(None, name, None, js=OPEN_RUN)
+
+
+def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:
+    try:
+        return [each for name in names or [] for each in sequences_of(page.workspace.run(name))]
+    except LoRIError as error:
+        raise page.error(error) from None
+
+
+def _label(page: Context, run: Run) -> str:
+    what = page.say("continual.study") if run.kind == "study" else method_label(run.config["method"], page.language)
+    return f"{label(run)} · {what}"
+
+
+def _title(page: Context, sequence: ContinualResult) -> str:
+    seed = translate("figures.seed", page.language, seed=sequence.seed)
+    return f"{method_label(sequence.method, page.language)}, {seed}: {' → '.join(sequence.order)}"

@@ -1,0 +1,155 @@
+"""Merge: many adapters, one adapter: choose, weigh, see each task before and after, keep the result."""
+
+from typing import Any
+
+import gradio as gr
+
+from app.finished import finished, when
+from app.lab import Context, on_load
+from app.pages.runs import OPEN_RUN
+from app.plot import chart, shown
+from app.shelf_views import choices
+from lori_core import figures
+from lori_core.config import MergeJob, MergeTrialJob
+from lori_core.errors import LoRIError
+from lori_core.results import MergeTrial, from_json
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+MOST = 8  # adapters that have a slider of their own
+SCALES = (0.3, 0.5, 0.8, 1.0)  # of all weights; a search tries each on the validation split
+# Named here, since the table of merge methods imports torch; a test compares the two.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "concat": (),
+    "task_arithmetic": ("rank",),
+    "magnitude": ("keep", "rank"),
+    "ties": ("keep", "rank"),
+    "dare": ("drop", "seed", "rank"),
+    "linear": (),
+    "peft_magnitude_prune": ("keep",),
+    "peft_ties": ("keep",),
+    "peft_dare_linear": ("drop", "seed"),
+}
+
+
+def build(page: Context) -> None:
+    gr.Markdown(f"# {page.say('merge.title')}\n\n{page.say('merge.what')}")
+    pick = gr.Dropdown(
+        [], multiselect=True, max_choices=MOST, label=page.say("merge.pick"), info=page.say("merge.pick_info")
+    )
+    method = gr.Dropdown(
+        [(page.say(f"merge.method.{name}"), name) for name in OPTIONS], value="concat", label=page.say("merge.method")
+    )
+    keep = gr.Slider(0.01, 1, 0.2, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
+    drop = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
+    sliders = [gr.Slider(-1, 2, 1, step=0.05, visible=False, interactive=True) for _ in range(MOST)]
+    search = gr.Checkbox(False, label=page.say("merge.search"), info=page.say("merge.search_info"))
+    tasks = gr.Textbox(label=page.say("merge.tasks"), info=page.say("merge.tasks_info"))
+    with gr.Row():
+        name = gr.Textbox("merged", label=page.say("merge.name"))
+        base = gr.Textbox("embedded", label=page.say("merge.base"))
+    store = gr.Checkbox(True, label=page.say("merge.store"))
+    with gr.Row():
+        score = gr.Button(page.say("merge.score"), variant="primary")
+        plain = gr.Button(page.say("merge.plain"))
+    entries, run = gr.State([]), gr.Textbox(visible="hidden")
+
+    def job(
+        references: list[str], method: str, keep: float, drop: float, name: str, store: bool, *weights: float
+    ) -> Any:
+        if store:
+            page.ask("check_name", name=name.strip())  # before anything is scored
+        options = {option: value for option, value in (("keep", keep), ("drop", drop)) if option in OPTIONS[method]}
+        return MergeJob(
+            adapters=tuple(page.ask("folders", references=references or [])),
+            method=method,
+            weights=weights[: len(references or [])],
+            options=options,
+            name=name.strip(),
+            store=str(page.workspace.store) if store else None,
+        )
+
+    def merge_only(*given: Any) -> str:
+        try:
+            return _submit(page, "merge", job(*given))
+        except LoRIError as error:
+            raise page.error(error) from None
+
+    def merge_and_score(tasks: str, base: str, search: bool, *given: Any) -> str:
+        try:
+            config = MergeTrialJob(
+                merge=job(*given),
+                tasks=tuple(filter(None, (task.strip() for task in tasks.split(",")))),
+                base=base.strip(),
+                scales=SCALES if search else (1.0,),
+            )
+        except LoRIError as error:
+            raise page.error(error) from None
+        return _submit(page, "merge_trial", config)
+
+    def offer(chosen: list[str] | None) -> Any:
+        found = [entry for entry in page.ask("contents") if not entry["wrong"]]
+        names = choices(page, found)
+        there = {entry["reference"] for entry in found}
+        default = [f"ready/{task}/lori_s" for task in ("nlu", "math", "code", "safety")]
+        return gr.update(choices=names, value=[each for each in chosen or default if each in there]), found
+
+    def weigh(references: list[str] | None, entries: list[dict[str, Any]]) -> Any:
+        by_reference = {entry["reference"]: entry for entry in entries}
+        labels = {reference: label for label, reference in choices(page, entries)}
+        chosen = [each for each in references or [] if each in by_reference]
+        updates = [
+            gr.update(visible=True, label=page.say("merge.weight", adapter=labels[each])) for each in chosen[:MOST]
+        ]
+        known = [by_reference[each]["task"] or by_reference[each]["name"] for each in chosen]
+        return *updates, *[gr.update(visible=False)] * (MOST - len(updates)), ", ".join(known)
+
+    def options(method: str) -> Any:
+        return gr.update(visible="keep" in OPTIONS[method]), gr.update(visible="drop" in OPTIONS[method])
+
+    on_load(offer, pick, [pick, entries]).then(weigh, [pick, entries], [*sliders, tasks], **PRIVATE)
+    pick.change(weigh, [pick, entries], [*sliders, tasks], **PRIVATE)
+    method.change(options, method, [keep, drop], **PRIVATE)
+    given = [pick, method, keep, drop, name, store, *sliders]
+    how: dict[str, Any] = {"api_visibility": "private"}
+    plain.click(merge_only, given, run, **how).success(None, run, None, js=OPEN_RUN)
+    score.click(merge_and_score, [tasks, base, search, *given], run, **how).success(None, run, None, js=OPEN_RUN)
+    _results(page)
+
+
+def _submit(page: Context, kind: str, config: MergeJob | MergeTrialJob) -> str:
+    return page.jobs.submit(page.workspace.runs, kind, config.model_dump(mode="json")).path.name
+
+
+def _results(page: Context) -> None:
+    """Merges that were scored."""
+    gr.Markdown(f"## {page.say('merge.results')}")
+    empty = gr.Markdown(page.say("merge.none"), visible=False)
+    pick = gr.Dropdown([], label=page.say("merge.trial"), interactive=True)
+    dumbbells, curve = chart(page), chart(page)
+
+    def first(request: gr.Request) -> Any:
+        names = [
+            (_label(page, run.path.name, run.config["merge"]), run.path.name) for run in finished(page, "merge_trial")
+        ]
+        known = [name for _, name in names]
+        wanted = request.query_params.get("run")
+        value = wanted if wanted in known else next(iter(known), None)
+        return gr.update(choices=names, value=value, visible=bool(names)), gr.update(visible=not names)
+
+    def look(name: str | None) -> Any:
+        if not name:
+            return None, None
+        try:
+            trial = from_json(MergeTrial, page.workspace.run(name).result())
+        except LoRIError as error:
+            raise page.error(error) from None
+        search = figures.weight_search(trial, page.language) if trial.validation else None
+        return shown(figures.before_after(trial, page.language)), shown(search)
+
+    on_load(first, None, [pick, empty]).then(look, pick, [dumbbells, curve], **PRIVATE)
+    pick.change(look, pick, [dumbbells, curve], **PRIVATE)
+
+
+def _label(page: Context, run: str, merge: dict[str, Any]) -> str:
+    how = page.say(f"merge.method.{merge['method']}")
+    return f"{when(run)} · {merge['name']} · {how}"

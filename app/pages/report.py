@@ -1,0 +1,81 @@
+"""Report: of a finished study, what it found in one sentence, and the page to hand out, shown and downloadable."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import HTTPException, Request
+from fastapi.responses import FileResponse
+
+from app.finished import finished, label
+from app.lab import Context, Lab, on_load
+from lori_core.errors import LoRIError
+from lori_core.findings import findings, warnings
+from lori_core.report import file_name
+from lori_core.results import StudyResult, from_json
+from lori_core.translate import LANGUAGES, translate
+
+SANDBOX = "allow-scripts allow-downloads"  # without its own origin: nothing in a report can act as the reader
+
+
+def build(page: Context) -> None:
+    gr.Markdown(f"# {page.say('report.title')}\n\n{page.say('report.what')}")
+    with gr.Row():
+        pick = gr.Dropdown([], label=page.say("report.pick"), interactive=True, scale=3)
+        language = gr.Radio(
+            [(translate("app.language", each), each) for each in LANGUAGES],
+            value=page.language,
+            label=page.say("report.language"),
+        )
+    shown = gr.HTML()
+
+    def first(request: gr.Request) -> Any:
+        runs = finished(page, "study")
+        names = [run.path.name for run in runs]
+        wanted = request.query_params.get("run")
+        value = wanted if wanted in names else next(iter(names), None)
+        return gr.update(choices=[(label(run), run.path.name) for run in runs], value=value)
+
+    def look(name: str | None, language: str) -> str:
+        if not name:
+            return f'<p class="empty">{escape(page.say("report.none"))}</p>'
+        try:
+            result = from_json(StudyResult, page.workspace.run(name).result())
+        except LoRIError as error:
+            raise page.error(error) from None
+        return _sentences(result, language) + _frame(page, name, language)
+
+    how: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    on_load(first, None, pick).then(look, [pick, language], shown, **how)
+    gr.on([pick.change, language.change], look, [pick, language], shown, **how)
+
+
+def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
+    """The page of a study's folder, as text that only the reader's own machine can run; `?save` downloads it."""
+    try:
+        path: Path = lab.workspace.run(run).path / file_name(language)
+    except LoRIError:
+        path = Path()
+    if language not in LANGUAGES or not path.is_file():
+        raise HTTPException(404)
+    name = f"{run}.{language}.html"
+    kind = "attachment" if "save" in request.query_params else "inline"
+    headers = {"Content-Security-Policy": f"sandbox {SANDBOX}", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(path, filename=name, content_disposition_type=kind, headers=headers)
+
+
+def _sentences(result: StudyResult, language: str) -> str:
+    """What a manager needs: the first finding, and what to know before believing it."""
+    found = findings(result, language) or [translate("report.no_findings", language)]
+    doubts = "".join(f"<li>{escape(each)}</li>" for each in warnings(result, language))
+    return f'<div lang="{language}"><p class="lead">{escape(found[0])}</p><ul class="doubts">{doubts}</ul></div>'
+
+
+def _frame(page: Context, name: str, language: str) -> str:
+    address, title = f"/report/{name}/{language}", escape(page.say("report.title"))
+    return (
+        f'<p class="links"><a class="save" href="{address}?save" download>{escape(page.say("report.save"))}</a> · '
+        f'<a href="{address}" target="_blank" rel="noopener">{escape(page.say("report.alone"))}</a></p>'
+        f'<iframe class="report" sandbox="{SANDBOX}" src="{address}" title="{title}"></iframe>'
+    )
