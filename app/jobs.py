@@ -150,11 +150,6 @@ class Jobs:
         return process.pid if process is not None and process.poll() is None else None
 
 
-def command(run: Run) -> str:
-    """What does the same in a terminal."""
-    return f"lori run {run.path / 'spec.json'}"
-
-
 def _device(run: Run) -> str:
     return str(run.config.get("device") or "")
 

@@ -4,6 +4,7 @@ A page is built once for each language, so every text on it is a plain string. T
 sets a cookie; "/" leads to the language of the cookie, else to the one that the browser prefers.
 """
 
+import warnings
 from html import escape
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def application(lab: Lab, hosts: list[str] | None = None) -> FastAPI:
     web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)
     web.get("/language/{language}")(_set_language)
+    warnings.filterwarnings("ignore", "SSR mode is not supported")  # which nobody asked for: ssr_mode=False below
     for language in LANGUAGES:
         gr.mount_gradio_app(
             web,

@@ -62,3 +62,16 @@ def test_the_language_is_switched_on_the_same_page_and_remembered(lab, browser):
     page.goto(lab[0])
     page.wait_for_url("**/ja/")
     page.close()
+
+
+def test_a_study_of_no_task_is_refused_and_not_queued(lab, browser):
+    address, folder = lab
+    before = len(list_runs(folder / "runs"))
+    page = browser.new_page()
+    page.goto(f"{address}/ja/")
+    for task in ("nlu", "math", "safety"):
+        page.get_by_label(task, exact=True).uncheck()
+    page.get_by_role("button", name="このスタディを開始").click()
+    page.get_by_text("タスクが選ばれていません").wait_for()
+    assert len(list_runs(folder / "runs")) == before
+    page.close()

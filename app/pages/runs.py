@@ -1,17 +1,19 @@
 """Runs: what there is, and one of them as it goes: /<language>/runs?run=<its folder's name>."""
 
+import shlex
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from app.following import Following, follow, forming, log_of
-from app.jobs import command
+from app.following import Following, Stage, follow, forming, log_of
 from app.lab import Context, on_load
 from app.plot import chart, shown
 from lori_core import figures
 from lori_core.errors import LoRIError
+from lori_core.figures.drawing import method_label
 from lori_core.runs import Run, list_runs
+from lori_core.translate import messages, translate
 
 OPEN_RUN = "(name) => { location.assign(location.pathname.split('/').slice(0, 2).join('/') + '/runs?run=' + name) }"
 POLL = 1.0  # seconds between two looks at the run that is shown
@@ -21,7 +23,7 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('runs.title')}")
     pick = gr.Dropdown([], label=page.say("runs.pick"), interactive=True)
-    seen = gr.State("")
+    seen, listed = gr.State(""), gr.State([])
     status = gr.HTML()
     with gr.Row():
         stop = gr.Button(page.say("runs.stop"))
@@ -62,9 +64,15 @@ def build(page: Context) -> None:
 
         return act
 
+    def relist(before: list[Any]) -> Any:
+        names = _choices(page)
+        return [gr.skip()] * 2 if names == before else (gr.update(choices=names), names)
+
     on_load(first, None, pick).then(look, [pick, seen], views, **PRIVATE)
     pick.change(look, [pick, seen], views, **PRIVATE)
-    gr.Timer(POLL).tick(look, [pick, seen], views, **PRIVATE)
+    timer = gr.Timer(POLL)
+    timer.tick(look, [pick, seen], views, **PRIVATE)
+    timer.tick(relist, listed, [pick, listed], **PRIVATE)
     stop.click(do("stop_and_keep"), pick, None, **PRIVATE)
     resume.click(do("resume"), pick, None, **PRIVATE)
     discard.click(do("discard"), pick, None, **PRIVATE).then(first, None, pick, **PRIVATE)
@@ -86,18 +94,43 @@ def _mark(page: Context, run: Run) -> str:
 
 def _view(page: Context, run: Run) -> list[Any]:
     found = follow(run)
-    curves = {name: curve for name, curve in found.losses.items() if curve}
-    task = next(reversed(found.looks), None)
-    calibration = forming(run, task, found.looks[task]) if task is not None else None
+    curves = {_words(page, stage): curve for stage, curve in found.losses.items() if curve}
+    calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
     spec = (run.path / "spec.json").read_text(encoding="utf-8")
     return [
         _status(page, run, found),
         shown(figures.live_losses(curves, page.language)) if curves else None,
-        shown(figures.mask(calibration, page.language)) if calibration else None,
-        shown(figures.mask_settling([calibration], page.language)) if calibration else None,
+        shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
+        shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
         f'<pre class="log" tabindex="0">{escape(log_of(run))}</pre>',
-        f'<pre class="spec" tabindex="0">{escape(spec)}</pre><p><code>{escape(command(run))}</code></p>',
+        f'<pre class="spec" tabindex="0">{escape(spec)}</pre>{_command(page, run)}',
     ]
+
+
+def _command(page: Context, run: Run) -> str:
+    """What goes on with this run in a terminal, or does the same anew."""
+    goes_on = run.state() in ("stopped", "orphaned", "failed")
+    typed = (
+        f"lori resume {shlex.quote(str(run.path))}"
+        if goes_on
+        else f"lori run {shlex.quote(str(run.path / 'spec.json'))}"
+    )
+    return f"<p>{escape(page.say('runs.goes_on' if goes_on else 'runs.same'))}<br><code>{escape(typed)}</code></p>"
+
+
+def _words(page: Context, stage: Stage) -> str:
+    """A stage as people call it: "math · LoRI-D · calibration"."""
+    task, method, what = stage
+    named = method_label(method, page.language) if method else ""
+    return " · ".join(filter(None, [task, named, page.say(f"stage.{what}") if what else ""]))
+
+
+def _refusal(page: Context, event: dict[str, Any]) -> str:
+    """Why the run failed, in the reader's language; what is no error of ours has one language only."""
+    key = f"error.{event.get('key')}"
+    if key not in messages(page.language):
+        return page.say("runs.failed", error=event["error"])
+    return translate(key, page.language, **event["values"])
 
 
 def _status(page: Context, run: Run, found: Following) -> str:
@@ -110,12 +143,12 @@ def _status(page: Context, run: Run, found: Following) -> str:
         )
         bar += "</progress>"
     if found.stage:
-        facts.append((found.stage[0], f"{found.stage[1]} / {found.stage[2]}"))
+        facts.append((_words(page, found.stage[0]), f"{found.stage[1]} / {found.stage[2]}"))
     if found.step and run.state() == "running":
         minutes, seconds = divmod(round(found.step["seconds_left"]), 60)
         facts.append((page.say("runs.left"), f"{minutes}:{seconds:02}"))
         facts.append((page.say("runs.speed"), f"{found.step['tokens_per_second']:,.0f}"))
         facts.append((page.say("runs.memory"), f"{found.step['memory_bytes'] / 1e9:.2f} GB"))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
-    error = f'<p role="alert">{escape(str(found.error["error"]))}</p>' if found.error else ""
+    error = f'<p role="alert">{escape(_refusal(page, found.error))}</p>' if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}'

@@ -17,6 +17,9 @@ PRESET = ("nlu", "math", "safety")
 
 def build(page: Context) -> None:
     def start(base: str, tasks: list[str], methods: list[Method], rank: int, sparsity: float) -> str:
+        for chosen, missing in ((tasks, "study.no_task"), (methods, "study.no_method")):
+            if not chosen:
+                raise gr.Error(page.say(missing), title=page.say("refused"), print_exception=False)
         try:
             config = StudyConfig(
                 base=base.strip(),
