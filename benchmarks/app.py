@@ -22,14 +22,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.jobs import Jobs
 from benchmarks.record import record
-from lori_core.config import AdapterConfig, StudyConfig, TrainConfig
+from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
 from lori_core.files import write_atomic
 from lori_core.runs import Run
 
 UPDATES, UPDATE = 600, 0.25  # live updates, seconds between two
 READERS, POLL = 20, 1.0  # sessions that poll one run, seconds between two polls of one
 WINDOW = 20.0  # seconds in which polls and steps are counted
-FAST = "import sys, app.pages.runs as runs; runs.POLL = {poll}; from app.__main__ import main; import typer; typer.run(main)"
+FAST = "import typer, app.pages.runs as runs; runs.POLL = {poll}; from app.__main__ import main; typer.run(main)"
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def steps_a_second(run: Run, seconds: float) -> float:
 
 def readers(folder: Path) -> dict[str, Any]:
     """A training on this machine, followed by nobody, by READERS, and by nobody again."""
-    train = {"lori_d": TrainConfig(learning_rate=1e-3, steps=5000)}
+    train: dict[Method, TrainConfig] = {"lori_d": TrainConfig(learning_rate=1e-3, steps=5000)}
     config = StudyConfig(tasks=("math",), methods=("lori_d",), adapter=AdapterConfig(), train=train)
     with served(folder) as (address, _, _):
         queue = Jobs()  # only to end the run: the app's own queue starts it

@@ -1,12 +1,16 @@
 """The page Runs in a real browser, on run folders that the tests write themselves: nothing is trained here."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from app.main import address
+from app.pages import PAGES
+from app.passwords import add
 from lori_core.config import AdapterConfig, StudyConfig
 from lori_core.runs import Run, list_runs
 
@@ -21,9 +25,9 @@ def start(folder, *options):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, chromium):
     folder = tmp_path_factory.mktemp("lab")
-    process, address = start(folder)
+    process, place = start(folder)
     with process:
-        yield address, folder
+        yield place, folder
         process.terminate()
 
 
@@ -96,6 +100,21 @@ def test_settings_of_an_unknown_field_are_refused_and_nothing_is_queued(lab, bro
     page.close()
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_no_raw_key_and_no_english_sentence_stands_on_a_japanese_page(lab, browser, run, name):
+    page = browser.new_page(locale="ja-JP")
+    page.goto(lab[0] + address("ja", name))
+    page.locator("h1").first.wait_for()
+    page.wait_for_timeout(1500)
+    for closed in page.locator("button.label-wrap:not(.open)").all():
+        closed.click()
+    page.evaluate("document.querySelectorAll('code, pre').forEach((machine) => machine.remove())")
+    text = page.locator("body").inner_text()
+    assert re.findall(r"\b(?:app|error|figures)\.[a-z_.]+", text) == []
+    assert re.findall(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", text) == []
+    page.close()
+
+
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "../../etc/passwd", "%00", "x" * 3000])
 def test_an_address_that_names_no_run_shows_a_message_and_runs_nothing(lab, browser, name):
     page, alerts = browser.new_page(), []
@@ -114,9 +133,9 @@ def test_charts_and_log_are_back_when_the_app_was_killed_and_started_again(brows
     (run.path / "log.txt").write_text("a line of the log")
     with process:
         process.send_signal(signal.SIGKILL)
-    process, address = start(tmp_path)
+    process, place = start(tmp_path)
     with process:
-        page = shown(browser, (address, tmp_path), run)
+        page = shown(browser, (place, tmp_path), run)
         page.get_by_text("interrupted, can be resumed").first.wait_for()
         page.get_by_text("Log", exact=True).click()
         page.get_by_text("a line of the log").wait_for()
@@ -125,15 +144,13 @@ def test_charts_and_log_are_back_when_the_app_was_killed_and_started_again(brows
 
 
 def test_a_browser_that_knows_the_password_follows_runs(browser, tmp_path):
-    from app.passwords import add
-
     add(tmp_path / "users", "aiko", "correct horse")
-    process, address = start(tmp_path / "lab", "--auth-file", str(tmp_path / "users"))
+    process, place = start(tmp_path / "lab", "--auth-file", str(tmp_path / "users"))
     run = Run.create(tmp_path / "lab" / "runs", "study", StudyConfig().model_dump(mode="json"))
     emit(run, range(1, 5))
     with process:
         page = browser.new_page(http_credentials={"username": "aiko", "password": "correct horse"})
-        page.goto(f"{address}/en/runs?run={run.path.name}")
+        page.goto(f"{place}/en/runs?run={run.path.name}")
         page.wait_for_selector(".js-plotly-plot .main-svg")
         page.close()
         process.terminate()
