@@ -112,11 +112,7 @@ def polls(address: str, name: str, seconds: float) -> list[float]:
 
 def _answered(client: httpx.Client, session: str, call: dict[str, Any]) -> float:
     began = time.perf_counter()
-    client.post("/gradio_api/queue/join", json=call | {"session_hash": session}).raise_for_status()
-    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
-        done = next(line for line in answer.iter_lines() if '"process_completed"' in line)
-    if '"success":true' not in done:
-        raise RuntimeError(done)
+    client.post("/gradio_api/run/predict", json=call | {"session_hash": session}).raise_for_status()
     return time.perf_counter() - began
 
 

@@ -1,15 +1,12 @@
 """The page Runs in a real browser, on run folders that the tests write themselves: nothing is trained here."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from app.main import address
-from app.pages import PAGES
 from app.passwords import add
 from lori_core.config import AdapterConfig, StudyConfig
 from lori_core.runs import Run, list_runs
@@ -97,21 +94,6 @@ def test_settings_of_an_unknown_field_are_refused_and_nothing_is_queued(lab, bro
     page.locator("input[type=file]").set_input_files(tmp_path / "spec.json")
     page.get_by_text("has no setting shell").wait_for()
     assert len(list_runs(lab[1] / "runs")) == before
-    page.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_no_raw_key_and_no_english_sentence_stands_on_a_japanese_page(lab, browser, run, name):
-    page = browser.new_page(locale="ja-JP")
-    page.goto(lab[0] + address("ja", name))
-    page.locator("h1").first.wait_for()
-    page.wait_for_timeout(1500)
-    for closed in page.locator("button.label-wrap:not(.open)").all():
-        closed.click()
-    page.evaluate("document.querySelectorAll('code, pre').forEach((machine) => machine.remove())")
-    text = page.locator("body").inner_text()
-    assert re.findall(r"\b(?:app|error|figures)\.[a-z_.]+", text) == []
-    assert re.findall(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", text) == []
     page.close()
 
 

@@ -20,6 +20,7 @@ OPEN_RUN = "(name) => { location.assign(location.pathname.split('/').slice(0, 2)
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
 POLL = 1.0  # seconds between two looks at the run that is shown
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+POLLED = PRIVATE | {"queue": False}  # in the queue, which takes one at a time, many readers would wait for each other
 
 
 def build(page: Context) -> None:
@@ -86,8 +87,8 @@ def build(page: Context) -> None:
     on_load(first, None, pick).then(look, [pick, seen], views, **PRIVATE)
     pick.change(look, [pick, seen], views, **PRIVATE)
     timer = gr.Timer(POLL)
-    timer.tick(look, [pick, seen], views, **PRIVATE)
-    gr.on([timer.tick, only.change], relist, [only, listed], [pick, pinned, listed], **PRIVATE)
+    timer.tick(look, [pick, seen], views, **POLLED)
+    gr.on([timer.tick, only.change], relist, [only, listed], [pick, pinned, listed], **POLLED)
     stop.click(do("stop_and_keep"), pick, None, **PRIVATE)
     resume.click(do("resume"), pick, None, **PRIVATE)
     discard.click(do("discard"), pick, None, **PRIVATE).then(first, None, pick, **PRIVATE)
