@@ -35,6 +35,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.sweeps
 	.venv/bin/python -m benchmarks.stop_when_stable
 	.venv/bin/python -m benchmarks.store
+	.venv/bin/python -m benchmarks.app
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.scores
 
 base: setup

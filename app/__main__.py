@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.passwords import Passwords
+from lori_core.errors import LoRIError
 from lori_core.translate import translate
 
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
@@ -18,12 +20,21 @@ def main(
     store: Annotated[Path, typer.Option(help="Folder of everything: runs, adapters, uploads, exports.")] = Path("lab"),
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 7860,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(help="Names and passwords of those who may come in: python -m app.passwords FILE NAME."),
+    ] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve others without asking who they are.")] = False,
 ) -> None:
     """Open the lab."""
-    if not _is_loopback(host) and not no_auth:
+    if not _is_loopback(host) and not no_auth and auth_file is None:
         typer.echo(translate("app.wide_host", host=host), err=True)
         raise typer.Exit(2)
+    try:
+        passwords = Passwords(auth_file) if auth_file is not None else None
+    except LoRIError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     folder = store.resolve()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # these two are read when gradio is imported
     os.environ["GRADIO_TEMP_DIR"] = str(folder / ".uploads")
@@ -36,7 +47,7 @@ def main(
     try:
         lab = Lab(folder, jobs)
         os.chdir(lab.workspace.exports)  # gradio serves files of the working directory
-        web = application(lab, hosts=LOOPBACK if _is_loopback(host) else None)
+        web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords)
         with socket.create_server((host, port)) as listening:
             typer.echo(f"http://{host}:{listening.getsockname()[1]}")
             uvicorn.Server(uvicorn.Config(web, log_level="warning")).run(sockets=[listening])

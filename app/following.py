@@ -6,26 +6,28 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from lori_core.progress import how_far, stage_name
+from lori_core.progress import how_far
 from lori_core.results import Calibration, MaskLook, Training
 from lori_core.runs import Run
 
 LOG = 20_000  # bytes of the end of a log
+
+Stage = tuple[str, str, str]  # task, method and what is done: ("math", "lori_s", "train"); "" where there is none
 
 
 @dataclass
 class Following:
     """Attributes:
     losses: stage -> [(step, loss)], None where the loss is not a number.
-    looks: task -> its mask as it formed.
-    step: the newest training step's event; stage: (name, done, total) of what goes on.
+    looks: task -> its mask as it formed; the masks of the control, where tasks share one A, are left out.
+    step: the newest training step's event; stage: (which, done, total) of what goes on.
     units: (done, planned) of a study.
     """
 
-    losses: dict[str, list[tuple[int, float | None]]] = field(default_factory=dict)
+    losses: dict[Stage, list[tuple[int, float | None]]] = field(default_factory=dict)
     looks: dict[str, list[MaskLook]] = field(default_factory=dict)
     step: dict[str, Any] | None = None
-    stage: tuple[str, int, int] | None = None
+    stage: tuple[Stage, int, int] | None = None
     planned: int = 0
     done: set[str] = field(default_factory=set)
     error: dict[str, Any] | None = None
@@ -72,8 +74,8 @@ def _follow(path: Path, size: int) -> Following:
             case "step":
                 _take_step(found, event)
             case "evaluate":
-                found.stage = (stage_name(event), *how_far(event))
-            case "mask":
+                found.stage = (_stage(event), *how_far(event))
+            case "mask" if not str(event.get("method", "")).endswith("_shared"):
                 looks = found.looks.setdefault(event.get("task", ""), [])
                 if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
                     looks[:] = [look for look in looks if look.step < event["step"]]
@@ -82,10 +84,15 @@ def _follow(path: Path, size: int) -> Following:
 
 
 def _take_step(found: Following, event: dict[str, Any]) -> None:
-    name = stage_name(event)
-    found.step, found.stage = event, (name, *how_far(event))
-    curve = found.losses.setdefault(name, [])
+    stage = _stage(event)
+    found.step, found.stage = event, (stage, *how_far(event))
+    curve = found.losses.setdefault(stage, [])
     if curve and event["step"] <= curve[-1][0]:  # resumed from a checkpoint: those steps are done again
         curve[:] = [point for point in curve if point[0] < event["step"]]
     loss = event["loss"]
     curve.append((event["step"], loss if isfinite(loss) else None))
+
+
+def _stage(event: dict[str, Any]) -> Stage:
+    what = event.get("stage") if event["kind"] == "step" else event["kind"]
+    return event.get("task") or "", event.get("method") or "", what or ""

@@ -140,7 +140,7 @@ class Jobs:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+                env=environment(),
                 start_new_session=True,
             )
         (run.path / "queued").unlink(missing_ok=True)
@@ -150,9 +150,11 @@ class Jobs:
         return process.pid if process is not None and process.poll() is None else None
 
 
-def command(run: Run) -> str:
-    """What does the same in a terminal."""
-    return f"lori run {run.path / 'spec.json'}"
+def environment() -> dict[str, str]:
+    """Of processes that run lori_core: the app changes its folder, so a checkout that is not installed is named."""
+    here = str(Path(lori_core.__file__).parent.parent)
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _device(run: Run) -> str:
@@ -174,9 +176,3 @@ def _end_group(pid: int) -> None:
             os.killpg(pid, signal.SIGKILL)
         else:
             os.kill(pid, signal.SIGKILL)
-
-
-def _python_path() -> str:
-    """The app changes its working directory, so a checkout that is not installed has to be named."""
-    here = str(Path(lori_core.__file__).parent.parent)
-    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -4,6 +4,7 @@ A page is built once for each language, so every text on it is a plain string. T
 sets a cookie; "/" leads to the language of the cookie, else to the one that the browser prefers.
 """
 
+import warnings
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.lab import Context, Lab
 from app.pages import PAGES, report
+from app.passwords import AskPassword, Passwords
 from lori_core.assets import ASSETS
 from lori_core.translate import LANGUAGES, translate
 
@@ -32,19 +34,23 @@ THEME = Base(  # named fonts are asked for at a server; these are the system's
 )
 
 
-def application(lab: Lab, hosts: list[str] | None = None) -> FastAPI:
+def application(lab: Lab, hosts: list[str] | None = None, passwords: Passwords | None = None) -> FastAPI:
     """What uvicorn serves.
 
     Args:
         hosts: names under which requests are taken (against DNS rebinding); None: any.
+        passwords: of those who may come in; None: nobody is asked.
     """
     web = FastAPI(openapi_url=None)
     web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
+    if passwords is not None:
+        web.add_middleware(AskPassword, passwords=passwords)
     web.mount("/static", StaticFiles(directory=Path(plotly.__file__).parent / "package_data"))
     web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)
     web.get("/language/{language}")(_set_language)
     web.get("/report/{run}/{language}")(partial(report.serve, lab))
+    warnings.filterwarnings("ignore", "SSR mode is not supported")  # which nobody asked for: ssr_mode=False below
     for language in LANGUAGES:
         gr.mount_gradio_app(
             web,

@@ -128,11 +128,13 @@ class BaseConfig(Config):
 class StudyConfig(BaseConfig):
     """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
 
-    tasks: tuple[str, ...] = ("nlu", "math", "code", "safety")  # mini tasks, or name=path?column=...
-    methods: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
+    tasks: tuple[str, ...] = Field(
+        default=("nlu", "math", "code", "safety"), min_length=1
+    )  # mini tasks, or name=path?column=...
+    methods: tuple[Method, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
     train: dict[Method, TrainConfig] = {}  # by method; missing ones are taken from the defaults of pipeline.py
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     merge_methods: tuple[str, ...] = ("concat",)
     merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported
     shared_control: bool = True  # also merge adapters that share one A

@@ -62,3 +62,59 @@ def test_the_language_is_switched_on_the_same_page_and_remembered(lab, browser):
     page.goto(lab[0])
     page.wait_for_url("**/ja/")
     page.close()
+
+
+def test_a_study_of_no_task_is_refused_and_not_queued(lab, browser):
+    address, folder = lab
+    before = len(list_runs(folder / "runs"))
+    page = browser.new_page()
+    page.goto(f"{address}/ja/")
+    for task in ("nlu", "math", "safety"):
+        page.get_by_label(task, exact=True).uncheck()
+    page.get_by_role("button", name="このスタディを開始").click()
+    page.get_by_text("タスクが選ばれていません").wait_for()
+    assert len(list_runs(folder / "runs")) == before
+    page.close()
+
+
+def test_a_file_of_ones_own_is_shown_as_it_will_be_learned_and_joins_the_tasks(lab, browser, tmp_path):
+    address, folder = lab
+    rows = tmp_path / "<b>rows.csv"
+    rows.write_text("q,a\n" + "".join(f"<i>{n}</i> ?,even\n" for n in range(40)), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(f"{address}/en/")
+    page.get_by_text("A task of your own").click()
+    with page.expect_response(lambda response: "/upload" in response.url):
+        page.locator("input[type=file]").set_input_files(rows)
+    page.wait_for_function("[...document.querySelectorAll('input')].some((box) => box.value === 'a')")
+    page.get_by_role("button", name="Show what will be learned").click()
+    page.locator("pre.example mark").first.wait_for()
+    assert page.locator("pre.example").first.inner_text().startswith("<i>")
+    page.get_by_role("button", name="Add to the tasks").click()
+    page.get_by_label("mine (q → a)").wait_for()
+    assert page.get_by_label("mine (q → a)").is_checked()
+    (kept,) = (folder / "data").glob("*/*")
+    assert kept.name == "rows.csv"
+    page.close()
+
+
+def test_a_file_that_is_no_table_is_refused_in_the_readers_language_and_nothing_is_stored(lab, browser, tmp_path):
+    address, folder = lab
+    before = sorted((folder / "data").rglob("*"))
+    page = browser.new_page()
+    page.goto(f"{address}/ja/")
+    page.get_by_text("自分のタスク").click()
+    bad = tmp_path / "page.csv"
+    bad.write_text("<html><script>alert(1)</script></html>")
+    page.locator("input[type=file]").set_input_files(bad)
+    page.get_by_text("ウェブページか別の種類のファイルです").wait_for()
+    assert sorted((folder / "data").rglob("*")) == before
+    page.close()
+
+
+def test_the_page_says_whether_a_training_fits_into_memory(lab, browser):
+    page = browser.new_page()
+    page.goto(f"{lab[0]}/en/")
+    page.get_by_role("button", name="Does it fit into memory?").click()
+    page.get_by_text("It fits:").wait_for(timeout=60_000)
+    page.close()

@@ -1,27 +1,39 @@
 """Runs: what there is, and one of them as it goes: /<language>/runs?run=<its folder's name>."""
 
+import shlex
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from app.comparing import comparing, specs
 from app.following import Following, follow, forming, log_of
-from app.jobs import command
 from app.lab import Context, on_load
 from app.plot import chart, shown
+from app.wording import stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.runs import Run, list_runs
+from lori_core.translate import messages, translate
 
 OPEN_RUN = "(name) => { location.assign(location.pathname.split('/').slice(0, 2).join('/') + '/runs?run=' + name) }"
+STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
 POLL = 1.0  # seconds between two looks at the run that is shown
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+POLLED = PRIVATE | {"queue": False}  # in the queue, which takes one at a time, many readers would wait for each other
 
 
 def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('runs.title')}")
-    pick = gr.Dropdown([], label=page.say("runs.pick"), interactive=True)
-    seen = gr.State("")
+    only = gr.Dropdown(
+        [(page.say("runs.all"), ""), *((page.say(f"state.{state}"), state) for state in STATES)],
+        value="",
+        label=page.say("runs.only"),
+    )
+    pick = gr.Dropdown(  # any name is taken, since another browser may discard the run that is shown
+        [], label=page.say("runs.pick"), interactive=True, allow_custom_value=True
+    )
+    seen, listed = gr.State(""), gr.State(None)
     status = gr.HTML()
     with gr.Row():
         stop = gr.Button(page.say("runs.stop"))
@@ -32,15 +44,18 @@ def build(page: Context) -> None:
         log = gr.HTML()
     with gr.Accordion(page.say("runs.spec"), open=False):
         spec = gr.HTML()
+    pinned = comparing(page, pick)
+    name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
+    specs(page, pick, name).success(None, name, None, js=OPEN_RUN)
     views = [seen, status, losses, mask, settling, log, spec]
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
         wanted = request.query_params.get("run") or (names[0][1] if names else None)
-        known = wanted in [name for _, name in names]
+        known = wanted in [name for _, name, _ in names]
         if wanted and not known:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
-        return gr.update(choices=names, value=wanted if known else None)
+        return gr.update(choices=_pairs(names), value=wanted if known else None)
 
     def look(name: str | None, before: str) -> Any:
         if not name:
@@ -62,46 +77,77 @@ def build(page: Context) -> None:
 
         return act
 
+    def relist(state: str, before: list[Any] | None) -> Any:
+        names = _choices(page)
+        if [state, names] == before:
+            return [gr.skip()] * 3
+        wanted = [each for each in names if each[2] == state or not state]
+        return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names)), [state, names]
+
     on_load(first, None, pick).then(look, [pick, seen], views, **PRIVATE)
     pick.change(look, [pick, seen], views, **PRIVATE)
-    gr.Timer(POLL).tick(look, [pick, seen], views, **PRIVATE)
+    timer = gr.Timer(POLL)
+    timer.tick(look, [pick, seen], views, **POLLED)
+    gr.on([timer.tick, only.change], relist, [only, listed], [pick, pinned, listed], **POLLED)
     stop.click(do("stop_and_keep"), pick, None, **PRIVATE)
     resume.click(do("resume"), pick, None, **PRIVATE)
     discard.click(do("discard"), pick, None, **PRIVATE).then(first, None, pick, **PRIVATE)
 
 
-def _choices(page: Context) -> list[tuple[str, str]]:
-    return [(f"{run.path.name} · {_state(page, run)}", run.path.name) for run in list_runs(page.workspace.runs)]
+def _choices(page: Context) -> list[tuple[str, str, str]]:
+    """(what is shown, name, state) of each run, newest first."""
+    return [
+        (f"{run.path.name} · {state_words(page, run)}", run.path.name, state_of(page, run))
+        for run in list_runs(page.workspace.runs)
+    ]
 
 
-def _state(page: Context, run: Run) -> str:
-    return page.say(f"state.{'waiting' if page.jobs.is_waiting(run) else run.state()}")
+def _pairs(names: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    return [(label, name) for label, name, _ in names]
 
 
 def _mark(page: Context, run: Run) -> str:
     """Differs whenever there is something new to show."""
     sizes = [path.stat().st_size for path in (run.path / "events.jsonl", run.path / "log.txt") if path.exists()]
-    return f"{run.path.name} {_state(page, run)} {sizes}"
+    return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
 def _view(page: Context, run: Run) -> list[Any]:
     found = follow(run)
-    curves = {name: curve for name, curve in found.losses.items() if curve}
-    task = next(reversed(found.looks), None)
-    calibration = forming(run, task, found.looks[task]) if task is not None else None
+    curves = {stage_words(page, stage): curve for stage, curve in found.losses.items() if curve}
+    calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
     spec = (run.path / "spec.json").read_text(encoding="utf-8")
     return [
         _status(page, run, found),
         shown(figures.live_losses(curves, page.language)) if curves else None,
-        shown(figures.mask(calibration, page.language)) if calibration else None,
-        shown(figures.mask_settling([calibration], page.language)) if calibration else None,
+        shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
+        shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
         f'<pre class="log" tabindex="0">{escape(log_of(run))}</pre>',
-        f'<pre class="spec" tabindex="0">{escape(spec)}</pre><p><code>{escape(command(run))}</code></p>',
+        f'<pre class="spec" tabindex="0">{escape(spec)}</pre>{_command(page, run)}',
     ]
 
 
+def _command(page: Context, run: Run) -> str:
+    """What goes on with this run in a terminal, or does the same anew."""
+    goes_on = run.state() in ("stopped", "orphaned", "failed")
+    typed = (
+        f"lori resume {shlex.quote(str(run.path))}"
+        if goes_on
+        else f"lori run {shlex.quote(str(run.path / 'spec.json'))}"
+    )
+    return f"<p>{escape(page.say('runs.goes_on' if goes_on else 'runs.same'))}<br><code>{escape(typed)}</code></p>"
+
+
+def _refusal(page: Context, event: dict[str, Any]) -> str:
+    """Why the run failed, in the reader's language; what is no error of ours has one language only."""
+    key = f"error.{event.get('key')}"
+    if key not in messages(page.language):
+        return page.say("runs.failed", error=event["error"])
+    return translate(key, page.language, **event["values"])
+
+
 def _status(page: Context, run: Run, found: Following) -> str:
-    facts = [(page.say("runs.state"), _state(page, run))]
+    facts = [(page.say("runs.state"), state_words(page, run))]
     bar = ""
     if found.planned:
         facts.append((page.say("runs.units"), f"{len(found.done)} / {found.planned}"))
@@ -110,12 +156,12 @@ def _status(page: Context, run: Run, found: Following) -> str:
         )
         bar += "</progress>"
     if found.stage:
-        facts.append((found.stage[0], f"{found.stage[1]} / {found.stage[2]}"))
+        facts.append((stage_words(page, found.stage[0]), f"{found.stage[1]} / {found.stage[2]}"))
     if found.step and run.state() == "running":
         minutes, seconds = divmod(round(found.step["seconds_left"]), 60)
         facts.append((page.say("runs.left"), f"{minutes}:{seconds:02}"))
         facts.append((page.say("runs.speed"), f"{found.step['tokens_per_second']:,.0f}"))
         facts.append((page.say("runs.memory"), f"{found.step['memory_bytes'] / 1e9:.2f} GB"))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
-    error = f'<p role="alert">{escape(str(found.error["error"]))}</p>' if found.error else ""
+    error = f'<p role="alert">{escape(_refusal(page, found.error))}</p>' if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}'

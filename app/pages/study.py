@@ -1,52 +1,104 @@
-"""Study: choose base, tasks, method and sparsity, and start."""
+"""Study: a walk in steps: base, tasks, method and sparsity, memory; and the start."""
 
 from typing import Any
 
 import gradio as gr
 
+from app.fit import fit
 from app.lab import Context
+from app.own_file import own_file
 from app.pages.runs import OPEN_RUN
 from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label
-from lori_core.tasks.mini import ITEMS
+from lori_core.tasks.catalog import CATALOG
+from lori_core.tasks.mini import LEVELS, MINI_TASKS
 
 METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
 PRESET = ("nlu", "math", "safety")
+USUAL_LEVEL = 2
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def build(page: Context) -> None:
-    def start(base: str, tasks: list[str], methods: list[Method], rank: int, sparsity: float) -> str:
-        try:
-            config = StudyConfig(
-                base=base.strip(),
-                tasks=tuple(tasks),
-                methods=tuple(methods),
-                adapter=AdapterConfig(rank=rank, sparsity=sparsity),
-            )
-        except LoRIError as error:
-            raise page.error(error) from None
-        return _submit(page, config)
-
     def start_preset() -> str:
         return _submit(page, StudyConfig(tasks=PRESET, methods=("lora", "lori_s")))
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
     preset = gr.Button(page.say("study.preset"), variant="primary")
+    _step(page, 1)
     base = gr.Textbox("embedded", label=page.say("study.base"), info=page.say("study.base_info"))
-    tasks = gr.CheckboxGroup(list(ITEMS), value=list(PRESET), label=page.say("study.tasks"))
+    _step(page, 2)
+    tasks = gr.CheckboxGroup([(name, name) for name in MINI_TASKS], value=list(PRESET), label=page.say("study.tasks"))
+    level = gr.Radio(list(LEVELS), value=USUAL_LEVEL, label=page.say("study.level"), info=page.say("study.level_info"))
+    paper = gr.Dropdown(
+        sorted(CATALOG), value=[], multiselect=True, label=page.say("study.paper"), info=page.say("study.paper_info")
+    )
+    with gr.Accordion(page.say("own.title"), open=False):
+        own_file(page, tasks)
+    _step(page, 3)
     methods = gr.CheckboxGroup(
         [(method_label(method, page.language), method) for method in METHODS],
         value=list(METHODS),
         label=page.say("study.methods"),
     )
-    rank = gr.Slider(1, 128, 32, step=1, label=page.say("study.rank"))
-    sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("study.sparsity"))
+    with gr.Row():
+        rank = gr.Slider(1, 128, 32, step=1, label=page.say("study.rank"))
+        sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("study.sparsity"))
+        seeds = gr.Slider(1, 5, 1, step=1, label=page.say("study.seeds"), info=page.say("study.seeds_info"))
+    _step(page, 4)
+    look = gr.Button(page.say("fit.ask"))
+    fits = gr.HTML()
+    _step(page, 5)
     button = gr.Button(page.say("study.start"))
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
-    how: dict[str, Any] = {"api_visibility": "private"}
-    button.click(start, [base, tasks, methods, rank, sparsity], name, **how).success(None, name, None, js=OPEN_RUN)
-    preset.click(start_preset, None, name, **how).success(None, name, None, js=OPEN_RUN)
+    given = [base, tasks, level, paper, methods, rank, sparsity, seeds]
+
+    def start(*values: Any) -> str:
+        return _submit(page, _config(page, *values))
+
+    def estimate(*values: Any) -> str:
+        config = _config(page, *values)
+        try:
+            return fit(page, config)
+        except LoRIError as error:
+            raise page.error(error) from None
+
+    look.click(estimate, given, fits, concurrency_limit=1, **PRIVATE)
+    button.click(start, given, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
+    preset.click(start_preset, None, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
+
+
+def _step(page: Context, number: int) -> None:
+    gr.Markdown(f"## {number}. {page.say(f'study.step{number}')}")
+
+
+def _config(
+    page: Context,
+    base: str,
+    tasks: list[str],
+    level: int,
+    paper: list[str],
+    methods: list[Method],
+    rank: int,
+    sparsity: float,
+    seeds: int,
+) -> StudyConfig:
+    """What the form says; raises gr.Error."""
+    for chosen, missing in ((tasks + paper, "study.no_task"), (methods, "study.no_method")):
+        if not chosen:
+            raise gr.Error(page.say(missing), title=page.say("refused"), print_exception=False)
+    levelled = [f"{task}?level={level}" if task in MINI_TASKS and level != USUAL_LEVEL else task for task in tasks]
+    try:
+        return StudyConfig(
+            base=base.strip(),
+            tasks=(*levelled, *paper),
+            methods=tuple(methods),
+            adapter=AdapterConfig(rank=rank, sparsity=sparsity),
+            seeds=tuple(range(seeds)),
+        )
+    except LoRIError as error:
+        raise page.error(error) from None
 
 
 def _submit(page: Context, config: StudyConfig) -> str:

@@ -1,5 +1,6 @@
 """The command on bases: estimate."""
 
+import json
 from typing import Annotated, Literal
 
 import typer
@@ -35,6 +36,7 @@ def estimate(
     length: Length = None,
     gradient_checkpointing: GradientCheckpointing = False,
     memory: Annotated[float | None, typer.Option(help="GiB that there are; default: those of the device.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
     language: Language = "en",
 ) -> None:
     """Say how much memory a training will need and whether it fits; only the base's config is read."""
@@ -69,6 +71,9 @@ def estimate(
             for stage, how in stages.items()
         }
         needed = max(each.total for each in needs.values()) + RESERVE
+        if as_json:
+            typer.echo(json.dumps({"needed": needed, "available": int(available)}))
+            return
         console().print(memory_table(needs, RESERVE, language))
         figures = {"needed": f"{needed / GIB:.2f}", "available": f"{available / GIB:.2f}"}
         say("command.fits" if needed <= available else "command.fits_not", language, **figures)

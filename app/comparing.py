@@ -1,0 +1,86 @@
+"""On the page Runs: a run beside a pinned one, what their settings differ in, and specs that come and go as files."""
+
+import shutil
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.following import follow
+from app.lab import Context
+from app.plot import chart, shown
+from app.specs import checked_spec, differences
+from app.wording import stage_words
+from lori_core import figures
+from lori_core.errors import LoRIError
+from lori_core.runs import Run
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:
+    """The part of the page; returns the choice of the pinned run, whose choices the page keeps up to date."""
+    with gr.Accordion(page.say("compare.title"), open=False):
+        pinned = gr.Dropdown([], label=page.say("compare.pinned"), interactive=True, allow_custom_value=True)
+        curves, table = chart(page), gr.HTML()
+
+    def compare(name: str | None, other: str | None) -> Any:
+        if not name or not other:
+            return None, ""
+        try:
+            run, base = page.workspace.run(name), page.workspace.run(other)
+        except LoRIError as error:
+            raise page.error(error) from None
+        both = _curves(page, base, page.say("compare.is_pinned")) | _curves(page, run, page.say("compare.is_shown"))
+        return shown(figures.live_losses(both, page.language)) if both else None, _table(page, run, base)
+
+    gr.on([pick.change, pinned.change], compare, [pick, pinned], [curves, table], **PRIVATE)
+    return pinned
+
+
+def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
+    """A spec as a file, out and in; returns the event after which `name` holds the new run's name."""
+    with gr.Row():
+        export = gr.DownloadButton(page.say("specs.export"))
+        given = gr.UploadButton(page.say("specs.import"), file_types=[".json"])
+
+    def prepare(chosen: str | None) -> Any:
+        if not chosen:
+            return gr.update(value=None, interactive=False)
+        try:
+            run = page.workspace.run(chosen)
+        except LoRIError:
+            return gr.update(value=None, interactive=False)
+        place = page.workspace.exports / f"{run.path.name}.json"
+        shutil.copyfile(run.path / "spec.json", place)
+        return gr.update(value=str(place), interactive=True)
+
+    def take(file: str) -> str:
+        try:
+            return page.jobs.submit(page.workspace.runs, *checked_spec(Path(file))).path.name
+        except LoRIError as error:
+            raise page.error(error) from None
+        finally:
+            Path(file).unlink(missing_ok=True)
+
+    pick.change(prepare, pick, export, **PRIVATE)
+    return given.upload(take, given, name, api_visibility="private")
+
+
+def _curves(page: Context, run: Run, whose: str) -> dict[str, Any]:
+    losses = follow(run).losses.items()
+    return {f"{whose}: {stage_words(page, stage)}": curve for stage, curve in losses if curve}
+
+
+def _table(page: Context, run: Run, base: Run) -> str:
+    rows = differences(base, run)
+    if not rows:
+        return f"<p>{escape(page.say('compare.same'))}</p>"
+    names = (page.say("compare.field"), page.say("compare.is_pinned"), page.say("compare.is_shown"))
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(field)}</th><td>{escape(one)}</td><td>{escape(other)}</td></tr>'
+        for field, one, other in rows
+    )
+    return f'<table class="differences"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,0 +1,103 @@
+"""A task of one's own on the page Study: a file, which columns ask and answer, and a look at what will be learned."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.lab import Context
+from lori_core.errors import LoRIError
+from lori_core.tasks.base import Task
+from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
+from lori_core.tasks.registry import load_task
+
+SCORERS = ("exact", "number", "contains")
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
+    """The form; what it adds is chosen in `tasks`, whose values are task specs."""
+    upload = gr.File(label=page.say("own.file"), file_types=list(KINDS), height=120)
+    kept = gr.State("")
+    name = gr.Textbox("mine", label=page.say("own.name"), info=page.say("own.name_info"))
+    with gr.Row():
+        prompt = gr.Dropdown(
+            [], label=page.say("own.prompt"), info=page.say("own.prompt_info"), allow_custom_value=True
+        )
+        response = gr.Dropdown([], label=page.say("own.response"))
+        scorer = gr.Dropdown(
+            [(page.say(f"own.scorer.{each}"), each) for each in SCORERS], value="exact", label=page.say("own.scorer")
+        )
+    look = gr.Button(page.say("own.look"))
+    shown = gr.HTML()
+    add = gr.Button(page.say("own.add"), interactive=False)
+    mapping = [kept, name, prompt, response, scorer]
+
+    def take(file: str | None) -> Any:
+        if not file:
+            return "", gr.update(choices=[], value=None), gr.update(choices=[], value=None)
+        try:
+            place = keep_file(Path(file), page.workspace.data)
+            found = columns(place)
+        except LoRIError as error:
+            raise page.error(error) from None
+        finally:
+            Path(file).unlink(missing_ok=True)
+        return str(place), gr.update(choices=found, value=found[0]), gr.update(choices=found, value=found[-1])
+
+    def preview(*given: str) -> Any:
+        try:
+            task = load_task(_spec(page, *given))
+            return _preview(page, task, examine(task)), gr.update(interactive=True)
+        except LoRIError as error:
+            refusal = f'<p role="alert">{escape(error.in_language(page.language))}</p>'
+            return refusal, gr.update(interactive=False)
+
+    def choose(chosen: list[str], choices: list[tuple[str, str]], *given: str) -> Any:
+        spec = _spec(page, *given)
+        choices = [*choices, (f"{given[1]} ({given[2]} → {given[3]})", spec)]
+        return gr.update(choices=choices, value=[*chosen, spec]), choices
+
+    known = gr.State([(str(label), str(value)) for label, value in tasks.choices])
+    upload.upload(take, upload, [kept, prompt, response], api_visibility="private")
+    look.click(preview, mapping, [shown, add], **PRIVATE)
+    gr.on(
+        [part.change for part in (name, prompt, response, scorer)],
+        lambda: gr.update(interactive=False),
+        None,
+        add,
+        **PRIVATE,
+    )
+    add.click(choose, [tasks, known, *mapping], [tasks, known], **PRIVATE)
+
+
+def _spec(page: Context, kept: str, name: str, prompt: str | None, response: str | None, scorer: str) -> str:
+    if not kept or not prompt or not response:
+        raise gr.Error(page.say("own.nothing"), title=page.say("refused"), print_exception=False)
+    return spec_of(name.strip(), Path(kept), prompt, response, scorer)
+
+
+def _preview(page: Context, task: Task, quality: Quality) -> str:
+    texts = "".join(
+        f'<pre class="example" tabindex="0">{escape(example.prompt)}<mark>{escape(example.response)}</mark></pre>'
+        for example in first_examples(task)
+    )
+    return f"<p>{escape(page.say('own.counts'))}</p>{texts}{_quality(page, quality)}"
+
+
+def _quality(page: Context, quality: Quality) -> str:
+    shortest, middle, longest = quality.length
+    facts = {
+        **{f"own.{split}": f"{count:,}" for split, count in quality.counts.items()},
+        "own.repeated": f"{quality.repeated:,}",
+        "own.contradicting": f"{quality.contradicting:,}",
+        "own.left_out": f"{quality.left_out:,}",
+        "own.length": f"{shortest:,} / {middle:,.0f} / {longest:,}",
+    }
+    if quality.answers:
+        facts["own.answers"] = ", ".join(f"{answer[:24]} {count:,}" for answer, count in quality.answers.items())
+    cells = "".join(
+        f"<div><dt>{escape(page.say(key))}</dt><dd>{escape(text)}</dd></div>" for key, text in facts.items()
+    )
+    return f'<dl class="facts small">{cells}</dl>'

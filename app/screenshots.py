@@ -1,0 +1,62 @@
+"""python -m app.screenshots STORE: a picture of each page, English and Japanese, light and dark, wide and narrow.
+
+The pages show what STORE holds, so give one with a finished study (`make lab`, then the first button). Needs Chromium
+and playwright.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+from app.main import address
+from app.pages import PAGES
+from lori_core.files import write_atomic
+
+OUT = Path("assets/screenshots")
+LOOKS = {"en": (1280, "light"), "ja": (390, "dark")}  # language -> (width in pixels, colours)
+HEIGHT, TALLEST, COLOURS = 900, 1600, 64  # few colours keep the files small
+SETTLED = 3000  # milliseconds that charts have to be drawn
+
+
+def main(
+    store: Annotated[Path, typer.Argument(help="The folder of a lab.")],
+    out: Annotated[Path, typer.Option(help="Where the pictures go.")] = OUT,
+) -> None:
+    """Take a picture of each page."""
+    out.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "app", "--store", str(store), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as lab, sync_playwright() as playwright:
+        assert lab.stdout is not None
+        server = lab.stdout.readline().strip()
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name in PAGES:
+            for language in LOOKS:
+                picture = _picture(browser, server + address(language, name), language)
+                write_atomic(out / f"{name}-{language}.png", picture)
+        browser.close()
+        lab.terminate()
+
+
+def _picture(browser: Browser, url: str, language: str) -> bytes:
+    width, colours = LOOKS[language]
+    page = browser.new_page(viewport={"width": width, "height": HEIGHT})
+    page.emulate_media(color_scheme="dark" if colours == "dark" else "light")
+    page.goto(url)
+    page.locator("h1").first.wait_for()
+    page.wait_for_timeout(SETTLED)
+    image = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+    page.close()
+    small = io.BytesIO()
+    image.crop((0, 0, image.width, min(image.height, TALLEST))).quantize(COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+if __name__ == "__main__":
+    typer.run(main)

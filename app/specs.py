@@ -1,0 +1,56 @@
+"""Specs of runs that go from one lab to another: checked whole before a run is made of one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lori_core.config import CalibrateJob, Config, ContinualJob, EvaluateJob, MergeJob, StudyConfig, TrainJob, parse
+from lori_core.errors import RunError
+from lori_core.runs import Run, read_spec
+
+KINDS: dict[str, type[Config]] = {
+    "study": StudyConfig,
+    "calibrate": CalibrateJob,
+    "train": TrainJob,
+    "merge": MergeJob,
+    "continual": ContinualJob,
+    "evaluate": EvaluateJob,
+}
+LARGEST = 1_000_000  # bytes
+POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for
+ABSENT = "–"
+
+
+def checked_spec(file: Path) -> tuple[str, dict[str, Any]]:
+    """(kind, config) of a spec.json from elsewhere.
+
+    Raises:
+        RunError: it is no spec, of an unknown kind, or asks to run foreign code. ConfigError: a field is unknown or
+            its value cannot be.
+    """
+    if file.stat().st_size > LARGEST:
+        raise RunError("damaged_spec", path=file.name[:80])
+    kind, config = read_spec(file)
+    if kind not in KINDS:
+        raise RunError("unknown_run_kind", path=file.name[:80], kind=kind[:80], known=", ".join(KINDS))
+    if asked := [power for power in POWERS if config.get(power)]:
+        raise RunError("spec_runs_code", field=asked[0])
+    return kind, parse(KINDS[kind], json.dumps(config)).model_dump(mode="json")
+
+
+def differences(one: Run, other: Run) -> list[tuple[str, str, str]]:
+    """(field, value in one, value in the other) where they differ; "adapter.rank" is a field of a field."""
+    first, second = _flat({"kind": one.kind, **one.config}), _flat({"kind": other.kind, **other.config})
+    fields = dict.fromkeys([*first, *second])
+    rows = [(field, first.get(field, ABSENT), second.get(field, ABSENT)) for field in fields]
+    return [row for row in rows if row[1] != row[2]]
+
+
+def _flat(config: dict[str, Any], before: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field, value in config.items():
+        if isinstance(value, dict) and value:
+            found |= _flat(value, f"{before}{field}.")
+        else:
+            found[before + field] = json.dumps(value, ensure_ascii=False)
+    return found

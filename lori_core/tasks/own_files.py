@@ -1,0 +1,108 @@
+"""A file that somebody hands in: kept under a name of our own, read as a task, and looked at before it is learned.
+
+kept = keep_file(Path("tickets.csv"), data)          data/<random>/rows.csv
+spec = spec_of("support", kept, "question", "answer")
+look = examine(load_task(spec))
+"""
+
+import re
+import secrets
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from urllib.parse import quote, urlencode
+
+from lori_core.errors import DataError, TaskError
+from lori_core.files import folder_atomic
+from lori_core.tasks.base import SPLITS, Example, Task
+from lori_core.tasks.files import read_rows
+
+KINDS = (".csv", ".jsonl", ".json")
+LARGEST = 100_000_000  # bytes
+LABELS = 20  # at most so many different answers are taken for labels, whose balance is worth a look
+_MARKUP = re.compile(rb"\s*<(!doctype|html|head|script|\?xml)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a task's examples are like.
+
+    Attributes:
+        counts: split -> examples.
+        repeated: training examples whose prompt and answer occurred before.
+        contradicting: training prompts that stand there with different answers.
+        left_out: rows that were left out because their prompt is in a split that comes after.
+        length: (shortest, median, longest) prompt and answer of the training split, characters.
+        answers: the answers of the training split with how often they occur, most frequent first; empty where there
+            are more than LABELS, as in free text.
+    """
+
+    counts: dict[str, int]
+    repeated: int
+    contradicting: int
+    left_out: int
+    length: tuple[int, float, int]
+    answers: dict[str, int]
+
+
+def keep_file(file: Path, data: Path) -> Path:
+    """A copy in a new folder of `data`, once every row of it was read; its own name is not used.
+
+    Raises:
+        DataError: it is of another kind, too large, no text in UTF-8, or a row of it cannot be read. Nothing is kept.
+    """
+    kind = file.suffix.lower()
+    if kind not in KINDS:
+        raise DataError("upload_kind", name=file.name[:80], known=", ".join(KINDS))
+    if (size := file.stat().st_size) > LARGEST:
+        raise DataError("upload_too_large", name=file.name[:80], size=size / 1e6, largest=LARGEST / 1e6)
+    with open(file, "rb") as opened:
+        start = opened.read(512)
+    if _MARKUP.match(start.removeprefix(b"\xef\xbb\xbf")) or b"\0" in start:
+        raise DataError("upload_no_rows", name=file.name[:80], known=", ".join(KINDS))
+    read_rows(file)
+    place = data / secrets.token_hex(6)
+    with folder_atomic(place) as folder:
+        shutil.copyfile(file, folder / f"rows{kind}")
+    return place / f"rows{kind}"
+
+
+def columns(file: Path) -> list[str]:
+    """The columns of a file's first row."""
+    return list(read_rows(file)[0].values)
+
+
+def spec_of(name: str, file: Path, prompt: str, response: str, scorer: str = "exact") -> str:
+    """The task spec that learns column `response` from column `prompt`, or from a template with {columns} in it.
+
+    Raises:
+        TaskError: the name cannot be part of a spec or of a folder's name.
+    """
+    if not re.fullmatch(r"[^\W_][\w-]{0,39}", name):
+        raise TaskError("bad_task_name", name=name[:80])
+    asked = {"template" if "{" in prompt else "prompt": prompt, "response": response, "scorer": scorer}
+    return f"{name}={quote(str(file))}?{urlencode(asked, quote_via=quote)}"
+
+
+def examine(task: Task) -> Quality:
+    """Of a task that has something to learn from; raises TaskError where it is there to test with."""
+    examples = task.examples("train")
+    lengths = [len(example.prompt + example.response) for example in examples]
+    pairs = {(example.prompt, example.response) for example in examples}
+    prompts = Counter(prompt for prompt, _ in pairs)
+    answers = Counter(example.response.strip() for example in examples)
+    return Quality(
+        counts={split: len(task.examples(split)) for split in SPLITS},
+        repeated=len(examples) - len(pairs),
+        contradicting=sum(count > 1 for count in prompts.values()),
+        left_out=sum(reasons.get("duplicate", 0) for reasons in task.dropped.values()),
+        length=(min(lengths), median(lengths), max(lengths)) if lengths else (0, 0, 0),
+        answers=dict(answers.most_common()) if len(answers) <= LABELS else {},
+    )
+
+
+def first_examples(task: Task, count: int = 3) -> list[Example]:
+    """What will be trained on: of each, the prompt is read, and the response alone counts for the loss."""
+    return list(task.examples("train")[:count])
