@@ -75,7 +75,7 @@ def test_a_gigabyte_is_refused_unread(tmp_path):
         opened.truncate(2**30)  # a hole: takes no room
     with pytest.raises(DataError) as caught:
         keep_file(file, tmp_path / "data")
-    assert caught.value.key == "upload_too_large"
+    assert caught.value.key == "own_file_too_large"
 
 
 @pytest.mark.parametrize("name", ["../x", "<script>", "", "a=b", "a?b", "x" * 41])

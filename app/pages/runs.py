@@ -20,7 +20,9 @@ OPEN_RUN = "(name) => { location.assign(location.pathname.split('/').slice(0, 2)
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
 POLL = 1.0  # seconds between two looks at the run that is shown
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-POLLED = PRIVATE | {"queue": False}  # in the queue, which takes one at a time, many readers would wait for each other
+POLLED: dict[str, Any] = PRIVATE | {
+    "queue": False
+}  # in the queue, which takes one at a time, many readers would wait for each other
 
 
 def build(page: Context) -> None:

@@ -57,7 +57,7 @@ def keep_file(file: Path, data: Path) -> Path:
     if kind not in KINDS:
         raise DataError("upload_kind", name=file.name[:80], known=", ".join(KINDS))
     if (size := file.stat().st_size) > LARGEST:
-        raise DataError("upload_too_large", name=file.name[:80], size=size / 1e6, largest=LARGEST / 1e6)
+        raise DataError("own_file_too_large", name=file.name[:80], size=size / 1e6, largest=LARGEST / 1e6)
     with open(file, "rb") as opened:
         start = opened.read(512)
     if _MARKUP.match(start.removeprefix(b"\xef\xbb\xbf")) or b"\0" in start:
