@@ -8,15 +8,14 @@ from typing import Any
 import gradio as gr
 
 from app.following import follow
-from app.lab import Context
+from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
 from app.specs import checked_spec, differences
+from app.tables import pairs
 from app.wording import stage_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.runs import Run
-
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:
@@ -35,7 +34,7 @@ def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:
         both = _curves(page, base, page.say("compare.is_pinned")) | _curves(page, run, page.say("compare.is_shown"))
         return shown(figures.live_losses(both, page.language)) if both else None, _table(page, run, base)
 
-    gr.on([pick.change, pinned.change], compare, [pick, pinned], [curves, table], **PRIVATE)
+    gr.on([pick.change, pinned.change], compare, [pick, pinned], [curves, table], **QUIET)
     return pinned
 
 
@@ -64,8 +63,8 @@ def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
         finally:
             Path(file).unlink(missing_ok=True)
 
-    pick.change(prepare, pick, export, **PRIVATE)
-    return given.upload(take, given, name, api_visibility="private")
+    pick.change(prepare, pick, export, **QUIET)
+    return given.upload(take, given, name, **PRIVATE)
 
 
 def _curves(page: Context, run: Run, whose: str) -> dict[str, Any]:
@@ -77,10 +76,4 @@ def _table(page: Context, run: Run, base: Run) -> str:
     rows = differences(base, run)
     if not rows:
         return f"<p>{escape(page.say('compare.same'))}</p>"
-    names = (page.say("compare.field"), page.say("compare.is_pinned"), page.say("compare.is_shown"))
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    body = "".join(
-        f'<tr><th scope="row">{escape(field)}</th><td>{escape(one)}</td><td>{escape(other)}</td></tr>'
-        for field, one, other in rows
-    )
-    return f'<table class="differences"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return pairs([page.say(f"compare.{each}") for each in ("field", "is_pinned", "is_shown")], rows)

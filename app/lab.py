@@ -12,9 +12,16 @@ from gradio import context
 
 from app.jobs import Jobs
 from app.shelf import ShelfClient
+from lori_core.config import Config
 from lori_core.errors import LoRIError, RunError
 from lori_core.runs import Run
 from lori_core.translate import translate
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of handlers: none is part of an interface for programs
+QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}  # of those that take no time
+# Of those that go past the queue: in it many readers wait for each other, and gradio's page loses the answer to a click
+# that comes just as the answer before it ends.
+AT_ONCE: dict[str, Any] = QUIET | {"queue": False}
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None
     """Runs the handler when somebody opens the page that is being built, also after a reload."""
     blocks = context.Context.root_block
     assert blocks is not None, "on_load belongs inside a page's build()"
-    return gr.on([blocks.load], handler, inputs, outputs, api_visibility="private", show_progress="hidden")
+    return gr.on([blocks.load], handler, inputs, outputs, **QUIET)
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,14 @@ class Context:
 
     def error(self, error: LoRIError) -> gr.Error:
         """A refusal to raise from a handler: it is shown as a message in the reader's language."""
-        text = escape(
-            error.in_language(self.language), quote=False
-        )  # messages hold names from users; gradio shows HTML
+        text = escape(error.in_language(self.language), quote=False)  # it holds names from users; gradio shows HTML
+        return self._refusal(text)
+
+    def missing(self, key: str) -> gr.Error:
+        """A refusal of a form that is not filled in, to raise from a handler."""
+        return self._refusal(self.say(key))
+
+    def _refusal(self, text: str) -> gr.Error:
         return gr.Error(text, title=self.say("refused"), print_exception=False)
 
     @property
@@ -93,6 +105,10 @@ class Context:
     @property
     def jobs(self) -> Jobs:
         return self.lab.jobs
+
+    def submit(self, kind: str, config: Config) -> str:
+        """Puts a new run into the queue; its name, as OPEN_RUN takes it."""
+        return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         """What an operation of lori_core/shelf.py returns; its refusals are shown in the page's language."""

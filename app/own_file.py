@@ -6,14 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import Context
+from app.lab import PRIVATE, QUIET, Context
 from lori_core.errors import LoRIError
 from lori_core.tasks.base import Task
 from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
 from lori_core.tasks.registry import load_task
 
 SCORERS = ("exact", "number", "contains")
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
@@ -60,21 +59,21 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
         return gr.update(choices=choices, value=[*chosen, spec]), choices
 
     known = gr.State([(str(label), str(value)) for label, value in tasks.choices])
-    upload.upload(take, upload, [kept, prompt, response], api_visibility="private")
-    look.click(preview, mapping, [shown, add], **PRIVATE)
+    upload.upload(take, upload, [kept, prompt, response], **PRIVATE)
+    look.click(preview, mapping, [shown, add], **QUIET)
     gr.on(
         [part.change for part in (name, prompt, response, scorer)],
         lambda: gr.update(interactive=False),
         None,
         add,
-        **PRIVATE,
+        **QUIET,
     )
-    add.click(choose, [tasks, known, *mapping], [tasks, known], **PRIVATE)
+    add.click(choose, [tasks, known, *mapping], [tasks, known], **QUIET)
 
 
 def _spec(page: Context, kept: str, name: str, prompt: str | None, response: str | None, scorer: str) -> str:
     if not kept or not prompt or not response:
-        raise gr.Error(page.say("own.nothing"), title=page.say("refused"), print_exception=False)
+        raise page.missing("own.nothing")
     return spec_of(name.strip(), Path(kept), prompt, response, scorer)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.finished import when
 from app.lab import Context
+from app.tables import pairs
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label, number, percent, size
 
@@ -81,18 +82,6 @@ def difference(page: Context, found: dict[str, Any], left: str, right: str) -> s
         return f'<p>{escape(page.say("adapters.same"))}</p><dl class="facts">{facts}</dl>'
     header = [page.say("adapters.column.entry"), left.partition("/")[2], right.partition("/")[2]]
     return f'<dl class="facts">{facts}</dl>{pairs(header, found["changed"])}'
-
-
-def pairs(header: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in header)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="wide" tabindex="0"><table class="shelf"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
 
 
 def _row(page: Context, entry: Listed) -> str:

@@ -128,9 +128,8 @@ class BaseConfig(Config):
 class StudyConfig(BaseConfig):
     """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
 
-    tasks: tuple[str, ...] = Field(
-        default=("nlu", "math", "code", "safety"), min_length=1
-    )  # mini tasks, or name=path?column=...
+    # mini tasks, or name=path?column=...
+    tasks: tuple[str, ...] = Field(default=("nlu", "math", "code", "safety"), min_length=1)
     methods: tuple[Method, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
     train: dict[Method, TrainConfig] = {}  # by method; missing ones are taken from the defaults of pipeline.py
@@ -161,6 +160,20 @@ class TrainJob(CalibrateJob):
     store: str | None = None  # folder of a store that keeps the adapter, with its scores, as a new version too
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
+
+
+# merge method -> the fields of merge_methods.MergeOptions that it reads
+METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
+    "concat": (),
+    "task_arithmetic": ("rank",),
+    "magnitude": ("keep", "rank"),
+    "ties": ("keep", "rank"),
+    "dare": ("drop", "seed", "rank"),
+    "linear": (),
+    "peft_magnitude_prune": ("keep",),
+    "peft_ties": ("keep",),
+    "peft_dare_linear": ("drop", "seed"),
+}
 
 
 class MergeJob(Config):

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from lori_core.adapter import Adapter, Factors, as_parent, check_comparable
-from lori_core.config import AdapterConfig, Drawing
+from lori_core.config import METHOD_OPTIONS, AdapterConfig, Drawing
 from lori_core.errors import ConfigError, IncompatibleAdapters
-from lori_core.merge_methods import MERGE_METHODS, METHOD_OPTIONS, Merged, MergeOptions, Part, compress
+from lori_core.merge_methods import MERGE_METHODS, Merged, MergeOptions, Part, compress
 
 __all__ = ["MERGE_METHODS", "METHOD_OPTIONS", "MergeOptions", "merge", "reduce_rank"]
 

@@ -26,7 +26,7 @@ from lori_core.projection import uniform
 
 
 class MergeOptions(Config):
-    """Settings of merge methods; METHOD_OPTIONS says which method reads which."""
+    """Settings of merge methods; config.METHOD_OPTIONS says which method reads which."""
 
     keep: float = Field(default=0.2, gt=0, le=1)  # fraction of an update's entries that trimming keeps, within a module
     drop: float = Field(default=0.9, ge=0, lt=1)  # dare: the probability at which an entry is dropped
@@ -218,16 +218,4 @@ MERGE_METHODS: dict[str, MergeMethod] = {
     "peft_magnitude_prune": peft_magnitude_prune,
     "peft_ties": peft_ties,
     "peft_dare_linear": peft_dare_linear,
-}
-
-METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
-    "concat": (),
-    "task_arithmetic": ("rank",),
-    "magnitude": ("keep", "rank"),
-    "ties": ("keep", "rank"),
-    "dare": ("drop", "seed", "rank"),
-    "linear": (),
-    "peft_magnitude_prune": ("keep",),
-    "peft_ties": ("keep",),
-    "peft_dare_linear": ("drop", "seed"),
 }

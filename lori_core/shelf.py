@@ -1,7 +1,7 @@
 """All adapters of a workspace for the app: in its store, in its runs, and those that ship. Plain values in and out.
 
 An adapter is named by a reference: "store/NAME@3", "run/<run>/<adapter>" or "ready/<task>/<variant>". Only what is in
-the store can be tagged or deleted. `python -m lori_core.shelf` serves the operations as a process (shelf_process.py).
+the store can be tagged or deleted. shelf_process.py serves the operations as a process.
 """
 
 import json
@@ -136,8 +136,9 @@ class Shelf:
         target = self.exports / f"{name}-{form}.zip"
         with tempfile.TemporaryDirectory(dir=self.exports, prefix=".") as temporary:
             if form == "peft":
+                adapter = self._with_scores(reference, load_adapter(folder))
                 folder = Path(temporary) / "adapter"
-                export_peft(self._with_scores(reference, load_adapter(self._folder(reference))), folder)
+                export_peft(adapter, folder)
             archive = Path(temporary) / target.name
             with zipfile.ZipFile(archive, "w") as written:
                 for path in sorted(folder.iterdir()):

@@ -5,13 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import Context, on_load
+from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
 from app.pages.runs import OPEN_RUN
 from app.shelf_views import PLACES, choices, details, difference, place_of, table
 from lori_core.config import ExportJob
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-SLOW: dict[str, Any] = {"api_visibility": "private"}
 Change = tuple[Any, gr.Component]  # an event after which the list is another, and what holds the reference to show then
 
 
@@ -59,12 +57,12 @@ def build(page: Context) -> None:
 
     lists: list[Any] = [listed, pick, other]
     shown: list[Any] = [card, lineage, settings]
-    on_load(refresh, [places, pick, other], lists).then(look, pick, shown, **PRIVATE)
-    places.change(refresh, [places, pick, other], lists, **PRIVATE)
-    gr.on([pick.change], look, pick, shown, **PRIVATE).then(compare, [pick, other], compared, **PRIVATE)
-    other.change(compare, [pick, other], compared, **PRIVATE)
+    on_load(refresh, [places, pick, other], lists).then(look, pick, shown, **QUIET)
+    places.change(refresh, [places, pick, other], lists, **QUIET)
+    gr.on([pick.change], look, pick, shown, **QUIET).then(compare, [pick, other], compared, **QUIET)
+    other.change(compare, [pick, other], compared, **QUIET)
     for event, chosen in changes:
-        event.success(refresh, [places, chosen, other], lists, **PRIVATE)
+        event.success(refresh, [places, chosen, other], lists, **QUIET)
 
 
 def _export(page: Context, pick: gr.Dropdown) -> None:
@@ -75,8 +73,7 @@ def _export(page: Context, pick: gr.Dropdown) -> None:
 
     def whole(reference: str, base: str) -> str:
         (folder,) = page.ask("folders", references=[reference])
-        config = ExportJob(adapter=folder, base=base.strip()).model_dump(mode="json")
-        return page.jobs.submit(page.workspace.runs, "export", config).path.name
+        return page.submit("export", ExportJob(adapter=folder, base=base.strip()))
 
     form = gr.Radio(
         [(page.say(f"adapters.form.{each}"), each) for each in ("peft", "lori")],
@@ -85,11 +82,11 @@ def _export(page: Context, pick: gr.Dropdown) -> None:
     )
     button = gr.Button(page.say("adapters.make_archive"))
     archive = gr.File(label=page.say("adapters.archive"), visible=False, interactive=False)
-    button.click(export, [pick, form], archive, **SLOW)
+    button.click(export, [pick, form], archive, **PRIVATE)
     base = gr.Textbox("embedded", label=page.say("adapters.base"), info=page.say("adapters.base_info"))
     model = gr.Button(page.say("adapters.make_model"))
     name = gr.Textbox(visible="hidden")
-    model.click(whole, [pick, base], name, **SLOW).success(None, name, None, js=OPEN_RUN)
+    model.click(whole, [pick, base], name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
 
 
 def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
@@ -125,13 +122,13 @@ def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
         with gr.Row():
             no = gr.Button(page.say("adapters.no"))
             yes = gr.Button(page.say("adapters.yes"), variant="stop")
-    check.click(verify, pick, said, **SLOW)
-    remove.click(lambda: gr.update(visible=True), None, question, **PRIVATE)
-    no.click(lambda: gr.update(visible=False), None, question, **PRIVATE)
+    check.click(verify, pick, said, **PRIVATE)
+    remove.click(lambda: gr.update(visible=True), None, question, **AT_ONCE)
+    no.click(lambda: gr.update(visible=False), None, question, **AT_ONCE)
     return [
-        (name.submit(keep, [pick, name], done, **SLOW), done),
-        (word.submit(tag, [pick, word], said, **SLOW), pick),
-        (yes.click(delete, pick, [said, question], **SLOW), pick),
+        (name.submit(keep, [pick, name], done, **PRIVATE), done),
+        (word.submit(tag, [pick, word], said, **PRIVATE), pick),
+        (yes.click(delete, pick, [said, question], **PRIVATE), pick),
     ]
 
 
@@ -140,7 +137,7 @@ def _import(page: Context) -> Change:
 
     def take_in(files: list[str] | None, name: str, origin: str) -> str:
         if not files:
-            raise gr.Error(page.say("adapters.no_files"), title=page.say("refused"), print_exception=False)
+            raise page.missing("adapters.no_files")
         return page.ask("take_in", files=files, name=name.strip(), origin=origin or None)[0]
 
     gr.Markdown(page.say("adapters.import_what"))
@@ -153,7 +150,7 @@ def _import(page: Context) -> Change:
     )
     button = gr.Button(page.say("adapters.take_in"), variant="primary")
     done = gr.Textbox(visible="hidden")
-    return button.click(take_in, [files, name, origin], done, **SLOW), done
+    return button.click(take_in, [files, name, origin], done, **PRIVATE), done
 
 
 def _body(card: str) -> str:

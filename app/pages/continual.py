@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.finished import finished, label
-from app.lab import Context, on_load
+from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import OPEN_RUN
 from app.plot import chart, shown
 from lori_core import figures
@@ -18,7 +18,6 @@ from lori_core.tasks.mini import MINI_TASKS
 from lori_core.translate import translate
 
 METHODS: tuple[Method, ...] = ("lori_s", "lori_d", "lora")
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(page: Context) -> None:
@@ -54,11 +53,11 @@ def build(page: Context) -> None:
             return None
         return shown(figures.continual_matrix(found[index], page.language))
 
-    on_load(first, None, [pick, empty]).then(compare, pick, [curves, axes, one], **PRIVATE).then(
-        look, [pick, one], matrix, **PRIVATE
+    on_load(first, None, [pick, empty]).then(compare, pick, [curves, axes, one], **QUIET).then(
+        look, [pick, one], matrix, **QUIET
     )
-    pick.change(compare, pick, [curves, axes, one], **PRIVATE).then(look, [pick, one], matrix, **PRIVATE)
-    one.change(look, [pick, one], matrix, **PRIVATE)
+    pick.change(compare, pick, [curves, axes, one], **QUIET).then(look, [pick, one], matrix, **QUIET)
+    one.change(look, [pick, one], matrix, **QUIET)
     _form(page)
 
 
@@ -74,7 +73,7 @@ def _form(page: Context) -> None:
 
     def start(base: str, tasks: list[str], methods: list[Method], overlap: Any, rank: int, sparsity: float) -> str:
         if not methods:
-            raise gr.Error(page.say("continual.no_method"), title=page.say("refused"), print_exception=False)
+            raise page.missing("continual.no_method")
         try:
             adapter = AdapterConfig(rank=rank, sparsity=sparsity)
             jobs = [
@@ -84,8 +83,8 @@ def _form(page: Context) -> None:
             ]
         except LoRIError as error:
             raise page.error(error) from None
-        runs = [page.jobs.submit(page.workspace.runs, "continual", job.model_dump(mode="json")) for job in jobs]
-        return runs[0].path.name
+        names = [page.submit("continual", job) for job in jobs]
+        return names[0]
 
     gr.Markdown(f"## {page.say('continual.start')}")
     base = gr.Textbox("embedded", label=page.say("continual.base"))
@@ -114,7 +113,7 @@ def _form(page: Context) -> None:
     button = gr.Button(page.say("continual.go"), variant="primary")
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     given = [base, tasks, methods, overlap, rank, sparsity]
-    button.click(start, given, name, api_visibility="private").success(None, name, None, js=OPEN_RUN)
+    button.click(start, given, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
 
 
 def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:

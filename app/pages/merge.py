@@ -5,30 +5,17 @@ from typing import Any
 import gradio as gr
 
 from app.finished import finished, when
-from app.lab import Context, on_load
+from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import OPEN_RUN
 from app.plot import chart, shown
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import MergeJob, MergeTrialJob
+from lori_core.config import METHOD_OPTIONS, MergeJob, MergeTrialJob
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial, from_json
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 MOST = 8  # adapters that have a slider of their own
 SCALES = (0.3, 0.5, 0.8, 1.0)  # of all weights; a search tries each on the validation split
-# Named here, since the table of merge methods imports torch; a test compares the two.
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "concat": (),
-    "task_arithmetic": ("rank",),
-    "magnitude": ("keep", "rank"),
-    "ties": ("keep", "rank"),
-    "dare": ("drop", "seed", "rank"),
-    "linear": (),
-    "peft_magnitude_prune": ("keep",),
-    "peft_ties": ("keep",),
-    "peft_dare_linear": ("drop", "seed"),
-}
 
 
 def build(page: Context) -> None:
@@ -37,7 +24,9 @@ def build(page: Context) -> None:
         [], multiselect=True, max_choices=MOST, label=page.say("merge.pick"), info=page.say("merge.pick_info")
     )
     method = gr.Dropdown(
-        [(page.say(f"merge.method.{name}"), name) for name in OPTIONS], value="concat", label=page.say("merge.method")
+        [(page.say(f"merge.method.{name}"), name) for name in METHOD_OPTIONS],
+        value="concat",
+        label=page.say("merge.method"),
     )
     keep = gr.Slider(0.01, 1, 0.2, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
     drop = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
@@ -58,7 +47,9 @@ def build(page: Context) -> None:
     ) -> Any:
         if store:
             page.ask("check_name", name=name.strip())  # before anything is scored
-        options = {option: value for option, value in (("keep", keep), ("drop", drop)) if option in OPTIONS[method]}
+        options = {
+            option: value for option, value in (("keep", keep), ("drop", drop)) if option in METHOD_OPTIONS[method]
+        }
         return MergeJob(
             adapters=tuple(page.ask("folders", references=references or [])),
             method=method,
@@ -70,7 +61,7 @@ def build(page: Context) -> None:
 
     def merge_only(*given: Any) -> str:
         try:
-            return _submit(page, "merge", job(*given))
+            return page.submit("merge", job(*given))
         except LoRIError as error:
             raise page.error(error) from None
 
@@ -84,7 +75,7 @@ def build(page: Context) -> None:
             )
         except LoRIError as error:
             raise page.error(error) from None
-        return _submit(page, "merge_trial", config)
+        return page.submit("merge_trial", config)
 
     def offer(chosen: list[str] | None) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
@@ -104,20 +95,15 @@ def build(page: Context) -> None:
         return *updates, *[gr.update(visible=False)] * (MOST - len(updates)), ", ".join(known)
 
     def options(method: str) -> Any:
-        return gr.update(visible="keep" in OPTIONS[method]), gr.update(visible="drop" in OPTIONS[method])
+        return gr.update(visible="keep" in METHOD_OPTIONS[method]), gr.update(visible="drop" in METHOD_OPTIONS[method])
 
-    on_load(offer, pick, [pick, entries]).then(weigh, [pick, entries], [*sliders, tasks], **PRIVATE)
-    pick.change(weigh, [pick, entries], [*sliders, tasks], **PRIVATE)
-    method.change(options, method, [keep, drop], **PRIVATE)
+    on_load(offer, pick, [pick, entries]).then(weigh, [pick, entries], [*sliders, tasks], **QUIET)
+    pick.change(weigh, [pick, entries], [*sliders, tasks], **QUIET)
+    method.change(options, method, [keep, drop], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
-    how: dict[str, Any] = {"api_visibility": "private"}
-    plain.click(merge_only, given, run, **how).success(None, run, None, js=OPEN_RUN)
-    score.click(merge_and_score, [tasks, base, search, *given], run, **how).success(None, run, None, js=OPEN_RUN)
+    plain.click(merge_only, given, run, **PRIVATE).success(None, run, None, js=OPEN_RUN)
+    score.click(merge_and_score, [tasks, base, search, *given], run, **PRIVATE).success(None, run, None, js=OPEN_RUN)
     _results(page)
-
-
-def _submit(page: Context, kind: str, config: MergeJob | MergeTrialJob) -> str:
-    return page.jobs.submit(page.workspace.runs, kind, config.model_dump(mode="json")).path.name
 
 
 def _results(page: Context) -> None:
@@ -146,8 +132,8 @@ def _results(page: Context) -> None:
         search = figures.weight_search(trial, page.language) if trial.validation else None
         return shown(figures.before_after(trial, page.language)), shown(search)
 
-    on_load(first, None, [pick, empty]).then(look, pick, [dumbbells, curve], **PRIVATE)
-    pick.change(look, pick, [dumbbells, curve], **PRIVATE)
+    on_load(first, None, [pick, empty]).then(look, pick, [dumbbells, curve], **QUIET)
+    pick.change(look, pick, [dumbbells, curve], **QUIET)
 
 
 def _label(page: Context, run: str, merge: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 
 from app.finished import finished, label
-from app.lab import Context, Lab, on_load
+from app.lab import QUIET, Context, Lab, on_load
 from lori_core.errors import LoRIError
 from lori_core.findings import findings, warnings
 from lori_core.report import file_name
@@ -46,9 +46,8 @@ def build(page: Context) -> None:
             raise page.error(error) from None
         return _sentences(result, language) + _frame(page, name, language)
 
-    how: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    on_load(first, None, pick).then(look, [pick, language], shown, **how)
-    gr.on([pick.change, language.change], look, [pick, language], shown, **how)
+    on_load(first, None, pick).then(look, [pick, language], shown, **QUIET)
+    gr.on([pick.change, language.change], look, [pick, language], shown, **QUIET)
 
 
 def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app.comparing import comparing, specs
 from app.following import Following, follow, forming, log_of
-from app.lab import Context, on_load
+from app.lab import AT_ONCE, QUIET, Context, on_load
 from app.plot import chart, shown
 from app.wording import stage_words, state_of, state_words
 from lori_core import figures
@@ -16,13 +16,13 @@ from lori_core.errors import LoRIError
 from lori_core.runs import Run, list_runs
 from lori_core.translate import messages, translate
 
-OPEN_RUN = "(name) => { location.assign(location.pathname.split('/').slice(0, 2).join('/') + '/runs?run=' + name) }"
+# A moment later: left while its connection closes, gradio's page logs an error.
+OPEN_RUN = (
+    "(name) => { const lab = location.pathname.split('/').slice(0, 2).join('/');"
+    " setTimeout(() => location.assign(lab + '/runs?run=' + name), 100) }"
+)
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
 POLL = 1.0  # seconds between two looks at the run that is shown
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-POLLED: dict[str, Any] = PRIVATE | {
-    "queue": False
-}  # in the queue, which takes one at a time, many readers would wait for each other
 
 
 def build(page: Context) -> None:
@@ -86,22 +86,20 @@ def build(page: Context) -> None:
         wanted = [each for each in names if each[2] == state or not state]
         return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names)), [state, names]
 
-    on_load(first, None, pick).then(look, [pick, seen], views, **PRIVATE)
-    pick.change(look, [pick, seen], views, **PRIVATE)
+    on_load(first, None, pick).then(look, [pick, seen], views, **QUIET)
+    pick.change(look, [pick, seen], views, **QUIET)
     timer = gr.Timer(POLL)
-    timer.tick(look, [pick, seen], views, **POLLED)
-    gr.on([timer.tick, only.change], relist, [only, listed], [pick, pinned, listed], **POLLED)
-    stop.click(do("stop_and_keep"), pick, None, **PRIVATE)
-    resume.click(do("resume"), pick, None, **PRIVATE)
-    discard.click(do("discard"), pick, None, **PRIVATE).then(first, None, pick, **PRIVATE)
+    timer.tick(look, [pick, seen], views, **AT_ONCE)
+    gr.on([timer.tick, only.change], relist, [only, listed], [pick, pinned, listed], **AT_ONCE)
+    stop.click(do("stop_and_keep"), pick, None, **QUIET)
+    resume.click(do("resume"), pick, None, **QUIET)
+    discard.click(do("discard"), pick, None, **QUIET).then(first, None, pick, **QUIET)
 
 
 def _choices(page: Context) -> list[tuple[str, str, str]]:
     """(what is shown, name, state) of each run, newest first."""
-    return [
-        (f"{run.path.name} · {state_words(page, run)}", run.path.name, state_of(page, run))
-        for run in list_runs(page.workspace.runs)
-    ]
+    states = {run.path.name: state_of(page, run) for run in list_runs(page.workspace.runs)}
+    return [(f"{name} · {page.say(f'state.{state}')}", name, state) for name, state in states.items()]
 
 
 def _pairs(names: list[tuple[str, str, str]]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.fit import fit
-from app.lab import Context
+from app.lab import PRIVATE, Context
 from app.own_file import own_file
 from app.pages.runs import OPEN_RUN
 from lori_core.config import AdapterConfig, Method, StudyConfig
@@ -17,12 +17,11 @@ from lori_core.tasks.mini import LEVELS, MINI_TASKS
 METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
 PRESET = ("nlu", "math", "safety")
 USUAL_LEVEL = 2
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def build(page: Context) -> None:
     def start_preset() -> str:
-        return _submit(page, StudyConfig(tasks=PRESET, methods=("lora", "lori_s")))
+        return page.submit("study", StudyConfig(tasks=PRESET, methods=("lora", "lori_s")))
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
     preset = gr.Button(page.say("study.preset"), variant="primary")
@@ -55,7 +54,7 @@ def build(page: Context) -> None:
     given = [base, tasks, level, paper, methods, rank, sparsity, seeds]
 
     def start(*values: Any) -> str:
-        return _submit(page, _config(page, *values))
+        return page.submit("study", _config(page, *values))
 
     def estimate(*values: Any) -> str:
         config = _config(page, *values)
@@ -87,7 +86,7 @@ def _config(
     """What the form says; raises gr.Error."""
     for chosen, missing in ((tasks + paper, "study.no_task"), (methods, "study.no_method")):
         if not chosen:
-            raise gr.Error(page.say(missing), title=page.say("refused"), print_exception=False)
+            raise page.missing(missing)
     levelled = [f"{task}?level={level}" if task in MINI_TASKS and level != USUAL_LEVEL else task for task in tasks]
     try:
         return StudyConfig(
@@ -99,7 +98,3 @@ def _config(
         )
     except LoRIError as error:
         raise page.error(error) from None
-
-
-def _submit(page: Context, config: StudyConfig) -> str:
-    return page.jobs.submit(page.workspace.runs, "study", config.model_dump(mode="json")).path.name
