@@ -184,7 +184,7 @@ def upload(tab, address: str, entries: dict[str, bytes], name: str) -> None:
     with tab.expect_file_chooser() as chooser:  # as a person does: a file that is set before the page listens is lost
         tab.locator("button:has(input[type=file])").first.click()
     chooser.value.set_files(file)
-    tab.locator(".file-name", has_text="one.zip").wait_for()
+    tab.locator('td.filename[aria-label="one.zip"]').wait_for()  # .file-name is shown while it uploads only
     tab.get_by_label(say("name")).fill(name)
     tab.get_by_role("button", name=say("take_in"), exact=True).click()
 
