@@ -1,5 +1,7 @@
 """What a run shows of itself: its events, made into progress, loss curves and looks at its mask."""
 
+import threading
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
@@ -34,12 +36,8 @@ class Following:
 
 
 def follow(run: Run) -> Following:
-    """What the run's events say; many readers of one state share the work."""
-    try:
-        size = (run.path / "events.jsonl").stat().st_size
-    except FileNotFoundError:
-        size = 0
-    return _follow(run.path, size)
+    """What the run's events say so far."""
+    return _reader(run.path).read()
 
 
 def log_of(run: Run) -> str:
@@ -60,27 +58,43 @@ def forming(run: Run, task: str, looks: list[MaskLook]) -> Calibration:
     return Calibration(task, sparsity, tuple(looks), unfinished, False, looks[-1].kept)
 
 
+class _Reader:
+    """Reads what is new only: a run of hours has a hundred thousand events."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.place, self.found = run, 0, Following()
+        self.lock = threading.Lock()
+
+    def read(self) -> Following:
+        with self.lock:
+            events, self.place = self.run.events_from(self.place)
+            for event in events:
+                _take(self.found, event)
+            return deepcopy(self.found)
+
+
 @lru_cache(maxsize=64)
-def _follow(path: Path, size: int) -> Following:
-    found = Following()
-    for event in Run.open(path).events():
-        match event["kind"]:
-            case "plan":
-                found.planned, found.done = event["units"], set(event["done"])
-            case "unit" if event["state"] == "done":
-                found.done.add(event["name"])
-            case "state":
-                found.error = event if event["state"] == "failed" else None
-            case "step":
-                _take_step(found, event)
-            case "evaluate":
-                found.stage = (_stage(event), *how_far(event))
-            case "mask" if not str(event.get("method", "")).endswith("_shared"):
-                looks = found.looks.setdefault(event.get("task", ""), [])
-                if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
-                    looks[:] = [look for look in looks if look.step < event["step"]]
-                looks.append(MaskLook(event["step"], event["jaccard"], event["kept"]))
-    return found
+def _reader(path: Path) -> _Reader:
+    return _Reader(Run.open(path))
+
+
+def _take(found: Following, event: dict[str, Any]) -> None:
+    match event["kind"]:
+        case "plan":
+            found.planned, found.done = event["units"], set(event["done"])
+        case "unit" if event["state"] == "done":
+            found.done.add(event["name"])
+        case "state":
+            found.error = event if event["state"] == "failed" else None
+        case "step":
+            _take_step(found, event)
+        case "evaluate":
+            found.stage = (_stage(event), *how_far(event))
+        case "mask" if not str(event.get("method", "")).endswith("_shared"):
+            looks = found.looks.setdefault(event.get("task", ""), [])
+            if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
+                looks[:] = [look for look in looks if look.step < event["step"]]
+            looks.append(MaskLook(event["step"], event["jaccard"], event["kept"]))
 
 
 def _take_step(found: Following, event: dict[str, Any]) -> None:

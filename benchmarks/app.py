@@ -94,18 +94,16 @@ def live_updates(browser: Browser, folder: Path) -> dict[str, float]:
 
 
 def polls(address: str, name: str, seconds: float) -> list[float]:
-    """Seconds of each poll of one reader: the two calls that the page's timer makes, and their answers."""
+    """Seconds of each poll of one reader: the call that the page's timer makes, and its answer."""
     taken: list[float] = []
     with httpx.Client(base_url=f"{address}/en", timeout=60) as client:
         known = client.get("/config").json()["dependencies"]
-        ticks = [each for each in known if any(target[1] == "tick" for target in each["targets"])]
+        (tick,) = [each["id"] for each in known if any(target[1] == "tick" for target in each["targets"])]
         session = f"reader{threading.get_ident()}"
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             began = time.perf_counter()
-            for call in ticks:
-                first = name if len(call["outputs"]) > 3 else ""  # the run that is shown; the list of all runs
-                taken.append(_answered(client, session, {"fn_index": call["id"], "data": [first, None]}))
+            taken.append(_answered(client, session, {"fn_index": tick, "data": [name, None, "", None]}))
             time.sleep(max(0.0, POLL - (time.perf_counter() - began)))
     return taken
 

@@ -100,11 +100,19 @@ def append_line(path: str | Path, text: str) -> None:
 
 def read_lines(path: str | Path) -> list[str]:
     """The whole lines of a file, without line breaks; a torn last one is left out, a missing file has none."""
+    return read_lines_from(path, 0)[0]
+
+
+def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
+    """read_lines() from byte `place` on, and the place behind them, to go on from."""
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            file.seek(place)
+            data = file.read()
     except FileNotFoundError:
-        return []
-    return [line.decode() for line in data.split(b"\n")[:-1]]
+        return [], place
+    whole = data[: data.rfind(b"\n") + 1]
+    return [line.decode() for line in whole.split(b"\n")[:-1]], place + len(whole)
 
 
 @contextmanager

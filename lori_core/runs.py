@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lori_core.errors import LoRIError, RunError, Stopped, StorageError
-from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, write_atomic
+from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, read_lines_from, write_atomic
 
 SPEC_VERSION = 1
 
@@ -98,8 +98,12 @@ class Run:
 
     def events(self) -> list[dict[str, Any]]:
         """All events so far, oldest first; one that a kill or a power cut damaged is left out."""
-        events = (_event(line) for line in read_lines(self.path / "events.jsonl"))
-        return [event for event in events if event is not None]
+        return self.events_from(0)[0]
+
+    def events_from(self, place: int) -> tuple[list[dict[str, Any]], int]:
+        """The events behind a place in the file, in bytes, and the place behind them, to go on from."""
+        lines, end = read_lines_from(self.path / "events.jsonl", place)
+        return [event for event in map(_event, lines) if event is not None], end
 
     def request_stop(self) -> None:
         """Asks the process that runs it to stop at its next step."""
@@ -136,7 +140,7 @@ class Run:
 
     def _last_state(self) -> State | None:
         for line in reversed(read_lines(self.path / "events.jsonl")):
-            event = _event(line)
+            event = _event(line) if '"state"' in line else None  # most lines are steps
             if event is not None and event["kind"] == "state":
                 return event["state"]
         return None

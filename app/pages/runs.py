@@ -9,6 +9,7 @@ import gradio as gr
 from app.comparing import comparing, specs
 from app.following import Following, follow, forming, log_of
 from app.lab import AT_ONCE, QUIET, Context, on_load
+from app.latest import Latest
 from app.plot import chart, shown
 from app.wording import stage_words, state_of, state_words
 from lori_core import figures
@@ -23,6 +24,7 @@ OPEN_RUN = (
 )
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
 POLL = 1.0  # seconds between two looks at the run that is shown
+LATEST = Latest()  # what pages of one run show is made once for all of them in each POLL
 
 
 def build(page: Context) -> None:
@@ -66,8 +68,10 @@ def build(page: Context) -> None:
             run = page.workspace.run(name)
         except LoRIError as error:
             return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, None, None, "", ""]
-        now = _mark(page, run)
-        return [gr.skip()] * len(views) if now == before else [now, *_view(page, run)]
+        now = LATEST.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
+        if now == before:
+            return [gr.skip()] * len(views)
+        return [now, *LATEST.of(("view", run.path, page.language, now), POLL, lambda: _view(page, run))]
 
     def do(action: str) -> Any:
         def act(name: str | None) -> None:
@@ -80,7 +84,7 @@ def build(page: Context) -> None:
         return act
 
     def relist(state: str, before: list[Any] | None) -> Any:
-        names = _choices(page)
+        names = LATEST.of(("runs", page.workspace.runs, page.language), POLL, lambda: _choices(page))
         if [state, names] == before:
             return [gr.skip()] * 3
         wanted = [each for each in names if each[2] == state or not state]
@@ -89,8 +93,13 @@ def build(page: Context) -> None:
     on_load(first, None, pick).then(look, [pick, seen], views, **QUIET)
     pick.change(look, [pick, seen], views, **QUIET)
     timer = gr.Timer(POLL)
-    timer.tick(look, [pick, seen], views, **AT_ONCE)
-    gr.on([timer.tick, only.change], relist, [only, listed], [pick, pinned, listed], **AT_ONCE)
+    timer.tick(
+        lambda name, before, state, names: [*look(name, before), *relist(state, names)],
+        [pick, seen, only, listed],
+        [*views, pick, pinned, listed],
+        **AT_ONCE,
+    )
+    only.change(relist, [only, listed], [pick, pinned, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, None, **QUIET)
     resume.click(do("resume"), pick, None, **QUIET)
     discard.click(do("discard"), pick, None, **QUIET).then(first, None, pick, **QUIET)
