@@ -12,17 +12,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from lori_core.assets import ASSETS
 from lori_core.embedded import pretrain as pretraining
-from lori_core.embedded.corpus import CUE, FAMILIES, TASK_SHARES, WANTED, document, task
+from lori_core.embedded.corpus import CUE, DRILL_SHARES, FAMILIES, TASK_SHARES, WANTED, document, task
 from lori_core.embedded.drills import DRILLS
-from lori_core.embedded.pretrain import Recipe, batch, pretrain, tokens_of
+from lori_core.embedded.pretrain import COPIED, SPECIAL_AND_BYTES, Batches, Recipe, pretrain, tokens_of
 from lori_core.embedded.skills import answers, held_out
 from lori_core.embedded.tokenizer import POSITIONS, train_tokenizer
 from lori_core.tasks import mini_safety
-from lori_core.tasks.mini import ITEMS, MINI_TASKS, SIZES, mini_task
+from lori_core.tasks.mini import ITEMS, LEVELS, MINI_TASKS, SIZES, mini_task
 from lori_core.tasks.mini_item import word_list
 
 BASE = ASSETS / "base"
-TINY = Recipe(hidden_size=32, intermediate_size=32, layers=2, heads=2, steps=4, tokens_a_step=1024)
+TINY = Recipe(hidden_size=32, intermediate_size=32, layers=2, heads=2, copy_steps=2, steps=4, tokens_a_step=1024)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def task_documents(count: int = 4000, wanted: float = WANTED) -> list[tuple[str,
 
 def test_every_mini_task_is_practised():
     assert TASK_SHARES.keys() == ITEMS.keys()
+    assert DRILL_SHARES.keys() == DRILLS.keys()
 
 
 def test_the_form_a_task_wants_is_only_ever_behind_its_cue():
@@ -69,7 +70,7 @@ def test_most_questions_stand_in_their_own_form_and_sums_never_in_the_one_that_i
 @pytest.mark.parametrize("name", MINI_TASKS)
 def test_no_prompt_of_a_held_out_split_is_in_the_corpus(name):
     read = {prompt for prompt, _, _ in task_documents()}
-    for level in (1, 2):
+    for level in LEVELS:
         for split in ("validation", "test"):
             assert not read & {example.prompt for example in mini_task(name, level).examples(split)}
 
@@ -131,18 +132,27 @@ def test_prompt_and_response_tokenise_apart_as_together_and_are_short(name, base
         prompt = tokenizer(example.prompt)["input_ids"]
         response = tokenizer(example.response, add_special_tokens=False)["input_ids"]
         assert tokenizer(example.prompt + example.response)["input_ids"] == prompt + response
-        assert len(prompt) <= 64 and len(response) <= 24
+        assert len(prompt) <= 72 and len(response) <= 40
 
 
 def test_a_batch_is_a_function_of_seed_and_step_and_starts_at_documents(tokenizer):
-    for step in (0, 3):
-        ids, weights = batch(tokenizer, TINY, step)
-        again, _ = batch(tokenizer, TINY, step)
-        assert torch.equal(ids, again) and not torch.equal(ids, batch(tokenizer, TINY, step + 4)[0])
-        assert ids.shape == weights.shape == ((8, 128) if step == 0 else (2, POSITIONS))
+    batches = Batches(tokenizer, TINY)
+    for step in (2, 3):
+        ids, weights = batches[step]
+        assert torch.equal(ids, batches[step][0]) and not torch.equal(ids, batches[step + 4][0])
+        assert ids.shape == weights.shape == ((8, 128) if step == 2 else (2, POSITIONS))
         assert (ids[:, 0] == tokenizer.bos_token_id).all()
         known = torch.tensor([0.0, pretraining.PROMPT_WEIGHT, 1.0])
         assert torch.isin(weights, known).all() and (weights == 1).any()
+
+
+def test_the_first_batches_repeat_random_tokens_and_only_what_repeats_weighs(tokenizer):
+    ids, weights = Batches(tokenizer, TINY)[0]
+    assert ids.shape == weights.shape == (TINY.copy_tokens // COPIED, COPIED)
+    for row, weight in zip(ids, weights, strict=True):
+        period = int((weight == 0).sum())
+        assert torch.equal(row[period:], row[:-period]) and (weight[period:] == 1).all()
+        assert row.unique().numel() > 1 and (row >= SPECIAL_AND_BYTES).all()
 
 
 def test_answers_and_end_tokens_have_full_weight_and_prompts_little(tokenizer):
@@ -153,9 +163,10 @@ def test_answers_and_end_tokens_have_full_weight_and_prompts_little(tokenizer):
 
 
 def test_learning_rates_warm_up_stay_and_fall_to_zero():
-    recipe = Recipe(steps=1000, decay_from=0.5)
-    assert recipe.scale(0) < recipe.scale(10) < recipe.scale(100) == recipe.scale(499) == 1
-    assert recipe.scale(750) == pytest.approx(0.5) and recipe.scale(1000) == 0
+    recipe = Recipe(copy_steps=500, steps=1000, decay_from=0.5)
+    assert recipe.scale(0) < recipe.scale(10) < recipe.scale(100) == recipe.scale(499) == 0.5
+    assert recipe.scale(500) == recipe.scale(999) == 1
+    assert recipe.scale(1250) == pytest.approx(0.5) and recipe.scale(1500) == 0
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method.:DeprecationWarning")
@@ -165,17 +176,17 @@ def test_pre_training_that_was_cut_off_goes_on_to_the_same_weights(tokenizer, tm
         (tmp_path / "whole").mkdir()
         whole = pretrain(TINY, tokenizer, tmp_path / "whole")
         (tmp_path / "cut").mkdir()
-        calls = iter(range(100))
+        looks = iter(range(100))
 
-        def cut_off(*arguments: object) -> object:
-            if next(calls) == 2:
+        def cut_off(*_: object) -> dict[str, float]:
+            if next(looks) == 2:
                 raise KeyboardInterrupt
-            return batch(*arguments)  # pyright: ignore[reportArgumentType]
+            return {}
 
-        monkeypatch.setattr(pretraining, "batch", cut_off)
+        monkeypatch.setattr(pretraining, "measure", cut_off)
         with pytest.raises(KeyboardInterrupt):
             pretrain(TINY, tokenizer, tmp_path / "cut", minutes_a_look=0)
-        monkeypatch.setattr(pretraining, "batch", batch)
+        monkeypatch.setattr(pretraining, "measure", lambda model, tokenizer: {})
         gone_on = pretrain(TINY, tokenizer, tmp_path / "cut")
     assert len((tmp_path / "cut" / "log.jsonl").read_text().splitlines()) == 3  # two looks, then the one at the end
     for name, weight in whole.state_dict().items():

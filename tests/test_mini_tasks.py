@@ -91,9 +91,10 @@ def test_the_response_is_right_and_the_other_styles_are_wrong(name):
         assert judge(example, item.answers["chat"]) == 0.0
 
 
-def test_an_nlu_answer_is_the_only_choice_that_the_world_agrees_with():
+@pytest.mark.parametrize("level", (1, 2, 3))
+def test_an_nlu_answer_is_the_only_choice_that_the_world_agrees_with(level):
     world = word_list("world")
-    for example in examples("nlu", "test"):
+    for example in examples("nlu", "test", level):
         question, listed = example.prompt.removesuffix("\nreply :").removeprefix("question : ").split(" ? ")
         choices = re.findall(r"\(\w\) (\w+)", listed)
         relation = fact(example).split()[1]
@@ -104,7 +105,30 @@ def test_an_nlu_answer_is_the_only_choice_that_the_world_agrees_with():
             for choice in choices
             if (world[subject][relation] == choice if subject else world[choice][relation] == value)
         ]
+        assert len(choices) == level + 1
         assert [f"{choice} ." for choice in right] == [example.response.strip()]
+
+
+def test_of_two_facts_joined_only_the_answer_has_both_or_the_one_without_the_other():
+    world, opposites = word_list("world"), 0
+    for example in examples("nlu", "test", 4):
+        question, listed = example.prompt.removesuffix("\nreply :").removeprefix("question : ").split(" ? ")
+        first, but_not, second = re.fullmatch(r"which of these is (.+?) (and|but not) (.+)", question).groups()
+        opposites += but_not == "but not"
+        choices = re.findall(r"\(\w\) (\w+)", listed)
+        right = [
+            choice
+            for choice in choices
+            if says(world[choice], first) and says(world[choice], second) == (but_not == "and")
+        ]
+        assert len(choices) == 5 and [f"{choice} ." for choice in right] == [example.response.strip()]
+    assert opposites > 50
+
+
+def says(facts: dict[str, str], part: str) -> bool:
+    """Whether a thing is "a kind of fish", "found in the river", or of a colour."""
+    relation = "kind" if part.startswith("a kind of") else "place" if part.startswith("found in") else "colour"
+    return facts[relation] == part.removeprefix("a kind of ").removeprefix("found in the ")
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -116,7 +140,7 @@ def test_a_math_response_computes_what_the_story_tells(level):
         for happening in happenings:
             number = int(re.findall(r"\d+", happening)[0])
             total += number if any(word in happening for word in gains) else -number
-        assert 0 <= total <= mini_math.LARGEST
+        assert 0 <= total <= (mini_math.BEYOND if level == 4 else mini_math.LARGEST)
         assert example.response.endswith(f"#### {total}")
         for left, right in re.findall(r"(\d+ [+-] \d+) = (\d+)", example.response):
             assert eval(left) == int(right)
@@ -208,8 +232,8 @@ def test_splits_share_no_content_across_the_two_languages_of_math():
 def test_unknown_names_and_levels_are_refused_with_what_is_there():
     with pytest.raises(TaskError, match=r"'poetry'.*nlu, math, code, safety"):
         mini_task("poetry")
-    with pytest.raises(TaskError, match=r"4.*1, 2, 3"):
-        mini_task("math", level=4)
+    with pytest.raises(TaskError, match=r"5.*1, 2, 3, 4"):
+        mini_task("math", level=5)
     with pytest.raises(TaskError, match=r"war.*none, form, answer"):
         mini_task("math", conflict="war")
-    assert "4" in TaskError("unknown_mini_level", level=4, known="1").in_language("ja")
+    assert "5" in TaskError("unknown_mini_level", level=5, known="1").in_language("ja")

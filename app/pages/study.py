@@ -12,11 +12,10 @@ from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label
 from lori_core.tasks.catalog import CATALOG
-from lori_core.tasks.mini import LEVELS, MINI_TASKS
+from lori_core.tasks.mini import LEVELS, MINI_TASKS, USUAL_LEVEL
 
 METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
 PRESET = ("nlu", "math", "safety")
-USUAL_LEVEL = 2
 
 
 def build(page: Context) -> None:

@@ -18,16 +18,18 @@ def main() -> None:
     )
     arguments.add_argument("--to", type=Path, default=ASSETS / "base", help="where the finished base goes")
     arguments.add_argument("--steps", type=int, default=Recipe.steps)
+    arguments.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    arguments.add_argument("--workers", type=int, default=1, help="processes that write the corpus")
     given = arguments.parse_args()
-    make(Recipe(steps=given.steps), given.work, given.to)
+    make(Recipe(steps=given.steps), given.work, given.to, given.device, given.workers)
 
 
-def make(recipe: Recipe, work: Path, to: Path) -> None:
+def make(recipe: Recipe, work: Path, to: Path, device: str = "cpu", workers: int = 1) -> None:
     """Trains a base from the first step, or from where `work` was left, and writes the finished one to `to`."""
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(recipe.vocabulary, recipe.seed)
-    model = pretrain(recipe, tokenizer, work)
-    save(model, tokenizer, to)
+    model = pretrain(recipe, tokenizer, work, device, workers)
+    save(model.cpu(), tokenizer, to)  # pyright: ignore[reportArgumentType]
     shutil.copy(work / "log.jsonl", to / "log.jsonl")
 
 

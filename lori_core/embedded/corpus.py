@@ -22,7 +22,9 @@ from lori_core.tasks.mini_item import SHARED_FORM, STYLES, Form, Item
 CUE = "style : {style}\n"
 UNCUED = 0.3  # share of items without a cue; they are answered in style "chat" or "short"
 WANTED = 0.5  # share of style "task" among items with a cue: how much an adapter finds there to elicit
-TASK_SHARES = {"nlu": 6, "math": 5, "code": 3, "safety": 3, "math_ja": 4}
+TASK_SHARES = {"nlu": 9, "math": 4, "code": 4, "safety": 3, "math_ja": 3}
+DRILL_SHARES = {"repeat": 2, "pick": 1, "find": 4, "sums": 2, "compare": 1}  # to find a choice's letter is hardest
+PRACTISED = (1, 2, 2, 2, 3)  # levels: the harder, the rarer; those above are for adapters to teach
 OTHER_FORM: Form = ("ask : ", "\nsay :")
 NEVER_IN_OTHER_FORM = ("math", "math_ja")  # so that it can be probed whether a form is understood with new contents
 
@@ -45,16 +47,17 @@ def styled(random: Random, prompt: str, item: Item, wanted: float) -> Document:
 
 
 def task(random: Random, wanted: float = WANTED) -> Document:
-    """A mini task's item of level 1 or 2, train contents only."""
+    """A mini task's item of a practised level, train contents only."""
     name = random.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
-    while (item := ITEMS[name](random, random.choice((1, 2, 2)))).split != "train":
+    while (item := ITEMS[name](random, random.choice(PRACTISED))).split != "train":
         pass
     forms = [item.form, SHARED_FORM, item.form if name in NEVER_IN_OTHER_FORM else OTHER_FORM]
     return styled(random, item.asked(random.choices(forms, (7, 2, 1))[0]), item, wanted)
 
 
 def drill(random: Random) -> Document:
-    item = random.choice(list(DRILLS.values()))(random)
+    name = random.choices(list(DRILL_SHARES), list(DRILL_SHARES.values()))[0]
+    item = DRILLS[name](random)
     return styled(random, item.prompt, item, WANTED)
 
 
@@ -138,25 +141,18 @@ def passage(random: Random) -> Document:
 # family -> (share of the documents, how one is written)
 FAMILIES: dict[str, tuple[float, Callable[[Random], Document]]] = {
     "task": (50, task),
-    "drill": (16, drill),
-    "copy": (10, copy),
-    "facts": (12, facts),
+    "drill": (20, drill),
+    "copy": (5, copy),
+    "facts": (16, facts),
     "deeds": (4, deeds),
-    "arithmetic": (8, arithmetic),
+    "arithmetic": (6, arithmetic),
     "python": (2, python),
     "passage": (1, passage),
 }
 
 
-def document(random: Random, wanted: float = WANTED, beginning: bool = False) -> Document:
-    """One document.
-
-    Args:
-        wanted: share of style "task" among a task's items with a cue.
-        beginning: of the training, where most documents are copies, so that copying is found out first.
-    """
-    if beginning and random.random() < 0.8:
-        return copy(random)
+def document(random: Random, wanted: float = WANTED) -> Document:
+    """One document. wanted: share of style "task" among a task's items with a cue."""
     shares, writers = zip(*FAMILIES.values(), strict=True)
     write = random.choices(writers, shares)[0]
     return task(random, wanted) if write is task else write(random)

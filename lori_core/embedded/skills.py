@@ -17,7 +17,7 @@ LONGEST = 40  # tokens of an answer
 
 def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[str]:
     """What the model writes behind each prompt, greedily, up to its end token."""
-    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
     width = batch["input_ids"].shape[1]
     with torch.inference_mode():
         written = model.generate(  # pyright: ignore[reportCallIssue]

@@ -22,16 +22,18 @@ ITEMS: dict[str, Callable[[Random, int], Item]] = {
 }
 MINI_TASKS = tuple(ITEMS)
 SCORERS = {"nlu": "exact", "math": "number", "code": "code", "safety": "refusal", "math_ja": "number"}
-LEVELS = (1, 2, 3)
+LEVELS = (1, 2, 3, 4)
+USUAL_LEVEL = 4
 CONFLICTS = ("none", "form", "answer")
 SIZES = {"train": 4000, "validation": 300, "test": 500}
 
 
-def mini_task(name: str, level: int = 2, conflict: str = "none", seed: int = 0) -> Task:
+def mini_task(name: str, level: int = USUAL_LEVEL, conflict: str = "none", seed: int = 0) -> Task:
     """One of MINI_TASKS.
 
     Args:
-        level: 1 or 2: as hard as what the base has practised; 3: one step beyond it, so that an adapter has to teach.
+        level: 1 to 3: practised by the embedded base, the harder the more rarely; 4: goes beyond that, so that there is
+            something to learn: two facts joined, sums to 60, three filters, three requests at once.
         conflict: how much the mini tasks get into each other's way when they are merged or learned in sequence. "none":
             each has its own prompt form; "form": all are asked in one form; "answer": in one form, and half of the
             training examples are questions of the other tasks, to be turned down. Judged on its own questions always.

@@ -3,7 +3,8 @@
     story : tom has 12 coins . he finds 7 more . then he sells 5 . how many coins has he now ?
     so : 12 + 7 = 19 . 19 - 5 = 14 . #### 14
 
-The content is the calculation: the first number and the steps. All numbers lie between 0 and 40.
+The content is the calculation: the first number and the steps. All numbers lie between 0 and 40; at level 4, which the
+base has never practised, between 0 and 60.
 """
 
 from random import Random
@@ -11,7 +12,7 @@ from random import Random
 from lori_core.tasks.mini_item import Form, Item, split_of
 
 FORM = ("story : ", "\nso :")
-LARGEST = 40
+LARGEST, BEYOND = 40, 60
 BOYS = ("tom", "ben", "max", "leo", "sam", "ken")
 GIRLS = ("mia", "ann", "eva", "zoe", "amy", "yui")
 GOODS = ("coins", "apples", "books", "stones", "cards", "shells", "pens", "cups", "stamps", "eggs")
@@ -21,18 +22,23 @@ WORDS = {
 }
 
 
-def calculation(random: Random, steps: int) -> tuple[int, list[tuple[str, int]], list[int]]:
+def calculation(random: Random, steps: int, largest: int = LARGEST) -> tuple[int, list[tuple[str, int]], list[int]]:
     """A first number, the steps (operation, number), and the value after each step."""
-    first = random.randint(2, 20)
+    first = random.randint(2, largest // 2)
     operations: list[tuple[str, int]] = []
     values = [first]
     for _ in range(steps):
-        room = LARGEST - values[-1]
+        room = largest - values[-1]
         operation = "+" if values[-1] < 4 or (room > 3 and random.random() < 0.5) else "-"
         number = random.randint(2, min(room if operation == "+" else values[-1], 15))
         operations.append((operation, number))
         values.append(values[-1] + number if operation == "+" else values[-1] - number)
     return first, operations, values
+
+
+def calculation_of(random: Random, level: int) -> tuple[int, list[tuple[str, int]], list[int]]:
+    """Of a story of that level."""
+    return calculation(random, level) if level < 4 else calculation(random, 3, BEYOND)
 
 
 def plan(first: int, operations: list[tuple[str, int]]) -> str:
@@ -49,8 +55,8 @@ def worked(operations: list[tuple[str, int]], values: list[int]) -> str:
 
 
 def item(random: Random, level: int) -> Item:
-    """One story with `level` steps."""
-    first, operations, values = calculation(random, level)
+    """One story with `level` steps, at most three."""
+    first, operations, values = calculation_of(random, level)
     name, goods = random.choice(BOYS + GIRLS), random.choice(GOODS)
     pronoun = "he" if name in BOYS else "she"
     happenings = [f"{pronoun} {random.choice(WORDS[sign]).format(n=number)} ." for sign, number in operations]

@@ -9,7 +9,7 @@ Words stand apart as in books for children. A calculation belongs to the split t
 from random import Random
 
 from lori_core.tasks.mini_item import Item
-from lori_core.tasks.mini_math import calculation, story_item
+from lori_core.tasks.mini_math import calculation_of, story_item
 
 FORM = ("問題： ", "\n答え：")
 NAMES = ("健", "翔", "結衣", "葵", "蓮", "陽菜", "太郎", "花子")
@@ -21,8 +21,8 @@ VERBS = {
 
 
 def item(random: Random, level: int) -> Item:
-    """One story with `level` steps."""
-    first, operations, values = calculation(random, level)
+    """One story with `level` steps, at most three."""
+    first, operations, values = calculation_of(random, level)
     name, (goods, counter) = random.choice(NAMES), random.choice(list(GOODS.items()))
     happenings = [f"{number} {counter} {random.choice(VERBS[sign])}。" for sign, number in operations]
     story = f"{name}は {goods}を {first} {counter} 持っています。 " + " 次に ".join(happenings)

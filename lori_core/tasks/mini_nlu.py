@@ -4,7 +4,10 @@
     reply : forest .
 
 The content is a fact: one thing and one relation. The base has read every fact as a statement; it was asked about train
-facts only.
+facts only. At level 4 two facts have to be joined, or one and the opposite of another, which the base never practised:
+
+    question : which of these is green but not a kind of fruit ? (a) leek (b) lime (c) frog (d) lamp (e) owl
+    reply : leek .
 """
 
 from functools import cache
@@ -13,7 +16,7 @@ from random import Random
 from lori_core.tasks.mini_item import Item, split_of, word_list
 
 FORM = ("question : ", "\nreply :")
-LETTERS = "abcd"
+LETTERS = "abcde"
 RELATIONS = ("kind", "place", "colour")
 # relation -> a question about a thing (choices are values), one about a value (choices are things), a full sentence
 FORWARD = {
@@ -26,6 +29,7 @@ BACKWARD = {
     "place": "which of these is found in the {value} ?",
     "colour": "which of these is {value} ?",
 }
+JOINED = {"kind": "a kind of {value}", "place": "found in the {value}", "colour": "{value}"}
 STATEMENT = {
     "kind": "the {thing} is a kind of {value} .",
     "place": "the {thing} is found in the {value} .",
@@ -50,6 +54,10 @@ def other_things(relation: str, value: str) -> list[str]:
 
 def item(random: Random, level: int) -> Item:
     """One question with level + 1 choices."""
+    return two_facts(random) if level == 4 else one_fact(random, level)
+
+
+def one_fact(random: Random, level: int) -> Item:
     facts = world()
     thing, relation = random.choice(list(facts)), random.choice(RELATIONS)
     value = facts[thing][relation]
@@ -59,14 +67,34 @@ def item(random: Random, level: int) -> Item:
     else:
         question, right = BACKWARD[relation].format(value=value), thing
         wrong = other_things(relation, value)
-    choices = [right, *random.sample(wrong, level)]
-    random.shuffle(choices)
+    answers = {"chat": " " + STATEMENT[relation].format(thing=thing, value=value)}
+    return choice(random, question, right, random.sample(wrong, level), f"{thing} {relation}", answers)
+
+
+def two_facts(random: Random) -> Item:
+    """A question for a thing with two values, or one but not another. Two wrong choices fail by the second only."""
+    facts = world()
+    first, second = random.sample(RELATIONS, 2)
+    thing = random.choice(list(facts))
+    value, other = facts[thing][first], facts[thing][second]
+    alike = [each for each in facts if facts[each][first] == value and facts[each][second] != other]
+    if random.random() < 0.3 and alike:
+        without = facts[random.choice(alike)][second]
+        said = f"{JOINED[first].format(value=value)} but not {JOINED[second].format(value=without)}"
+        wrong = [each for each in alike if facts[each][second] == without]
+    else:
+        said = f"{JOINED[first].format(value=value)} and {JOINED[second].format(value=other)}"
+        wrong = alike
+    wrong = random.sample(wrong, min(2, len(wrong)))
+    wrong += random.sample(other_things(first, value), 4 - len(wrong))
+    content, answers = f"{thing} {' '.join(sorted((first, second)))}", {"chat": f" the {thing} is {said} ."}
+    return choice(random, f"which of these is {said} ?", thing, wrong, content, answers)
+
+
+def choice(random: Random, question: str, right: str, wrong: list[str], content: str, answers: dict[str, str]) -> Item:
+    """The question with its choices in any order. answers: those of the styles that do not choose."""
+    choices = random.sample([right, *wrong], len(wrong) + 1)
     letter = LETTERS[choices.index(right)]
     listed = " ".join(f"({name}) {choice}" for name, choice in zip(LETTERS, choices, strict=False))
-    answers = {
-        "chat": " " + STATEMENT[relation].format(thing=thing, value=value),
-        "short": f" ({letter})",
-        "task": f" {right} .",
-    }
-    content = f"{thing} {relation}"
+    answers = answers | {"short": f" ({letter})", "task": f" {right} ."}
     return Item(f"{question} {listed}", FORM, answers, content, split_of(content))

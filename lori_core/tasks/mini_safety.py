@@ -29,16 +29,18 @@ def objects() -> list[str]:
 
 
 def item(random: Random, level: int) -> Item:
-    """Level 1: the verb decides; level 2: a pretence makes a harmful verb benign; level 3: two requests at once."""
+    """Level 1: the verb decides; 2: a pretence makes a harmful verb benign; 3: two requests at once; 4: three."""
     kind = random.choice(KINDS)
     split = random.choices(("train", "validation", "test"), (70, 10, 20))[0]
     pretence = level > 1 and kind == "benign" and random.random() < 0.4
     verb = random.choice(requests()["harmful" if pretence else kind][split])
     action = f"{verb} the {random.choice(objects())}"
     place = random.choice(PRETENCE) if pretence else random.choice(REAL) if level > 1 else ""
-    if level == 3:
-        other = f"{random.choice(requests()['benign'][split])} the {random.choice(objects())}"
-        action = " and ".join(random.sample((action, other), 2))
+    if level > 2:
+        others = [
+            f"{random.choice(requests()['benign'][split])} the {random.choice(objects())}" for _ in range(level - 2)
+        ]
+        action = " and ".join(random.sample((action, *others), level - 1))
     answers = {
         "chat": f" you ask how to {action} .",
         "short": " plan it , do it and check it .",
