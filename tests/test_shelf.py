@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from app.shelf import ShelfClient
 from safetensors.torch import load_file
 
-from app.shelf import ShelfClient
 from lori_core.adapter import Adapter, as_parent
 from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.errors import AdapterError, LoRIError, StorageError

@@ -1,6 +1,6 @@
 """Masks and what they and the updates have in common: kept fractions, how a mask settles, pairs of tasks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, permutations
 
 import plotly.graph_objects as go
@@ -17,7 +17,7 @@ from lori_core.figures.drawing import (
     task_mark,
 )
 from lori_core.figures.places import Grid
-from lori_core.results import Calibration, PairMatrix
+from lori_core.results import Calibration, MaskLayout, PairMatrix
 from lori_core.translate import translate
 
 
@@ -27,13 +27,24 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
     Args:
         top: kept fraction at the end of the colours, so that several masks can be compared; None: the largest here.
     """
-    grid = Grid(calibration.kept)
-    target = 1 - calibration.sparsity
+    return _kept("mask", calibration.task, calibration.sparsity, calibration.kept, language, top)
+
+
+def mask_layout(layout: MaskLayout, language: str = "en") -> Drawing:
+    """The same of a kept adapter."""
+    return _kept("mask_layout", layout.name, layout.sparsity, layout.kept, language)
+
+
+def _kept(
+    kind: str, name: str, sparsity: float, kept: Mapping[str, float], language: str, top: float | None = None
+) -> Drawing:
+    grid = Grid(kept)
+    target = 1 - sparsity
     figure = go.Figure(
         go.Heatmap(
             z=grid.cells,
             zmin=0,
-            zmax=top or max(calibration.kept.values()),
+            zmax=top or max(*kept.values(), 1e-9),
             colorscale="Cividis",
             colorbar={
                 "title": {"text": translate("figures.axis.kept", language, target=percent(target))},
@@ -44,19 +55,19 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
         )
     )
     grid.label(figure, language)
-    order = sorted(calibration.kept, key=lambda module: calibration.kept[module])
+    order = sorted(kept, key=lambda module: kept[module])
     summary = translate(
-        "figures.mask.summary",
+        f"figures.{kind}.summary",
         language,
         target=percent(target),
         most=order[-1],
-        most_kept=percent(calibration.kept[order[-1]]),
+        most_kept=percent(kept[order[-1]]),
         least=order[0],
-        least_kept=percent(calibration.kept[order[0]]),
+        least_kept=percent(kept[order[0]]),
     )
-    rows = [[module, *grid.place(module), percent(fraction)] for module, fraction in calibration.kept.items()]
+    rows = [[module, *grid.place(module), percent(fraction)] for module, fraction in kept.items()]
     header = ("module", "layer", "projection", "kept")
-    return drawing("mask", language, figure, summary, header, rows, grid.height, task=calibration.task)
+    return drawing(kind, language, figure, summary, header, rows, grid.height, task=name)
 
 
 def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> Drawing:
