@@ -28,7 +28,7 @@ def build(page: Context) -> None:
     module = gr.Dropdown([], label=page.say("masks.module"), interactive=True)
     pooled = chart(page)
     first = gr.Number(
-        0, precision=0, minimum=0, label=page.say("masks.first"),
+        None, precision=0, minimum=0, label=page.say("masks.first"),
         info=page.say("masks.first_info", count=STRETCH),
     )  # fmt: skip
     bits = chart(page)
@@ -51,7 +51,7 @@ def build(page: Context) -> None:
             gr.update(visible=layout.calibrated, value=False),
             gr.update(visible=False, value=max(0.5, min(0.99, round(layout.sparsity, 2)))),
             gr.update(visible=not layout.calibrated),
-            gr.update(choices=modules, value=modules[0]),
+            gr.update(choices=modules, value=max(modules, key=lambda module: layout.kept[module])),
         )
 
     def look(reference: str | None, beside: str | None, other: bool, sparsity: float) -> Any:
@@ -70,8 +70,10 @@ def build(page: Context) -> None:
     def near(
         first: float | None, module: str | None, reference: str | None, beside: str | None, other: bool, sparsity: float
     ) -> Any:
+        if first is None:
+            return None
         at = sparsity if other else None
-        return _grid(page, module, reference, beside, at, first=max(0, int(first or 0)), count=STRETCH)
+        return _grid(page, module, reference, beside, at, first=max(0, int(first)), count=STRETCH)
 
     def open_module(reference: str, event: gr.EventData) -> Any:
         row, column = event.index

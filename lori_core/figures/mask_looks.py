@@ -66,7 +66,7 @@ def mask_grid(grid: MaskGrid, language: str = "en") -> Drawing:
     figure = make_subplots(
         rows=2 * len(panels),
         cols=2,
-        shared_xaxes="columns",
+        shared_xaxes=True,
         row_heights=[0.3, 1] * len(panels),
         column_widths=[0.9, 0.1],
         vertical_spacing=0.04 / len(panels),
@@ -78,6 +78,7 @@ def mask_grid(grid: MaskGrid, language: str = "en") -> Drawing:
     figure.update_layout(bargap=0, coloraxis={"cmin": 0, "cmax": top, "colorscale": _BITS if bits else "Cividis"})
     scale = {"title": {"text": translate("figures.axis.kept_share", language)}, "tickformat": ".0%", **HORIZONTAL_BAR}
     figure.update_layout(coloraxis={"showscale": not bits, "colorbar": scale})
+    figure.update_xaxes(showgrid=False, col=1)
     figure.update_xaxes(title_text=translate("figures.axis.output", language), row=2 * len(panels), col=1)
     kind = "mask_bits" if bits else "mask_grid"
     ranks = len(grid.by_rank[panels[0]])
@@ -124,7 +125,7 @@ def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: flo
     share = {"tickformat": ".0%", "nticks": 3, "rangemode": "tozero", "range": [0, None]}
     figure.update_yaxes(title_text=_panel_name(grid, panel, language), row=row, col=1, **share)
     figure.update_xaxes(row=row + 1, col=2, **share)
-    down = {"autorange": "reversed", "nticks": 5}
+    down = {"autorange": "reversed", "nticks": 5, "showgrid": False}
     figure.update_yaxes(title_text=translate("figures.axis.rank", language), row=row + 1, col=1, **down)
     figure.update_yaxes(showticklabels=False, row=row + 1, col=2, **down)
 
