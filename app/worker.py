@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Worker:
         with self._asking():
             return self._answer(operation, arguments)["result"]
 
-    def stream(self, operation: str, **arguments: Any) -> Iterator[Any]:
+    def stream(self, operation: str, **arguments: Any) -> Generator[Any, None, None]:
         """What the operation yields, each as soon as it is there; a stream that is closed ends the operation too."""
         with self._asking():
             answer = self._answer(operation, arguments)

@@ -67,8 +67,8 @@ def test_another_sparsity_is_the_mask_of_the_same_dense_run(looks, sparsity):
 
 
 def test_the_file_of_a_mask_holds_the_trained_bits(looks):
-    for _ in range(2):  # asked for again, it is made again
-        path = looks.mask_file(LEFT)
+    first, path = looks.mask_file(LEFT), looks.mask_file(LEFT)  # asked for again, it is made again
+    assert first == path
     masks = load_adapter(READY_MADE / "math" / "lori_s").masks
     assert all(torch.equal(mask, masks[module]) for module, mask in load_mask(path).masks.items())
     assert [each.name for each in looks.shelf.exports.iterdir()] == ["math-lori_s-0.900-mask.safetensors"]
@@ -163,7 +163,8 @@ def test_figures_say_the_numbers_that_were_given(looks, language):
 
 def test_a_click_names_the_module_of_its_cell(looks):
     kept = looks.mask_layout(LEFT)["kept"]
-    grid = figures.mask_layout(from_plain(MaskLayout, looks.mask_layout(LEFT))).figure.data[0].z
+    figure = figures.mask_layout(from_plain(MaskLayout, looks.mask_layout(LEFT))).figure
+    grid = figure.to_plotly_json()["data"][0]["z"]
     for module, fraction in kept.items():
         places = [(row, column) for row, cells in enumerate(grid) for column, cell in enumerate(cells)]
         (found,) = [place for place in places if figures.module_at(kept, *place) == module]
