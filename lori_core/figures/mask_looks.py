@@ -122,10 +122,10 @@ def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: flo
         row=row + 1,
         col=1,
     )
-    share = {"tickformat": ".0%", "nticks": 3, "rangemode": "tozero", "range": [0, None]}
+    share: dict[str, Any] = {"tickformat": ".0%", "nticks": 3, "rangemode": "tozero", "range": [0, None]}
     figure.update_yaxes(title_text=_panel_name(grid, panel, language), row=row, col=1, **share)
     figure.update_xaxes(row=row + 1, col=2, tickangle=0, **share | {"nticks": 2})
-    down = {"autorange": "reversed", "nticks": 5, "showgrid": False}
+    down: dict[str, Any] = {"autorange": "reversed", "nticks": 5, "showgrid": False}
     figure.update_yaxes(title_text=translate("figures.axis.rank", language), row=row + 1, col=1, **down)
     figure.update_yaxes(showticklabels=False, row=row + 1, col=2, **down)
 
