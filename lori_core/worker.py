@@ -18,14 +18,16 @@ from typing import Any
 
 from pydantic import ValidationError, validate_call
 
+from lori_core.bench import Bench
 from lori_core.config import Config, parse, refusal
 from lori_core.errors import ConfigError, LoRIError
+from lori_core.interference import Interference
 from lori_core.mask_looks import MaskLooks
 from lori_core.shelf import Shelf
 
 MORE = "more"
 
-# class -> those of its methods that may be asked for; their annotations are what the arguments are checked against
+# owner -> those of its methods that may be asked for; their annotations are what the arguments are checked against
 OPERATIONS: dict[type, tuple[str, ...]] = {
     Shelf: (
         "contents",
@@ -41,6 +43,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
         "export",
     ),
     MaskLooks: ("mask_layout", "mask_pair", "mask_grid", "mask_file"),
+    Interference: ("in_weights", "in_function"),
 }
 
 Operations = dict[str, Callable[..., Any]]
@@ -55,8 +58,9 @@ class Question(Config):
 
 def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
-    owners = [(shelf if kind is Shelf else kind(shelf), names) for kind, names in OPERATIONS.items()]
-    return {name: validate_call(getattr(owner, name)) for owner, names in owners for name in names}
+    bench = Bench()
+    owners = (shelf, MaskLooks(shelf), Interference(shelf, bench))
+    return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 
 def answers(known: Operations, line: str) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,7 @@ and a line in PAGES. Its address is /<language>/<name>.
 from collections.abc import Callable
 
 from app.lab import Context
-from app.pages import adapters, continual, masks, merge, report, runs, study
+from app.pages import adapters, continual, interference, masks, merge, report, runs, study
 
 # name in the address -> what builds it; the order is that of the navigation.
 PAGES: dict[str, Callable[[Context], None]] = {
@@ -42,6 +42,7 @@ PAGES: dict[str, Callable[[Context], None]] = {
     "runs": runs.build,
     "report": report.build,
     "masks": masks.build,
+    "interference": interference.build,
     "continual": continual.build,
     "adapters": adapters.build,
     "merge": merge.build,

@@ -3,6 +3,7 @@
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
 from lori_core.figures.continual import continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
+from lori_core.figures.interference import pair_band
 from lori_core.figures.mask_looks import mask_grid, mask_pair
 from lori_core.figures.masks import mask, mask_layout, mask_settling, pairs
 from lori_core.figures.merges import before_after, weight_search
@@ -31,6 +32,7 @@ __all__ = [
     "merge_weights",
     "merged",
     "module_at",
+    "pair_band",
     "pair_places",
     "pairs",
     "scores",

@@ -124,7 +124,7 @@ def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: flo
     )
     share: dict[str, Any] = {"tickformat": ".0%", "nticks": 3, "rangemode": "tozero", "range": [0, None]}
     figure.update_yaxes(title_text=_panel_name(grid, panel, language), row=row, col=1, **share)
-    figure.update_xaxes(row=row + 1, col=2, tickangle=0, **share | {"nticks": 2})
+    figure.update_xaxes(row=row + 1, col=2, **{**share, "nticks": 2, "tickangle": 0})
     down: dict[str, Any] = {"autorange": "reversed", "nticks": 5, "showgrid": False}
     figure.update_yaxes(title_text=translate("figures.axis.rank", language), row=row + 1, col=1, **down)
     figure.update_yaxes(showticklabels=False, row=row + 1, col=2, **down)

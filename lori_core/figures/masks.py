@@ -96,8 +96,12 @@ def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> 
     return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 380)
 
 
-def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
-    """A measure for each pair of tasks; colours are centred on what independent adapters would show."""
+def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawing:
+    """A measure for each pair of tasks; colours are centred on what independent adapters would show.
+
+    Args:
+        method: of all the adapters, in a study; None: they are named one by one.
+    """
     size = len(matrix.names)
     directed = matrix.measure == "function"  # what one does to the other is not what the other does to it
     couples = permutations(range(size), 2) if directed else combinations(range(size), 2)
@@ -124,7 +128,7 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
     figure.update_xaxes(title_text=across, showgrid=False, **categories(matrix.names))
     figure.update_yaxes(title_text=down, showgrid=False)
     figure.update_yaxes(**categories(matrix.names, reverse=True))
-    label = method_label(method, language)
+    label = "" if method is None else method_label(method, language)
     summary = _pairs_summary(matrix, away, null, spread, language)
     rows = [
         [f"{matrix.names[i]} {'→' if directed else '×'} {matrix.names[j]}", number(matrix.values[i][j], 4)]
@@ -135,7 +139,8 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
     height = 180 + 46 * size
     header = ("pair", "value", "null_mean", "null_sd", "z")
     title = _measure(matrix, language)
-    return drawing("pairs", language, figure, summary, header, rows, height, method=label, measure=title)
+    kind = "pairs" if method else "pairs_of_adapters"
+    return drawing(kind, language, figure, summary, header, rows, height, method=label, measure=title)
 
 
 def _measure(matrix: PairMatrix, language: str) -> str:
