@@ -1,7 +1,7 @@
 """What pages are built from: the lab with its workspace (one a process), a context (one a language)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,7 +11,7 @@ import gradio as gr
 from gradio import context
 
 from app.jobs import Jobs
-from app.shelf import ShelfClient
+from app.worker import Worker
 from lori_core.config import Config
 from lori_core.errors import LoRIError, RunError
 from lori_core.runs import Run
@@ -58,14 +58,15 @@ class Workspace:
 
 
 class Lab:
-    """The folders of everything, made where they are not there, the queue of jobs, the process that reads adapters."""
+    """The folders of everything, made where they are not there, the queue of jobs, the processes that are asked."""
 
     def __init__(self, folder: Path, jobs: Jobs) -> None:
         self.workspace, self.jobs = Workspace(folder), jobs
         for place in (self.workspace.runs, self.workspace.store, self.workspace.data, self.workspace.exports):
             place.mkdir(parents=True, exist_ok=True)
         jobs.watch(self.workspace.runs)
-        self.shelf = ShelfClient(self.workspace.store, self.workspace.runs, self.workspace.exports)
+        folders = (self.workspace.store, self.workspace.runs, self.workspace.exports)
+        self.quick, self.slow = Worker(*folders), Worker(*folders)  # the slow one computes on models
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
@@ -111,8 +112,15 @@ class Context:
         return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
 
     def ask(self, operation: str, **arguments: Any) -> Any:
-        """What an operation of lori_core/shelf.py returns; its refusals are shown in the page's language."""
+        """What an operation of lori_core/worker.py returns; its refusals are shown in the page's language."""
         try:
-            return self.lab.shelf.ask(operation, **arguments)
+            return self.lab.quick.ask(operation, **arguments)
+        except LoRIError as error:
+            raise self.error(error) from None
+
+    def stream(self, operation: str, **arguments: Any) -> Iterator[Any]:
+        """What an operation that takes its time yields, part by part; it holds up nobody who only asks."""
+        try:
+            yield from self.lab.slow.stream(operation, **arguments)
         except LoRIError as error:
             raise self.error(error) from None

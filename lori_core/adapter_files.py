@@ -116,14 +116,24 @@ def load_adapter(folder: str | Path) -> Adapter:
     folder = Path(folder)
     header, identity = read_header(folder)
     tensors = _read_tensors(folder / "lori.safetensors", header)
-    masks, values = _unpacked(folder, header, tensors)
+    masks, values = _checked(folder, header, tensors)
     factors = {}
     for module, stored in header.modules.items():
         A = _projection(folder, header, module, tensors.get(f"{module}.A"))
         factors[module] = Factors(A, values[module], masks[module], stored.scaling)
-    if header.version > 1 and header.mask != (mask_id(masks) if _masked(header) else None):
-        raise AdapterError("adapter_mask_id", path=folder, got=header.mask)
     return Adapter(header.name, header.config, factors, header.record | {"id": identity}, header.drawn_from)
+
+
+def load_entries(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """B without A, which takes longest: module -> mask, module -> kept values in row-major order, as in Factors.
+
+    Raises:
+        AdapterError: as load_adapter, but of A nothing is checked.
+    """
+    folder = Path(folder)
+    header, _ = read_header(folder)
+    masks, values = _checked(folder, header, _read_tensors(folder / "lori.safetensors", header))
+    return {module: masks[module] for module in header.modules}, values
 
 
 def read_header(folder: str | Path) -> tuple[StoredAdapter, str]:
@@ -214,6 +224,16 @@ def _read_tensors(path: Path, header: StoredAdapter) -> dict[str, Tensor]:
     if different := sorted(expected ^ tensors.keys()):
         raise AdapterError("adapter_tensors", path=path, expected=len(expected), got=len(tensors), first=different[0])
     return tensors
+
+
+def _checked(
+    folder: Path, header: StoredAdapter, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """module -> mask and module -> values; the masks are those that the description names."""
+    masks, values = _unpacked(folder, header, tensors)
+    if header.version > 1 and header.mask != (mask_id(masks) if _masked(header) else None):
+        raise AdapterError("adapter_mask_id", path=folder, got=header.mask)
+    return masks, values
 
 
 def _unpacked(

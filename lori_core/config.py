@@ -1,5 +1,6 @@
 """Settings that cross a file or the web: frozen pydantic models, a line a field with unit and range, checked here."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,19 +31,20 @@ class Config(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _config_error(type(self), error) from None
+            raise refusal(type(self).__name__, type(self).model_fields, error) from None
 
     def changed(self, **values: Any) -> Self:
         """A copy with some fields changed, checked like a new one."""
         return type(self)(**(self.model_dump() | values))
 
 
-def _config_error(model: type[Config], error: ValidationError) -> ConfigError:
+def refusal(what: str, known: Iterable[str], error: ValidationError) -> ConfigError:
+    """The first of pydantic's complaints as ours. what: whose fields they are; known: their names."""
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or model.__name__
-    if first["type"] == "extra_forbidden":
-        return ConfigError("unknown_field", model=model.__name__, field=field, known=", ".join(model.model_fields))
-    return ConfigError("bad_field", model=model.__name__, field=field, got=repr(first["input"]), expected=first["msg"])
+    field = ".".join(str(part) for part in first["loc"]) or what
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return ConfigError("unknown_field", model=what, field=field, known=", ".join(known))
+    return ConfigError("bad_field", model=what, field=field, got=repr(first["input"]), expected=first["msg"])
 
 
 def parse(model: type[ConfigType], text: str) -> ConfigType:
@@ -50,7 +52,7 @@ def parse(model: type[ConfigType], text: str) -> ConfigType:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise _config_error(model, error) from None
+        raise refusal(model.__name__, model.model_fields, error) from None
 
 
 class AdapterConfig(Config):

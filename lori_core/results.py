@@ -121,6 +121,57 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class MaskLayout:
+    """Where a mask keeps entries.
+
+    Attributes:
+        name: of the adapter. sparsity: fraction of all entries at zero.
+        kept: module -> kept fraction. outputs: module -> rows of its B.
+        calibrated: the dense run is there, so that the mask of any sparsity can be had.
+    """
+
+    name: str
+    sparsity: float
+    kept: dict[str, float]
+    outputs: dict[str, int]
+    calibrated: bool
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """What two masks share. shared, left, right: module -> entries of both, of the one, of the other.
+
+    entries: module -> entries of B.
+    """
+
+    names: tuple[str, str]
+    shared: dict[str, int]
+    left: dict[str, int]
+    right: dict[str, int]
+    entries: dict[str, int]
+
+
+@dataclass(frozen=True)
+class MaskGrid:
+    """A stretch of one B, pooled: a cell is `step` neighbouring outputs of one column of B; with step 1, the bits.
+
+    Attributes:
+        first: output at which it begins. outputs: rows of the whole B.
+        panels: "kept", or of two masks "shared", "left" (only in the first), "right" -> rank rows of kept fractions.
+        by_output: panel -> kept fraction of each cell's outputs, over all ranks. by_rank: panel -> of each rank.
+    """
+
+    names: tuple[str, ...]
+    module: str
+    outputs: int
+    first: int
+    step: int
+    panels: dict[str, tuple[tuple[float, ...], ...]]
+    by_output: dict[str, tuple[float, ...]]
+    by_rank: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class PairMatrix:
     """Something measured for each pair of tasks, beside what chance would give.
 
@@ -238,4 +289,9 @@ def to_json(result: Any) -> str:
 
 def from_json(kind: type[ResultType], text: str) -> ResultType:
     """The dataclass back from to_json's text."""
-    return TypeAdapter(kind).validate_python(json.loads(text))
+    return from_plain(kind, json.loads(text))
+
+
+def from_plain(kind: type[ResultType], values: Any) -> ResultType:
+    """The dataclass back from its asdict()."""
+    return TypeAdapter(kind).validate_python(values)

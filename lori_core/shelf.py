@@ -1,7 +1,7 @@
 """All adapters of a workspace for the app: in its store, in its runs, and those that ship. Plain values in and out.
 
 An adapter is named by a reference: "store/NAME@3", "run/<run>/<adapter>" or "ready/<task>/<variant>". Only what is in
-the store can be tagged or deleted. shelf_process.py serves the operations as a process.
+the store can be tagged or deleted. worker.py answers with the operations as a process.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The shelf and its process: what it lists is what lies there, what it changes is changed, the rest is refused."""
+"""The shelf: what it lists is what lies there, what it changes is changed, the rest is refused."""
 
 import json
 import zipfile
@@ -10,7 +10,6 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from app.shelf import ShelfClient
 from lori_core.adapter import Adapter, as_parent
 from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.errors import AdapterError, LoRIError, StorageError
@@ -154,19 +153,3 @@ def test_a_reference_that_leads_nowhere_is_refused(shelf, reference):
         with pytest.raises(LoRIError):
             act(reference)
     assert list(shelf.exports.iterdir()) == []
-
-
-def test_the_process_answers_refuses_and_comes_back_after_a_crash(shelf, tmp_path):
-    shelf.store.save(adapter(), "mine")
-    client = ShelfClient(tmp_path / "store", tmp_path / "runs", tmp_path / "exports")
-    try:
-        assert client.ask("contents") == json.loads(json.dumps(shelf.contents()))
-        with pytest.raises(LoRIError) as caught:
-            client.ask("show", reference="store/none")
-        assert caught.value.key == "no_version" and "none" in caught.value.in_language("ja")
-        with pytest.raises(StorageError) as crashed:
-            client.ask("_folder", reference="store/mine@1")  # no operation: only a bug of ours asks for it
-        assert crashed.value.key == "shelf_crashed"
-        assert client.ask("verify", reference="store/mine@1") is None
-    finally:
-        client.close()

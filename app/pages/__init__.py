@@ -25,8 +25,8 @@ and a line in PAGES. Its address is /<language>/<name>.
 - jobs: page.jobs.submit(page.workspace.runs, kind, config) -> Run; show it by sending the reader to
   `runs?run=<folder's name>`: `button.click(start, inputs, name).success(None, name, None, js=OPEN_RUN)`, OPEN_RUN of
   app/pages/runs.py, and name a gr.Textbox(visible="hidden"): a gr.State never reaches the browser.
-- tensors: the app itself imports no torch. Adapters are read by a process: page.ask(operation, ...) asks it for an
-  operation of lori_core/shelf.py. A client of another process belongs on Lab (app/lab.py) beside it.
+- tensors: the app itself imports no torch. Processes do: page.ask(operation, ...) has the answer of an operation
+  of lori_core/worker.py; page.stream(operation, ...) yields from one that takes its time, in a second process.
 - downloads: write into page.workspace.exports, then return the path to a gr.DownloadButton or gr.File.
 - what goes into gr.HTML as text must pass html.escape: names come from users.
 """
@@ -34,13 +34,15 @@ and a line in PAGES. Its address is /<language>/<name>.
 from collections.abc import Callable
 
 from app.lab import Context
-from app.pages import adapters, continual, merge, report, runs, study
+from app.pages import adapters, continual, interference, masks, merge, report, runs, study
 
 # name in the address -> what builds it; the order is that of the navigation.
 PAGES: dict[str, Callable[[Context], None]] = {
     "study": study.build,
     "runs": runs.build,
     "report": report.build,
+    "masks": masks.build,
+    "interference": interference.build,
     "continual": continual.build,
     "adapters": adapters.build,
     "merge": merge.build,

@@ -3,9 +3,11 @@
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
 from lori_core.figures.continual import continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
-from lori_core.figures.masks import mask, mask_settling, pairs
+from lori_core.figures.interference import pair_band
+from lori_core.figures.mask_looks import mask_grid, mask_pair
+from lori_core.figures.masks import mask, mask_layout, mask_settling, pairs
 from lori_core.figures.merges import before_after, weight_search
-from lori_core.figures.places import layer_and_projection, pair_places
+from lori_core.figures.places import layer_and_projection, module_at, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
 from lori_core.figures.training import cost, live_losses, losses
 
@@ -23,9 +25,14 @@ __all__ = [
     "live_losses",
     "losses",
     "mask",
+    "mask_grid",
+    "mask_layout",
+    "mask_pair",
     "mask_settling",
     "merge_weights",
     "merged",
+    "module_at",
+    "pair_band",
     "pair_places",
     "pairs",
     "scores",

@@ -54,7 +54,7 @@ METHOD_MARKS = {
 
 _AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
 _AXIS["title"] = {"standoff": 8, "font": {"size": 12}}
-_COLORBAR = {  # above the cells, which so have the whole width of a phone
+HORIZONTAL_BAR = {  # above the cells, which so have the whole width of a phone
     "orientation": "h",
     "y": 1.02,
     "yanchor": "bottom",
@@ -74,7 +74,7 @@ _TEMPLATE = go.layout.Template(
         "title": {"x": 0, "xref": "container", "yref": "container", "y": 0.98, "automargin": True, "pad": {"b": 12}},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemsizing": "constant"},
     },
-    data={"heatmap": [{"colorbar": _COLORBAR, "xgap": 1, "ygap": 1}]},
+    data={"heatmap": [{"colorbar": HORIZONTAL_BAR, "xgap": 1, "ygap": 1}]},
 )
 
 

@@ -1,6 +1,6 @@
 """Masks and what they and the updates have in common: kept fractions, how a mask settles, pairs of tasks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, permutations
 
 import plotly.graph_objects as go
@@ -17,7 +17,7 @@ from lori_core.figures.drawing import (
     task_mark,
 )
 from lori_core.figures.places import Grid
-from lori_core.results import Calibration, PairMatrix
+from lori_core.results import Calibration, MaskLayout, PairMatrix
 from lori_core.translate import translate
 
 
@@ -27,13 +27,24 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
     Args:
         top: kept fraction at the end of the colours, so that several masks can be compared; None: the largest here.
     """
-    grid = Grid(calibration.kept)
-    target = 1 - calibration.sparsity
+    return _kept("mask", calibration.task, calibration.sparsity, calibration.kept, language, top)
+
+
+def mask_layout(layout: MaskLayout, language: str = "en") -> Drawing:
+    """The same of a kept adapter."""
+    return _kept("mask_layout", layout.name, layout.sparsity, layout.kept, language)
+
+
+def _kept(
+    kind: str, name: str, sparsity: float, kept: Mapping[str, float], language: str, top: float | None = None
+) -> Drawing:
+    grid = Grid(kept)
+    target = 1 - sparsity
     figure = go.Figure(
         go.Heatmap(
             z=grid.cells,
             zmin=0,
-            zmax=top or max(calibration.kept.values()),
+            zmax=top or max(*kept.values(), 1e-9),
             colorscale="Cividis",
             colorbar={
                 "title": {"text": translate("figures.axis.kept", language, target=percent(target))},
@@ -44,19 +55,19 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
         )
     )
     grid.label(figure, language)
-    order = sorted(calibration.kept, key=lambda module: calibration.kept[module])
+    order = sorted(kept, key=lambda module: kept[module])
     summary = translate(
-        "figures.mask.summary",
+        f"figures.{kind}.summary",
         language,
         target=percent(target),
         most=order[-1],
-        most_kept=percent(calibration.kept[order[-1]]),
+        most_kept=percent(kept[order[-1]]),
         least=order[0],
-        least_kept=percent(calibration.kept[order[0]]),
+        least_kept=percent(kept[order[0]]),
     )
-    rows = [[module, *grid.place(module), percent(fraction)] for module, fraction in calibration.kept.items()]
+    rows = [[module, *grid.place(module), percent(fraction)] for module, fraction in kept.items()]
     header = ("module", "layer", "projection", "kept")
-    return drawing("mask", language, figure, summary, header, rows, grid.height, task=calibration.task)
+    return drawing(kind, language, figure, summary, header, rows, grid.height, task=name)
 
 
 def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> Drawing:
@@ -85,8 +96,12 @@ def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> 
     return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 380)
 
 
-def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
-    """A measure for each pair of tasks; colours are centred on what independent adapters would show."""
+def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawing:
+    """A measure for each pair of tasks; colours are centred on what independent adapters would show.
+
+    Args:
+        method: of all the adapters, in a study; None: they are named one by one.
+    """
     size = len(matrix.names)
     directed = matrix.measure == "function"  # what one does to the other is not what the other does to it
     couples = permutations(range(size), 2) if directed else combinations(range(size), 2)
@@ -113,7 +128,7 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
     figure.update_xaxes(title_text=across, showgrid=False, **categories(matrix.names))
     figure.update_yaxes(title_text=down, showgrid=False)
     figure.update_yaxes(**categories(matrix.names, reverse=True))
-    label = method_label(method, language)
+    label = "" if method is None else method_label(method, language)
     summary = _pairs_summary(matrix, away, null, spread, language)
     rows = [
         [f"{matrix.names[i]} {'→' if directed else '×'} {matrix.names[j]}", number(matrix.values[i][j], 4)]
@@ -124,7 +139,8 @@ def pairs(method: str, matrix: PairMatrix, language: str = "en") -> Drawing:
     height = 180 + 46 * size
     header = ("pair", "value", "null_mean", "null_sd", "z")
     title = _measure(matrix, language)
-    return drawing("pairs", language, figure, summary, header, rows, height, method=label, measure=title)
+    kind = "pairs" if method else "pairs_of_adapters"
+    return drawing(kind, language, figure, summary, header, rows, height, method=label, measure=title)
 
 
 def _measure(matrix: PairMatrix, language: str) -> str:

@@ -42,31 +42,39 @@ class Grid:
     """Numbers of modules in rows of projections and columns of layers.
 
     Attributes:
+        places: module -> (layer, projection). layers, projections: those of columns and rows.
         cells: rows of numbers, None where no module lies or it has none.
         is_narrow: there is room to write numbers into the cells.
         height: pixels of the whole figure.
     """
 
     def __init__(self, values: Mapping[str, float | None]) -> None:
-        self._places = layer_and_projection(values)
-        self._layers = sorted({layer for layer, _ in self._places.values()})
-        self._projections = list(dict.fromkeys(projection for _, projection in self._places.values()))
-        found = {self._places[module]: value for module, value in values.items()}
-        self.cells = [[found.get((layer, each)) for layer in self._layers] for each in self._projections]
-        self.is_narrow = len(self._layers) <= 6
-        self.height = 170 + 28 * len(self._projections)
+        self.places = layer_and_projection(values)
+        self.layers = sorted({layer for layer, _ in self.places.values()})
+        self.projections = list(dict.fromkeys(projection for _, projection in self.places.values()))
+        found = {self.places[module]: value for module, value in values.items()}
+        self.cells = [[found.get((layer, each)) for layer in self.layers] for each in self.projections]
+        self.is_narrow = len(self.layers) <= 6
+        self.height = 170 + 28 * len(self.projections)
 
     def place(self, module: str) -> tuple[str, str]:
         """(layer, projection) as a table says them."""
-        layer, projection = self._places[module]
+        layer, projection = self.places[module]
         return _layer_name(layer), projection
 
     def label(self, figure: go.Figure, language: str) -> None:
         """Layers below, projections at the side."""
         figure.update_xaxes(title_text=translate("figures.axis.layer", language), showgrid=False)
-        figure.update_xaxes(**_layer_ticks(self._layers))
+        figure.update_xaxes(**_layer_ticks(self.layers))
         figure.update_yaxes(title_text=translate("figures.axis.projection", language), showgrid=False)
-        figure.update_yaxes(**categories(self._projections, reverse=True))
+        figure.update_yaxes(**categories(self.projections, reverse=True))
+
+
+def module_at(modules: Iterable[str], row: int, column: int) -> str | None:
+    """The module whose cell was clicked, in any figure of layers by projections."""
+    grid = Grid(dict.fromkeys(modules))
+    clicked = (grid.layers[column], grid.projections[row])
+    return next((module for module, place in grid.places.items() if place == clicked), None)
 
 
 def _layer_name(layer: int) -> str:

@@ -1,0 +1,93 @@
+"""Masks in a real browser, over the adapters that ship."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lori_core.mask_files import load_mask
+from lori_core.translate import LANGUAGES, translate
+
+LEFT = ("AbortError", "Connection errored out")  # gradio logs these when a page is left while it still asks
+PAGES = ("masks",)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, chromium):
+    """(address, folder) of a running app of a fresh install."""
+    folder = tmp_path_factory.mktemp("lab")
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), folder
+        process.terminate()
+
+
+@pytest.fixture
+def tab(lab, browser):
+    """A page that must neither ask another machine, nor complain."""
+    page, wrong = browser.new_page(locale="en-US"), []
+    allowed = (lab[0], "data:", "blob:", "about:")
+    page.on("request", lambda request: request.url.startswith(allowed) or wrong.append(request.url))
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    yield page
+    page.close()
+    assert [each for each in wrong if not each.startswith(LEFT)] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_its_contents_fits_a_phone_and_shows_no_raw_key(lab, tab, name, language):
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto(f"{lab[0]}/{language}/{name}")
+    tab.locator(".main-svg").first.wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    text = tab.locator("body").inner_text()
+    assert "app." not in text and "figures." not in text
+    assert translate(f"app.{name}.title", language) in text
+
+
+def test_a_click_leads_from_the_whole_mask_to_one_B_and_to_its_bits(lab, tab):
+    tab.goto(f"{lab[0]}/en/masks")
+    titles = tab.locator("figure.chart:not([hidden]) figcaption")
+    tab.wait_for_function("document.querySelectorAll('figure.chart:not([hidden])').length === 2")
+    click_cell(tab, 0, 0.1, 0.9)  # first layer, last projection
+    titles.filter(has_text="model.layers.0.mlp.down_proj").wait_for()
+    click_cell(tab, 1, 0.5, 0.5)
+    tab.wait_for_function("document.querySelectorAll('figure.chart:not([hidden])').length === 3")
+    assert "entry by entry" in titles.last.inner_text()
+
+
+def test_another_sparsity_of_the_same_calibration_shows_at_once_and_its_mask_is_downloaded(lab, tab):
+    tab.goto(f"{lab[0]}/en/masks")
+    summary = tab.locator("figure.chart:not([hidden]) .summary").first
+    summary.filter(has_text="average 10").wait_for()
+    tab.get_by_label(translate("app.masks.other", "en")).check()
+    number = tab.get_by_label(f"number input for {translate('app.masks.sparsity', 'en')}")
+    number.fill("0.75")
+    number.press("Tab")
+    summary.filter(has_text="average 25").wait_for()
+    tab.get_by_role("button", name=translate("app.masks.make_file", "en")).click()
+    with tab.expect_download() as download:
+        tab.locator("a[download]").first.click()
+    assert load_mask(Path(download.value.path())).sparsity == pytest.approx(0.75, abs=1e-4)
+
+
+def test_two_tasks_beside_each_other_show_what_they_share(lab, tab):
+    tab.goto(f"{lab[0]}/en/masks?adapter=ready/math/lori_s")
+    tab.locator(".main-svg").first.wait_for()
+    tab.get_by_label(translate("app.masks.beside", "en"), exact=True).click()
+    tab.get_by_role("option", name="Ready-made: safety · LoRI-S", exact=True).click()
+    title = translate("figures.mask_pair.title", "en", first="math", second="safety")
+    tab.locator("figcaption", has_text=title).wait_for()
+    tab.locator(".summary", has_text=translate("figures.only_in", "en", name="safety")).first.wait_for()
+
+
+def click_cell(tab, chart: int, across: float, down: float) -> None:
+    """A cell of the first heatmap of a chart, by where it lies in it."""
+    plot = tab.locator("figure.chart:not([hidden])").nth(chart).locator(".heatmaplayer image").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    tab.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
