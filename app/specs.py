@@ -4,18 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lori_core.config import CalibrateJob, Config, ContinualJob, EvaluateJob, MergeJob, StudyConfig, TrainJob, parse
+from lori_core.config import JOBS, parse
 from lori_core.errors import RunError
 from lori_core.runs import Run, read_spec
 
-KINDS: dict[str, type[Config]] = {
-    "study": StudyConfig,
-    "calibrate": CalibrateJob,
-    "train": TrainJob,
-    "merge": MergeJob,
-    "continual": ContinualJob,
-    "evaluate": EvaluateJob,
-}
 LARGEST = 1_000_000  # bytes
 POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for
 ABSENT = "–"
@@ -31,11 +23,11 @@ def checked_spec(file: Path) -> tuple[str, dict[str, Any]]:
     if file.stat().st_size > LARGEST:
         raise RunError("damaged_spec", path=file.name[:80])
     kind, config = read_spec(file)
-    if kind not in KINDS:
-        raise RunError("unknown_run_kind", path=file.name[:80], kind=kind[:80], known=", ".join(KINDS))
+    if kind not in JOBS:
+        raise RunError("unknown_run_kind", path=file.name[:80], kind=kind[:80], known=", ".join(JOBS))
     if asked := [power for power in POWERS if config.get(power)]:
         raise RunError("spec_runs_code", field=asked[0])
-    return kind, parse(KINDS[kind], json.dumps(config)).model_dump(mode="json")
+    return kind, parse(JOBS[kind], json.dumps(config)).model_dump(mode="json")
 
 
 def differences(one: Run, other: Run) -> list[tuple[str, str, str]]:

@@ -228,3 +228,16 @@ class EvaluateJob(BaseConfig):
     sampling: Sampling | None = None  # None: the greedy answer
     choice_length: ChoiceLength = "none"  # what the log-likelihood of a choice is divided by
     harness: bool = False  # score with lm-evaluation-harness too, the extra "eval"
+
+
+# kind of a run -> what its settings are
+JOBS: dict[str, type[Config]] = {
+    "study": StudyConfig,
+    "calibrate": CalibrateJob,
+    "train": TrainJob,
+    "merge": MergeJob,
+    "merge_trial": MergeTrialJob,
+    "export": ExportJob,
+    "continual": ContinualJob,
+    "evaluate": EvaluateJob,
+}

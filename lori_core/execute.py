@@ -26,10 +26,10 @@ from lori_core.adapter import Adapter, as_parent, base_notes, blank, check_base
 from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.calibrate import calibrate
 from lori_core.config import (
+    JOBS,
     AdapterConfig,
     BaseConfig,
     CalibrateJob,
-    Config,
     ContinualJob,
     EvaluateJob,
     ExportJob,
@@ -85,12 +85,11 @@ def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
         hooks.on_event(event)
 
     with run.start():
-        if run.kind not in KINDS:
-            raise RunError("unknown_run_kind", path=run.path, kind=run.kind, known=", ".join(KINDS))
-        model, work = KINDS[run.kind]
+        if run.kind not in JOBS:
+            raise RunError("unknown_run_kind", path=run.path, kind=run.kind, known=", ".join(JOBS))
         watched = Hooks(on_event, lambda: run.stop_requested() or hooks.should_stop())
         watched.check_stop()
-        return work(model(**run.config), run, watched)
+        return WORK[run.kind](JOBS[run.kind](**run.config), run, watched)
 
 
 def report_path(run: Run, language: str) -> Path:
@@ -250,16 +249,16 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     run.save_result(to_json(Evaluated(job.adapter, by_task, checked, notes)))
 
 
-# kind -> (what its settings are, the function that does it and returns what to look at)
-KINDS: dict[str, tuple[type[Config], Callable[[Any, Run, Hooks], Path | None]]] = {
-    "study": (StudyConfig, _study),
-    "calibrate": (CalibrateJob, _calibrate),
-    "train": (TrainJob, _train),
-    "merge": (MergeJob, _merge),
-    "merge_trial": (MergeTrialJob, _merge_trial),
-    "export": (ExportJob, _export),
-    "continual": (ContinualJob, _continual),
-    "evaluate": (EvaluateJob, _evaluate),
+# kind -> the function that does it and returns what to look at
+WORK: dict[str, Callable[[Any, Run, Hooks], Path | None]] = {
+    "study": _study,
+    "calibrate": _calibrate,
+    "train": _train,
+    "merge": _merge,
+    "merge_trial": _merge_trial,
+    "export": _export,
+    "continual": _continual,
+    "evaluate": _evaluate,
 }
 
 
