@@ -113,7 +113,7 @@ def test_of_two_facts_joined_only_the_answer_has_both_or_the_one_without_the_oth
     world, opposites = word_list("world"), 0
     for example in examples("nlu", "test", 4):
         question, listed = example.prompt.removesuffix("\nreply :").removeprefix("question : ").split(" ? ")
-        first, but_not, second = re.fullmatch(r"which of these is (.+?) (and|but not) (.+)", question).groups()
+        ((first, but_not, second),) = re.findall(r"^which of these is (.+?) (and|but not) (.+)$", question)
         opposites += but_not == "but not"
         choices = re.findall(r"\(\w\) (\w+)", listed)
         right = [

@@ -186,8 +186,9 @@ def pretrain(
         loss = loss_of(ids.to(device, non_blocking=True), weights.to(device, non_blocking=True))
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
-        for parameter in model.parameters():  # a gradient that is no number moves nothing; asking would wait for a GPU
-            torch.nan_to_num_(parameter.grad, 0.0, 0.0, 0.0)
+        for gradient in (parameter.grad for parameter in model.parameters()):
+            assert gradient is not None
+            torch.nan_to_num_(gradient, 0.0, 0.0, 0.0)  # moves nothing then; to look whether would wait for a GPU
         for optimizer, rate in zip(optimizing, (recipe.matrix_rate, recipe.other_rate), strict=True):
             optimizer.param_groups[0]["lr"] = rate * recipe.scale(step)
             optimizer.step()
