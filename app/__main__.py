@@ -45,8 +45,8 @@ def main(
 
     jobs = Jobs()
     try:
-        lab = Lab(folder, jobs)
-        os.chdir(lab.workspace.exports)  # gradio serves files of the working directory
+        lab = Lab(folder, jobs, named=passwords is not None)
+        os.chdir(lab.exports)  # gradio serves files of the working directory
         web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords)
         with socket.create_server((host, port)) as listening:
             typer.echo(f"http://{host}:{listening.getsockname()[1]}")

@@ -1,6 +1,8 @@
-"""What pages are built from: the lab with its workspace (one a process), a context (one a language)."""
+"""What pages are built from: the lab with its workspaces (one a process), a context (one a language)."""
 
 import re
+import secrets
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -8,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio import context
+from gradio.context import Context as Building
+from gradio.context import LocalContext
 
 from app.jobs import Jobs
+from app.passwords import name_in
 from app.worker import Worker
 from lori_core.config import Config
 from lori_core.errors import LoRIError, RunError
@@ -24,11 +28,18 @@ QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}  # of those that t
 AT_ONCE: dict[str, Any] = QUIET | {"queue": False}
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """All paths that a page reads or writes lie in `folder`."""
+    """What one person reads and writes: folders, made where they are not there, and processes that are asked.
 
-    folder: Path
+    exports: what a page offers for download is written here, and nowhere else.
+    """
+
+    def __init__(self, folder: Path, exports: Path) -> None:
+        self.folder, self.exports = folder, exports
+        for place in (self.runs, self.store, self.data, self.exports):
+            place.mkdir(parents=True, exist_ok=True)
+        folders = (self.store, self.runs, self.exports)
+        self.quick, self.slow = Worker(*folders), Worker(*folders)  # the slow one computes on models
 
     @property
     def runs(self) -> Path:
@@ -45,11 +56,6 @@ class Workspace:
         """Files that the user uploaded, as `data/<random>/<file>`."""
         return self.folder / "data"
 
-    @property
-    def exports(self) -> Path:
-        """What a page offers for download is written here, and nowhere else."""
-        return self.folder / "exports"
-
     def run(self, name: str) -> Run:
         """The run of that name; raises RunError. Names come from the address of a page, so they are checked."""
         if not re.fullmatch(r"\d{8}-\d{6}-[a-z_]+-[0-9a-f]{6}", name):
@@ -58,20 +64,37 @@ class Workspace:
 
 
 class Lab:
-    """The folders of everything, made where they are not there, the queue of jobs, the processes that are asked."""
+    """The workspaces and the queue of jobs, which all share as they share the devices."""
 
-    def __init__(self, folder: Path, jobs: Jobs) -> None:
-        self.workspace, self.jobs = Workspace(folder), jobs
-        for place in (self.workspace.runs, self.workspace.store, self.workspace.data, self.workspace.exports):
-            place.mkdir(parents=True, exist_ok=True)
-        jobs.watch(self.workspace.runs)
-        folders = (self.workspace.store, self.workspace.runs, self.workspace.exports)
-        self.quick, self.slow = Worker(*folders), Worker(*folders)  # the slow one computes on models
+    def __init__(self, folder: Path, jobs: Jobs, named: bool = False) -> None:
+        """named: those who come have names, each a workspace in folder/users; else all have the one in `folder`."""
+        self.folder, self.jobs, self.named = folder, jobs, named
+        self.exports = folder / "exports"
+        self.exports.mkdir(parents=True, exist_ok=True)
+        self._of: dict[str | None, Workspace] = {}
+        self._change = threading.Lock()
+        for runs in [folder / "runs", *folder.glob("users/*/runs")]:
+            jobs.watch(runs)  # what waits there since earlier goes on whether its owner comes or not
+
+    def workspace(self, authorization: str = "") -> Workspace:
+        """Of who sent a request with that header."""
+        name = name_in(authorization) if self.named else None
+        with self._change:
+            if name not in self._of:
+                self._of[name] = self._new(name)
+                self.jobs.watch(self._of[name].runs)
+            return self._of[name]
+
+    def _new(self, name: str | None) -> Workspace:
+        if name is None:
+            return Workspace(self.folder, self.exports)
+        # gradio serves whatever lies in its working directory, so only who is told the address can ask for it
+        return Workspace(self.folder / "users" / name, self.exports / secrets.token_urlsafe(16))
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
     """Runs the handler when somebody opens the page that is being built, also after a reload."""
-    blocks = context.Context.root_block
+    blocks = Building.root_block
     assert blocks is not None, "on_load belongs inside a page's build()"
     return gr.on([blocks.load], handler, inputs, outputs, **QUIET)
 
@@ -101,7 +124,9 @@ class Context:
 
     @property
     def workspace(self) -> Workspace:
-        return self.lab.workspace
+        """Of the reader whose request a handler answers."""
+        request = LocalContext.request.get(None)
+        return self.lab.workspace(request.headers.get("authorization", "") if request else "")
 
     @property
     def jobs(self) -> Jobs:
@@ -114,13 +139,13 @@ class Context:
     def ask(self, operation: str, **arguments: Any) -> Any:
         """What an operation of lori_core/worker.py returns; its refusals are shown in the page's language."""
         try:
-            return self.lab.quick.ask(operation, **arguments)
+            return self.workspace.quick.ask(operation, **arguments)
         except LoRIError as error:
             raise self.error(error) from None
 
     def stream(self, operation: str, **arguments: Any) -> Iterator[Any]:
         """What an operation that takes its time yields, part by part; it holds up nobody who only asks."""
         try:
-            yield from self.lab.slow.stream(operation, **arguments)
+            yield from self.workspace.slow.stream(operation, **arguments)
         except LoRIError as error:
             raise self.error(error) from None

@@ -2,7 +2,8 @@
 
     python -m app.passwords FILE NAME      asks for a password and adds the line  NAME:scrypt:<salt>:<hash>
 
-A password crosses the network with every request, so a lab that others reach belongs behind https.
+A password crosses the network with every request, so a lab that others reach belongs behind https. Each name has a
+workspace of its own.
 """
 
 import base64
@@ -69,6 +70,12 @@ class AskPassword:
         if given is not None and await to_thread.run_sync(self.passwords.accept, *given):
             return await self.app(scope, receive, send)
         await PlainTextResponse("401", 401, CHALLENGE)(scope, receive, send)
+
+
+def name_in(header: str) -> str | None:
+    """The name in a request's header "authorization"; who let the request through has checked its password."""
+    given = _credentials(header.encode())
+    return given[0] if given else None
 
 
 def add(file: Path, name: str, password: str) -> None:

@@ -53,7 +53,8 @@ def build(page: Context) -> None:
 def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
     """The page of a study's folder, as text that only the reader's own machine can run; `?save` downloads it."""
     try:
-        path: Path = lab.workspace.run(run).path / file_name(language)
+        workspace = lab.workspace(request.headers.get("authorization", ""))
+        path: Path = workspace.run(run).path / file_name(language)
     except LoRIError:
         path = Path()
     if language not in LANGUAGES or not path.is_file():
