@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.config import ChoiceLength, Sampling
+from lori_core.errors import DataError
 from lori_core.tasks.base import Example
 from lori_core.tasks.encode import encode_prompt, encode_response, end_token
 
@@ -52,6 +53,42 @@ def write(
             new = _generate(model, tokenizer, ids, mask, room, sampling, stop)
         texts = [_before(text, stop) for text in _texts(tokenizer, new)]
         yield done, {index: texts[row * each : (row + 1) * each] for row, index in enumerate(batch)}
+
+
+def stream_answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+) -> Iterator[str]:
+    """The greedy answer that write() gives to one prompt, each time a token longer; whoever stops asking ends it.
+
+    Raises:
+        DataError: with room for an answer, the prompt does not fit the model's positions.
+    """
+    ids, room = encode_prompt(tokenizer, prompt), min(max_new_tokens, positions(model) // 2)
+    if len(ids) + room > positions(model):
+        raise DataError("prompt_too_long", tokens=len(ids), most=positions(model) - room)
+    cache, new = DynamicCache(config=model.config), []
+    while len(new) < room:
+        token = _likeliest(model, new[-1:] or ids, cache)
+        if token == end_token(tokenizer):
+            return
+        new.append(token)
+        text = str(tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        yield _before(text, stop).rstrip("\ufffd")  # half of a letter is written before its other half
+        if any(each in text for each in stop):
+            return
+
+
+@torch.inference_mode()
+def _likeliest(model: PreTrainedModel, ids: list[int], cache: DynamicCache) -> int:
+    """The token to follow what the cache holds and ids, which the cache then holds too."""
+    read = model(
+        input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1
+    )
+    return int(read.logits[0, -1].argmax())
 
 
 def _generate(

@@ -1,4 +1,4 @@
-"""Interference between adapters of a shelf, measure by measure, each beside the same tasks' adapters that share one A."""
+"""Interference between adapters of a shelf, measure by measure, beside the same tasks' adapters with one shared A."""
 
 import re
 from collections.abc import Iterator, Sequence

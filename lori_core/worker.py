@@ -24,6 +24,7 @@ from lori_core.errors import ConfigError, LoRIError
 from lori_core.interference import Interference
 from lori_core.mask_looks import MaskLooks
 from lori_core.shelf import Shelf
+from lori_core.trying import Trying
 
 MORE = "more"
 
@@ -44,6 +45,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
     ),
     MaskLooks: ("mask_layout", "mask_pair", "mask_grid", "mask_file"),
     Interference: ("in_weights", "in_function"),
+    Trying: ("example", "answers_of"),
 }
 
 Operations = dict[str, Callable[..., Any]]
@@ -59,7 +61,7 @@ class Question(Config):
 def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
     bench = Bench()
-    owners = (shelf, MaskLooks(shelf), Interference(shelf, bench))
+    owners = (shelf, MaskLooks(shelf), Interference(shelf, bench), Trying(shelf, bench))
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

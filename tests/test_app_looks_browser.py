@@ -1,4 +1,4 @@
-"""Masks in a real browser, over the adapters that ship."""
+"""Masks and Interference in a real browser, over the adapters that ship."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from lori_core.mask_files import load_mask
 from lori_core.translate import LANGUAGES, translate
 
 LEFT = ("AbortError", "Connection errored out")  # gradio logs these when a page is left while it still asks
-PAGES = ("masks",)
+PAGES = ("masks", "interference")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,28 @@ def test_two_tasks_beside_each_other_show_what_they_share(lab, tab):
     title = translate("figures.mask_pair.title", "en", first="math", second="safety")
     tab.locator("figcaption", has_text=title).wait_for()
     tab.locator(".summary", has_text=translate("figures.only_in", "en", name="safety")).first.wait_for()
+
+
+def test_interference_is_said_in_a_sentence_and_a_pair_opens_its_modules(lab, tab):
+    tab.goto(f"{lab[0]}/en/interference")
+    summary = tab.locator("figure.chart:not([hidden]) .summary").first
+    summary.filter(has_text="times as many entries as chance would give").wait_for()
+    tab.wait_for_function("document.querySelectorAll('.heatmaplayer image').length > 0")
+    click_cell(tab, 1, 0.4, 0.1)  # nlu and math
+    tab.locator("figcaption", has_text="nlu").filter(has_text="math").wait_for()
+    tab.get_by_role("tab", name=translate("app.interference.function", "en"), exact=True).click()
+    tab.get_by_role("button", name=translate("app.interference.ask_function", "en")).click()
+    tab.locator("figcaption", has_text=translate("figures.band_function.title", "en")).wait_for()
+    assert tab.locator("[role=tabpanel]:visible figure.chart:not([hidden])").count() == 2
+
+
+def test_one_adapter_alone_is_not_compared(lab, tab):
+    tab.goto(f"{lab[0]}/ja/interference")
+    tab.locator(".main-svg").first.wait_for()
+    for _ in range(3):
+        tab.locator(".token-remove:not(.remove-all)").first.click()
+    tab.get_by_role("button", name=translate("app.interference.go", "ja")).click()
+    tab.get_by_text(translate("app.interference.too_few", "ja")).wait_for()
 
 
 def click_cell(tab, chart: int, across: float, down: float) -> None:

@@ -29,7 +29,7 @@ ROWS = [
     ["evaluate", "merge_trial"],
     ["harness"],
     ["calibrate", "probe", "estimate"],
-    ["pipeline", "interference"],
+    ["pipeline", "interference", "trying"],
     ["continual"],
     ["study"],
     ["figures"],

@@ -34,7 +34,7 @@ and a line in PAGES. Its address is /<language>/<name>.
 from collections.abc import Callable
 
 from app.lab import Context
-from app.pages import adapters, continual, interference, masks, merge, report, runs, study
+from app.pages import adapters, continual, interference, masks, merge, report, runs, study, trying
 
 # name in the address -> what builds it; the order is that of the navigation.
 PAGES: dict[str, Callable[[Context], None]] = {
@@ -46,4 +46,5 @@ PAGES: dict[str, Callable[[Context], None]] = {
     "continual": continual.build,
     "adapters": adapters.build,
     "merge": merge.build,
+    "try": trying.build,
 }

@@ -25,13 +25,14 @@ def build(page: Context) -> None:
     )  # fmt: skip
     go = gr.Button(page.say("interference.go"), variant="primary")
     gr.Markdown(page.say("interference.does_not_say"), elem_classes="empty")
+    ask = gr.Button(page.say("interference.ask_function"), render=False)
     answers = gr.State({})
     views = {}
     for measure in MEASURES:
         with gr.Tab(page.say(f"interference.{measure}")):
             gr.Markdown(page.say(f"interference.{measure}.what"))
             if measure == "function":
-                ask = gr.Button(page.say("interference.ask_function"))
+                ask.render()
             views[measure] = _views(page, measure, answers)
 
     def offer(chosen: list[str] | None) -> Any:

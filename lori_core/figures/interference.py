@@ -58,12 +58,11 @@ def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: s
     )
     figure.update_xaxes(title_text=translate(f"figures.measure.{matrix.measure}", language))
     figure.update_yaxes(**categories(labels, reverse=True), showgrid=False)
-    rows = [
-        [label, number(_at(matrix.values, pair), 4), number(_at(matrix.null_mean, pair), 4)]
-        + [number(_at(matrix.null_sd, pair), 4), number(_at(matrix.z, pair), 1)]
-        + [number(_at(control.values, pair), 4) if control else "–"]
-        for label, pair in zip(labels, pairs, strict=True)
-    ]
+    rows = []
+    for label, pair in zip(labels, pairs, strict=True):
+        known = [number(_at(table, pair), 4) for table in (matrix.values, matrix.null_mean, matrix.null_sd)]
+        z, with_control = number(_at(matrix.z, pair), 1), number(_at(control.values, pair) if control else None, 4)
+        rows.append([label, *known, z, with_control])
     header = ("pair", "value", "null_mean", "null_sd", "z", "control")
     summary = _seen(matrix, pairs, language) + _of_control(control, pairs, language)
     return drawing(f"band_{matrix.measure}", language, figure, summary, header, rows, 150 + 34 * len(pairs))

@@ -129,7 +129,7 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
     figure.update_yaxes(title_text=down, showgrid=False)
     figure.update_yaxes(**categories(matrix.names, reverse=True))
     label = "" if method is None else method_label(method, language)
-    summary = _pairs_summary(matrix, away, null, spread, language)
+    summary = _pairs_summary(matrix, away, null, spread, language) if method else _range(matrix, away, language)
     rows = [
         [f"{matrix.names[i]} {'→' if directed else '×'} {matrix.names[j]}", number(matrix.values[i][j], 4)]
         + [number(part[i][j], 4) if part else "–" for part in (matrix.null_mean, matrix.null_sd)]
@@ -141,6 +141,19 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
     title = _measure(matrix, language)
     kind = "pairs" if method else "pairs_of_adapters"
     return drawing(kind, language, figure, summary, header, rows, height, method=label, measure=title)
+
+
+def _range(matrix: PairMatrix, away: Sequence[tuple[int, int]], language: str) -> str:
+    if not away:
+        return translate("figures.pairs.empty", language)
+    order = sorted(away, key=lambda pair: matrix.values[pair[0]][pair[1]] or 0.0)
+    named = {
+        f"{what}_{end}": matrix.names[order[place][end == "second"]]
+        for what, place in (("least", 0), ("most", -1))
+        for end in ("first", "second")
+    }
+    least, most = (number(matrix.values[i][j]) for i, j in (order[0], order[-1]))
+    return translate("figures.pairs_of_adapters.summary", language, least=least, most=most, **named)
 
 
 def _measure(matrix: PairMatrix, language: str) -> str:
