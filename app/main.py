@@ -4,6 +4,7 @@ A page is built once for each language, so every text on it is a plain string. T
 sets a cookie; "/" leads to the language of the cookie, else to the one that the browser prefers.
 """
 
+import json
 import warnings
 from functools import partial
 from html import escape
@@ -26,6 +27,13 @@ from lori_core.translate import LANGUAGES, translate
 FIRST = next(iter(PAGES))  # its address is the language's own
 LARGEST_UPLOAD = "100mb"
 HEAD = '<script defer src="/static/plotly.min.js"></script>'
+# What gradio says in English in any language, by how it begins -> our key.
+GRADIO = {
+    "number input for ": "app.gradio.number",
+    "range slider for ": "app.gradio.slider",
+    "Reset to default value": "app.gradio.reset",
+    "Click to upload or drop files": "app.gradio.upload",
+}
 THEME = Base(  # named fonts are asked for at a server; these are the system's
     primary_hue="blue",
     neutral_hue="slate",
@@ -62,7 +70,7 @@ def application(lab: Lab, hosts: list[str] | None = None, passwords: Passwords |
             ssr_mode=False,
             theme=THEME,
             css_paths=ASSETS / "app" / "style.css",
-            head=HEAD,
+            head=HEAD + _words(language),
         )
     return web
 
@@ -75,6 +83,13 @@ def pages(context: Context) -> gr.Blocks:
         with blocks.route(context.say(f"{name}.title"), f"/{name}", show_in_navbar=False):
             _page(context, name)
     return blocks
+
+
+def _words(language: str) -> str:
+    """A script that puts the language's words in place of gradio's own."""
+    words = [(english, translate(key, language, label="{label}")) for english, key in GRADIO.items()]
+    script = (ASSETS / "app" / "words.js").read_text(encoding="utf-8")
+    return f"<script>{script.replace('= WORDS', f'= {json.dumps(words, ensure_ascii=False)}')}</script>"
 
 
 def _page(context: Context, name: str) -> None:

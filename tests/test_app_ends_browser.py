@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,8 @@ from urllib.request import urlopen
 import pytest
 from example_results import example
 
+from app import pages
+from app.main import address as address_of
 from lori_core.assets import ASSETS
 from lori_core.config import METHOD_OPTIONS
 from lori_core.report import file_name, report
@@ -21,6 +24,16 @@ from lori_core.translate import LANGUAGES, translate
 
 RESULT = example()
 LEFT = ("AbortError", "Connection errored out")  # gradio logs these when a page is left while it still asks
+TEXTS = """() => {
+    const left_out = 'script, style, code, pre, iframe, [lang=en]', found = [];
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode())
+        if (!walk.currentNode.parentElement.closest(left_out)) found.push(walk.currentNode.textContent.trim());
+    for (const each of document.querySelectorAll('[aria-label], [title], [placeholder]'))
+        if (!each.closest(left_out))
+            found.push(...['aria-label', 'title', 'placeholder'].map(name => each.getAttribute(name) ?? ''));
+    return found.filter(text => text);
+}"""
 PAGES = ("report", "continual", "adapters", "merge")
 
 
@@ -77,6 +90,30 @@ def test_a_page_has_its_contents_fits_a_phone_and_shows_no_raw_key(lab, tab, nam
     text = tab.locator("body").inner_text()
     assert "app." not in text and "figures." not in text
     assert translate(f"app.{name}.title", language) in text
+
+
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_a_japanese_page_has_no_sentence_in_english(lab, browser, name):
+    """Three words in Latin letters in a row, where somebody reads or hears them, are a sentence."""
+    tab = browser.new_page(locale="ja-JP")  # gradio's own words follow the browser
+    tab.goto(f"{lab[0]}{address_of('ja', name)}")
+    tab.locator("h1").first.wait_for()
+    closed = tab.locator("button.label-wrap:not(.open):visible")
+    while closed.count():
+        closed.first.click()
+    said = settled(tab)
+    tab.close()
+    assert sum(len(re.findall("[ぁ-んァ-ヶ一-龠]", text)) for text in said) > 100
+    assert [text for text in said if re.search(r"[A-Za-z]{2,}( [a-z]{2,}){2,}", text)] == []
+
+
+def settled(tab) -> list[str]:
+    """All texts of a page, once nothing changes any more."""
+    before, now = None, tab.evaluate(TEXTS)
+    while before != now:
+        tab.wait_for_timeout(1500)
+        before, now = now, tab.evaluate(TEXTS)
+    return now
 
 
 def test_a_report_is_shown_in_both_languages_and_downloaded_whole(lab, tab):

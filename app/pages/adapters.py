@@ -23,6 +23,7 @@ def build(page: Context) -> None:
     listed = gr.HTML()
     pick = gr.Dropdown([], label=page.say("adapters.pick"), interactive=True)
     with gr.Tab(page.say("adapters.card")):
+        gr.Markdown(page.say("adapters.card_in_english"))
         card = gr.Markdown(elem_classes="card")
     with gr.Tab(page.say("adapters.origin")):
         lineage = gr.HTML()
@@ -156,4 +157,5 @@ def _import(page: Context) -> Change:
 def _body(card: str) -> str:
     """A model card without the YAML that only hubs read, its headings below those of the page."""
     text = card.split("---\n", 2)[-1] if card.startswith("---\n") else card
-    return re.sub("^#", "###", text, flags=re.MULTILINE)
+    body = re.sub("^#", "###", text, flags=re.MULTILINE)
+    return f'<div lang="en">\n\n{body}\n\n</div>'

@@ -1,0 +1,23 @@
+// Gradio writes some labels in English whatever the language of the page is. WORDS: [English beginning, text in the
+// page's language, in which {label} stands for the rest].
+(() => {
+  const words = WORDS;
+  const names = ["aria-label", "title"];
+  const put = (element) => {
+    for (const name of names) {
+      const said = element.getAttribute(name) ?? "";
+      const found = words.find(([english]) => said.startsWith(english));
+      if (found) element.setAttribute(name, found[1].replace("{label}", said.slice(found[0].length)));
+    }
+  };
+  const all = (root) => root.querySelectorAll?.(names.map((name) => `[${name}]`).join()).forEach(put);
+  new MutationObserver((changes) => {
+    for (const { type, target, addedNodes } of changes) {
+      if (type === "attributes") put(target);
+      for (const node of addedNodes) {
+        if (node.getAttribute) put(node);
+        all(node);
+      }
+    }
+  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: names });
+})();
