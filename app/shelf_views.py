@@ -35,6 +35,15 @@ def choices(page: Context, entries: list[Listed]) -> list[tuple[str, str]]:
     return [(f"{page.say(f'adapters.place.{place_of(e)}')}: {label(page, e)}", e["reference"]) for e in entries]
 
 
+def of_run(entries: list[Listed], run: str | None) -> list[str]:
+    """References of the adapters that a run left, those of the best known method alone where it had several."""
+    found = [entry for entry in entries if entry["reference"].startswith(f"run/{run}/") and not entry["wrong"]]
+    for method in ("lori_s", "lori_d", "lora"):
+        if some := [entry["reference"] for entry in found if entry["method"] == method]:
+            return some
+    return [entry["reference"] for entry in found]
+
+
 def kind(page: Context, entry: Listed) -> str:
     """The method in words; merges are named by how they were merged."""
     method = entry["method"]

@@ -1,26 +1,43 @@
-"""Masks and Interference in a real browser, over the adapters that ship."""
+"""Masks, Interference and Try it in a real browser: over the adapters that ship, and over those of a finished run."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 
+from lori_core.adapter_files import save_adapter
 from lori_core.mask_files import load_mask
+from lori_core.models import load_base
+from lori_core.runs import Run
 from lori_core.translate import LANGUAGES, translate
 
 LEFT = ("AbortError", "Connection errored out")  # gradio logs these when a page is left while it still asks
-PAGES = ("masks", "interference")
+CONTENTS = {"masks": ".main-svg", "interference": ".main-svg", "try": ".expected code"}
+TASKS = ("math", "code")
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, chromium):
-    """(address, folder) of a running app of a fresh install."""
+    """(address, name of a run) of a running app. The run has two adapters of a base of random weights."""
     folder = tmp_path_factory.mktemp("lab")
+    tiny.llama(spread=1.0).save_pretrained(folder / "base")
+    tiny.byte_tokenizer().save_pretrained(folder / "base")
+    base = load_base(str(folder / "base"), device="cpu", dtype="bf16")
+    run = Run.create(folder / "runs", "study", {"base": base.name, "tasks": TASKS})
+    with run.start():
+        for place, task in enumerate(TASKS):
+            made = tiny.filled(tiny.start(base, name=task, masks=tiny.halves(base, seed=place)), place)
+            strong = {module: replace(f, values=40 * f.values) for module, f in made.factors.items()}
+            made = replace(made, factors=strong, record={"task": task, "base": base.record})
+            save_adapter(made, run.path / "adapters" / f"single-lori_s-{place}-0")
+        run.save_result("{}")
     command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip(), folder
+        yield process.stdout.readline().strip(), run.path.name
         process.terminate()
 
 
@@ -28,6 +45,7 @@ def lab(tmp_path_factory, chromium):
 def tab(lab, browser):
     """A page that must neither ask another machine, nor complain."""
     page, wrong = browser.new_page(locale="en-US"), []
+    page.set_default_timeout(90_000)  # of a machine that is busy with other tests
     allowed = (lab[0], "data:", "blob:", "about:")
     page.on("request", lambda request: request.url.startswith(allowed) or wrong.append(request.url))
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
@@ -38,11 +56,11 @@ def tab(lab, browser):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", CONTENTS)
 def test_a_page_has_its_contents_fits_a_phone_and_shows_no_raw_key(lab, tab, name, language):
     tab.set_viewport_size({"width": 390, "height": 800})
     tab.goto(f"{lab[0]}/{language}/{name}")
-    tab.locator(".main-svg").first.wait_for()
+    tab.locator(CONTENTS[name]).first.wait_for()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     text = tab.locator("body").inner_text()
     assert "app." not in text and "figures." not in text
@@ -92,10 +110,36 @@ def test_interference_is_said_in_a_sentence_and_a_pair_opens_its_modules(lab, ta
     tab.wait_for_function("document.querySelectorAll('.heatmaplayer image').length > 0")
     click_cell(tab, 1, 0.4, 0.1)  # nlu and math
     tab.locator("figcaption", has_text="nlu").filter(has_text="math").wait_for()
+
+
+def test_a_finished_run_leads_to_its_adapters_and_they_are_measured_on_their_base(lab, tab):
+    address, run = lab
+    tab.goto(f"{address}/en/runs?run={run}")
+    tab.get_by_role("link", name=translate("app.runs.see.interference", "en")).click()
+    tab.locator("figcaption", has_text=translate("figures.band_jaccard.title", "en")).wait_for()
     tab.get_by_role("tab", name=translate("app.interference.function", "en"), exact=True).click()
     tab.get_by_role("button", name=translate("app.interference.ask_function", "en")).click()
     tab.locator("figcaption", has_text=translate("figures.band_function.title", "en")).wait_for()
     assert tab.locator("[role=tabpanel]:visible figure.chart:not([hidden])").count() == 2
+
+
+def test_each_pane_answers_with_its_own_adapter_and_a_stop_leaves_the_next_answer_alone(lab, tab):
+    address, run = lab
+    tab.goto(f"{address}/en/try?run={run}")
+    tab.wait_for_function("document.querySelector('textarea')?.value.length > 5")
+    tab.get_by_label(translate("app.try.merged", "en")).check()
+    go = tab.get_by_role("button", name=translate("app.try.go", "en"), exact=True)
+    go.click()
+    tab.locator(".answer:not(.empty)").first.wait_for()
+    tab.get_by_role("button", name=translate("app.try.stop", "en"), exact=True).click()
+    go.click()
+    tab.locator(".verdict").nth(3).wait_for()
+    answers = tab.locator(".answer").all_inner_texts()
+    assert len(answers) == len(set(answers)) == 4
+    tab.get_by_label(translate("app.try.prompt", "en")).fill("<img src=x onerror=alert(1)>")
+    go.click()
+    tab.wait_for_function("document.querySelectorAll('.verdict').length === 0")
+    tab.locator(".answer:not(.empty)").nth(3).wait_for()
 
 
 def test_one_adapter_alone_is_not_compared(lab, tab):

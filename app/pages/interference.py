@@ -7,7 +7,7 @@ import gradio as gr
 
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
 from app.plot import chart, shown
-from app.shelf_views import choices
+from app.shelf_views import choices, of_run
 from lori_core import figures
 from lori_core.results import PairMatrix, from_plain
 
@@ -35,12 +35,11 @@ def build(page: Context) -> None:
                 ask.render()
             views[measure] = _views(page, measure, answers)
 
-    def offer(chosen: list[str] | None) -> Any:
+    def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
-        names = choices(page, found)
-        there = {reference for _, reference in names}
-        default = [f"ready/{task}/lori_s" for task in ("nlu", "math", "code", "safety")]
-        return gr.update(choices=names, value=[each for each in chosen or default if each in there])
+        own = of_run(found, request.query_params.get("run"))[:MOST]
+        ready = [f"ready/{task}/lori_s" for task in ("nlu", "math", "code", "safety")]
+        return gr.update(choices=choices(page, found), value=own if len(own) > 1 else ready)
 
     def measured(references: list[str] | None, operation: str) -> Iterator[Any]:
         if len(references or []) < 2:
@@ -59,7 +58,7 @@ def build(page: Context) -> None:
             yield [both, *_drawn(page, both)]
 
     drawn: list[Any] = [answers, *(chart for both in views.values() for chart in both)]
-    on_load(offer, pick, pick).then(in_weights, pick, drawn, **QUIET)
+    on_load(offer, None, pick).then(in_weights, pick, drawn, **QUIET)
     go.click(in_weights, pick, drawn, **PRIVATE)
     ask.click(in_function, [pick, answers], drawn, **PRIVATE)
 

@@ -6,7 +6,7 @@ import gradio as gr
 
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
 from app.plot import chart, shown
-from app.shelf_views import choices
+from app.shelf_views import choices, of_run
 from lori_core import figures
 from lori_core.results import MaskGrid, MaskLayout, MaskPair, from_plain
 
@@ -38,7 +38,8 @@ def build(page: Context) -> None:
         found = [entry for entry in page.ask("contents") if not entry["wrong"] and entry["method"] != "lora"]
         names = choices(page, found)
         there = [reference for _, reference in names]
-        wanted = request.query_params.get("adapter")
+        asked = request.query_params
+        wanted = asked.get("adapter") or next(iter(of_run(found, asked.get("run"))), None)
         value = wanted if wanted in there else _first_masked(found)
         alone = (page.say("masks.alone"), "")
         return gr.update(choices=names, value=value), gr.update(choices=[alone, *names], value="")

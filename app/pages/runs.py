@@ -173,4 +173,15 @@ def _status(page: Context, run: Run, found: Following) -> str:
         facts.append((page.say("runs.memory"), f"{found.step['memory_bytes'] / 1e9:.2f} GB"))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
     error = f'<p role="alert">{escape(_refusal(page, found.error))}</p>' if found.error else ""
-    return f'<dl class="facts">{listed}</dl>{bar}{error}'
+    return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'
+
+
+def _leads_on(page: Context, run: Run) -> str:
+    """Pages that show its adapters, once it has finished with some."""
+    if run.state() != "finished" or not (run.path / "adapters").is_dir():
+        return ""
+    links = (
+        f'<a href="/{page.language}/{name}?run={run.path.name}">{escape(page.say(f"runs.see.{name}"))}</a>'
+        for name in ("try", "masks", "interference")
+    )
+    return f'<p class="links">{" · ".join(links)}</p>'

@@ -1,5 +1,6 @@
 """Try it: one prompt, answered side by side by the base, by each adapter alone, and by all of them merged."""
 
+import time
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 import gradio as gr
 
 from app.lab import QUIET, Context, on_load
-from app.shelf_views import choices
+from app.shelf_views import choices, of_run
 from lori_core.figures.drawing import number as figure
 
 MOST = 4  # adapters beside the base: as many columns as can be read
-ORDER = ("lori_s", "lori_d", "lora")  # whose adapters of a run are shown first
+PAUSE = 0.1  # seconds between two pictures of growing answers: no eye needs more
 
 Pane = dict[str, Any]  # title, score, and the last part of its answer, see lori_core/trying.py
 
@@ -24,21 +25,20 @@ def build(page: Context) -> None:
     with gr.Row():
         together = gr.Checkbox(False, label=page.say("try.merged"), info=page.say("try.merged_info"))
         weight = gr.Slider(0.1, 1, 0.5, step=0.05, label=page.say("try.weight"), visible=False, interactive=True)
-    with gr.Row():
-        task_of = gr.Dropdown([], label=page.say("try.task_of"), interactive=True)
-        other = gr.Button(page.say("try.another"))
+    task_of = gr.Dropdown([], label=page.say("try.task_of"), interactive=True)
     prompt = gr.Textbox(lines=5, max_lines=20, label=page.say("try.prompt"), info=page.say("try.prompt_info"))
     expected = gr.HTML()
     with gr.Row():
         go = gr.Button(page.say("try.go"), variant="primary")
         stop = gr.Button(page.say("try.stop"))
+        other = gr.Button(page.say("try.another"))
     panes = gr.HTML()
     number, entries = gr.State(0), gr.State({})
 
     def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
         by_reference = {entry["reference"]: entry for entry in found}
-        chosen = _of_run(found, request.query_params.get("run")) or ["ready/math/lori_s", "ready/code/lori_s"]
+        chosen = of_run(found, request.query_params.get("run"))[:MOST] or ["ready/math/lori_s", "ready/code/lori_s"]
         return gr.update(choices=choices(page, found), value=chosen), by_reference
 
     def choose(references: list[str], before: str | None, entries: dict[str, Any]) -> Any:
@@ -65,10 +65,14 @@ def build(page: Context) -> None:
             raise page.missing("try.too_few")
         views = _panes(page, [entries[each] for each in references], weight if together else None)
         yield _view(page, views)
+        drawn = time.monotonic()
         asked = {"references": references, "prompt": prompt, "task_of": task_of, "number": number}
         for part in page.stream("answers_of", **asked, merged=weight if together else None):
             views[part["pane"]] |= part
-            yield _view(page, views)
+            if time.monotonic() - drawn > PAUSE:
+                drawn = time.monotonic()
+                yield _view(page, views)
+        yield _view(page, views)
 
     chosen = on_load(offer, None, [pick, entries]).then(choose, [pick, task_of, entries], task_of, **QUIET)
     chosen.then(show, [task_of, number], [prompt, expected], **QUIET)
@@ -83,15 +87,6 @@ def build(page: Context) -> None:
     given = [pick, entries, prompt, task_of, number, together, weight]
     writing = go.click(answer, given, panes, **QUIET)
     stop.click(None, None, None, cancels=[writing])
-
-
-def _of_run(entries: list[dict[str, Any]], run: str | None) -> list[str]:
-    """The adapters of a run, those of one method first; none where there is no such run."""
-    found = [entry for entry in entries if entry["reference"].startswith(f"run/{run}/")]
-    ranked = [entry for method in ORDER for entry in found if entry["method"] == method]
-    rest = [entry for entry in found if entry not in ranked and not entry["method"].endswith("_shared")]
-    first = [entry for entry in ranked if entry["method"] == ranked[0]["method"]]
-    return [entry["reference"] for entry in (first or rest)[:MOST]]
 
 
 def _panes(page: Context, entries: list[dict[str, Any]], merged: float | None) -> list[Pane]:
@@ -123,7 +118,7 @@ def _pane(page: Context, pane: Pane) -> str:
         right = pane["correct"] == 1
         verdict = f'<p class="verdict {"right" if right else "wrong"}">{"✓" if right else "✗"} '
         verdict += f"{escape(page.say('try.right' if right else 'try.wrong'))}</p>"
-    text = page.say("try.waiting") if pane["text"] is None else pane["text"].strip("\n")
+    text = page.say("try.waiting") if pane["text"] is None else pane["text"].strip()
     kind = " empty" if pane["text"] is None else ""
     identity = page.say("try.identity", id=pane["adapter"][:12]) if pane.get("adapter") else ""
     title, answer = escape(pane["title"]), escape(text)
