@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import tiny
 
 from lori_core.adapter_files import save_adapter
 from lori_core.mask_files import load_mask
-from lori_core.models import load_base
 from lori_core.runs import Run
 from lori_core.translate import LANGUAGES, translate
 
@@ -23,16 +21,11 @@ TASKS = ("math", "code")
 def lab(tmp_path_factory, chromium):
     """(address, name of a run) of a running app. The run has two adapters of a base of random weights."""
     folder = tmp_path_factory.mktemp("lab")
-    tiny.llama(spread=1.0).save_pretrained(folder / "base")
-    tiny.byte_tokenizer().save_pretrained(folder / "base")
-    base = load_base(str(folder / "base"), device="cpu", dtype="bf16")
+    base = tiny.saved_base(folder / "base")
     run = Run.create(folder / "runs", "study", {"base": base.name, "tasks": TASKS})
     with run.start():
         for place, task in enumerate(TASKS):
-            made = tiny.filled(tiny.start(base, name=task, masks=tiny.halves(base, seed=place)), place)
-            strong = {module: replace(f, values=40 * f.values) for module, f in made.factors.items()}
-            made = replace(made, factors=strong, record={"task": task, "base": base.record})
-            save_adapter(made, run.path / "adapters" / f"single-lori_s-{place}-0")
+            save_adapter(tiny.strong(base, place, task), run.path / "adapters" / f"single-lori_s-{place}-0")
         run.save_result("{}")
     command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

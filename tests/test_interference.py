@@ -12,7 +12,6 @@ from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.bench import Bench
 from lori_core.errors import AdapterError, IncompatibleAdapters, LoRIError
 from lori_core.interference import Interference, shared_beside
-from lori_core.models import load_base
 from lori_core.origins import origin_of
 from lori_core.probe import cross_talk
 from lori_core.results import PairMatrix, from_json, from_plain, to_json
@@ -53,11 +52,14 @@ def test_each_measure_is_of_the_adapters_and_their_control_shares_one_A(shelf):
     assert angle == plain(metrics.principal_angles(controls)) and angle.values[0][1] == pytest.approx(1)
 
 
-def test_in_function_is_the_probe_on_the_adapters_own_tasks(shelf):
-    (answer,) = Interference(shelf, Bench()).in_function(OWN)
-    base = load_base("embedded", dtype="bf16")
-    expected = cross_talk(base.model, base.tokenizer, ready("lori_s"), [mini_task(task) for task in TASKS], 16)
+def test_in_function_is_the_probe_on_the_adapters_own_tasks_and_base(shelf, tmp_path):
+    base = tiny.saved_base(tmp_path / "base")
+    adapters = [tiny.strong(base, seed, task) for seed, task in enumerate(TASKS)]
+    references = [f"store/{shelf.store.save(adapter, adapter.name, 'fp32')}" for adapter in adapters]
+    (answer,) = Interference(shelf, Bench()).in_function(references)
+    expected = cross_talk(base.model, base.tokenizer, adapters, [mini_task(task) for task in TASKS], 16)
     measured = from_plain(PairMatrix, json.loads(json.dumps(answer["own"])))
+    assert measured.names == TASKS and answer["control"] is None
     for s, t in itertools.product(range(2), range(2)):
         assert measured.values[s][t] == pytest.approx(expected.values[s][t], rel=1e-3)
 

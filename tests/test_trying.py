@@ -14,7 +14,7 @@ from lori_core.errors import AdapterError, DataError, IncompatibleAdapters
 from lori_core.inject import applied
 from lori_core.layer import LoRILinear
 from lori_core.merge import merge
-from lori_core.models import Base, load_base
+from lori_core.models import Base
 from lori_core.shelf import Shelf
 from lori_core.tasks.base import Example
 from lori_core.trying import Trying
@@ -24,11 +24,7 @@ PROMPT = "after d:"
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Base:
-    """A base on the disk whose weights are so large that no two tokens are nearly as likely."""
-    folder = tmp_path_factory.mktemp("base")
-    tiny.llama(spread=1.0).save_pretrained(folder)
-    tiny.byte_tokenizer().save_pretrained(folder)
-    return load_base(str(folder), device="cpu", dtype="bf16")
+    return tiny.saved_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture
@@ -37,17 +33,10 @@ def trying(base, tmp_path) -> Trying:
     for name in ("store", "runs", "exports"):
         (tmp_path / name).mkdir()
     shelf = Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports")
-    record = {"base": base.record, "task": "math"}
     for seed, name in enumerate(("one", "two", "three")):
-        made = adapter(base, seed)
-        shelf.store.save(replace(made, record={"base": base.record} if name == "three" else record), name, "fp32")
+        made = tiny.strong(base, seed, "math")
+        shelf.store.save(replace(made, record={"base": base.record}) if name == "three" else made, name, "fp32")
     return Trying(shelf, Bench())
-
-
-def adapter(base: Base, seed: int) -> Adapter:
-    """One that changes much."""
-    made = tiny.filled(tiny.start(base, masks=tiny.halves(base, seed=seed)), seed)
-    return replace(made, factors={m: replace(f, values=40 * f.values) for m, f in made.factors.items()})
 
 
 def alone(base: Base, adapter: Adapter | None, length: int) -> str:
@@ -118,7 +107,7 @@ def test_what_cannot_be_answered_is_refused(trying, base):
     with pytest.raises(DataError) as long:
         list(trying.answers_of(["store/one@1"], "x" * 2**12))
     assert long.value.key == "prompt_too_long"
-    foreign = replace(adapter(base, 5), record={"base": base.record | {"fingerprint": "other"}})
+    foreign = replace(tiny.strong(base, 5), record={"base": base.record | {"fingerprint": "other"}})
     trying.shelf.store.save(foreign, "foreign")
     with pytest.raises(IncompatibleAdapters) as differ:
         list(trying.answers_of(["store/one@1", "store/foreign@1"], PROMPT))

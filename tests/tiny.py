@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 
 from lori_core.adapter import Adapter, Factors, blank
 from lori_core.config import AdapterConfig, Method, TrainConfig
-from lori_core.models import Base, fingerprint, target_modules
+from lori_core.models import Base, fingerprint, load_base, target_modules
 from lori_core.tasks.base import Example, Task
 
 END = 256  # the id of the end token; 0 to 255 are bytes
@@ -53,6 +54,13 @@ def byte_tokenizer() -> FastTokenizer:
 def base(model: PreTrainedModel | None = None) -> Base:
     model = model or llama()
     return Base(model, byte_tokenizer(), "tiny", None, fingerprint(model))
+
+
+def saved_base(folder: Path) -> Base:
+    """One that lies on the disk, for what asks for a base by name; an adapter that is strong() changes its answers."""
+    llama(spread=1.0).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return load_base(str(folder), device="cpu", dtype="bf16")
 
 
 def task(name: str = "after") -> Task:
@@ -97,6 +105,13 @@ def filled(adapter: Adapter, seed: int = 0, dtype: torch.dtype = torch.float32) 
         for module, f in adapter.factors.items()
     }
     return replace(adapter, factors=factors)
+
+
+def strong(base: Base, seed: int, task: str = "after") -> Adapter:
+    """An adapter with a mask that changes what the base writes; its record says of which base and task it is."""
+    made = filled(start(base, name=task, masks=halves(base, seed=seed)), seed)
+    factors = {module: replace(f, values=40 * f.values) for module, f in made.factors.items()}
+    return replace(made, factors=factors, record={"task": task, "base": base.record})
 
 
 def halves(base: Base, config: AdapterConfig = CONFIG, seed: int = 0) -> dict[str, Tensor]:
