@@ -24,7 +24,7 @@ test: setup
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 
 notebooks: setup
-	cd notebooks && ../.venv/bin/jupyter lab
+	cd notebooks && JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/jupyter ../.venv/bin/jupyter lab
 
 notebooks-build: setup
 	.venv/bin/python -m notebooks.build

@@ -24,8 +24,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str
     home = tmp_path_factory.mktemp("home")
     shutil.copy(FOLDER / "solution" / "ja" / NAME, home / NAME)
     _set(home / "settings", "notebook-extension/tracker", {"windowingMode": "none"})  # all cells are in the page
-    _set(home / "settings", "apputils-extension/notification", {"fetchNews": "false"})
     settings = {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    settings |= {"JUPYTER_CONFIG_PATH": str(FOLDER / "jupyter")}  # the project's: no question about news
     settings |= {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "run")}
     options = ["--no-browser", "--allow-root", "--port=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={home}"]
     with (home / "log").open("w") as log:

@@ -117,7 +117,13 @@ def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], lang
         ]
     figure.update_xaxes(title_text=translate("figures.axis.width", language), type="log", tickvals=widths)
     figure.update_yaxes(title_text=translate("figures.measure.cosine", language))
-    largest = (f"{row[0]}, {row[1]}: {row[2]}" for row in rows)
-    summary = translate("figures.cosines_by_width.summary", language, each=listed(largest, language))
+    widest = [row for row in rows if row[1] == str(widths[-1])]
+    summary = translate(
+        "figures.cosines_by_width.summary",
+        language,
+        width=widths[-1],
+        each=listed((f"{row[0]} {row[2]}" for row in widest), language),
+        chance=widest[0][3],
+    )
     header = ("variant", "width", "largest", "chance")
     return drawing("cosines_by_width", language, figure, summary, header, rows, 400)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from math import isnan
 
 from IPython.display import Markdown, display
 from transformers.utils import logging
@@ -26,8 +27,8 @@ def show(drawing: Drawing) -> None:
 
 
 def guessed(guess: float | None, measured: float, language: str) -> Markdown:
-    """The prediction beside what came out."""
-    key = "lessons.no_guess" if guess is None else "lessons.guessed"
+    """The prediction beside what came out; a measure that is not a number could not be taken."""
+    key = "lessons.no_measure" if isnan(measured) else "lessons.no_guess" if guess is None else "lessons.guessed"
     return Markdown(translate(key, language, guess=guess, measured=f"{measured:.3g}"))
 
 

@@ -35,6 +35,7 @@ from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
 from lori_core.masks import magnitude_masks
 from lori_core.pipeline import learn
+from lori_core.recipes import training_for
 from lori_core.tasks.registry import load_task
 
 # %% [markdown] lang="en"
@@ -105,7 +106,7 @@ checks.adam_bytes(adam_bytes, LANGUAGE)
 
 # %%
 base, task = embedded_base(), load_task("code")
-rates = {"lora": 1e-3, "lori_d": 2e-3, "lori_s": 1e-2}
+rates = {method: training_for("embedded")[method].learning_rate for method in ("lora", "lori_d", "lori_s")}
 training = {method: TrainConfig(learning_rate=rate, steps=20, batch_size=8) for method, rate in rates.items()}
 learned = {method: learn(base, task, method, AdapterConfig(sparsity=0.9), training) for method in rates}
 
@@ -221,19 +222,21 @@ def at_rate(rate):
     return score(base, adapter, [task])["code"].value
 
 
-by_rate = {rate: at_rate(rate) for rate in (2e-4, 2e-3, 1e-2)}
+by_rate = {rate: at_rate(rate) for rate in (rates["lori_s"] / 50, rates["lori_d"], rates["lori_s"])}
 show(figures.dial("rate", {"lori_s": by_rate}, LANGUAGE))
 
 # %% lang="en" tags=["said"]
 say(
-    f"At LoRI-D's rate LoRI-S scores {by_rate[2e-3]:.2f}, at its own {by_rate[1e-2]:.2f}, at a fiftieth of it {by_rate[2e-4]:.2f}. "
-    "Two methods compared at one shared rate are not compared: one of them is being starved."
+    f"At LoRI-D's rate LoRI-S scores {by_rate[rates['lori_d']]:.2f}, at its own {by_rate[rates['lori_s']]:.2f}, "
+    f"at a fiftieth of it {by_rate[rates['lori_s'] / 50]:.2f}. "
+    "A comparison at one shared rate may compare the rates more than the methods: search a rate for each."
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"LoRI-S のスコアは、LoRI-D の学習率で {by_rate[2e-3]:.2f}、自分の学習率で {by_rate[1e-2]:.2f}、その五十分の一で {by_rate[2e-4]:.2f} です。"
-    "一つの学習率で二つの方式を比べても、比較になりません。一方に不利な条件になるからです。"
+    f"LoRI-S のスコアは、LoRI-D の学習率で {by_rate[rates['lori_d']]:.2f}、自分の学習率で {by_rate[rates['lori_s']]:.2f}、"
+    f"その五十分の一で {by_rate[rates['lori_s'] / 50]:.2f} です。"
+    "一つの学習率で比べると、方式より学習率の比較になりかねません。方式ごとに学習率を探してください。"
 )
 
 # %% [markdown] lang="en"
@@ -244,7 +247,7 @@ say(
 #
 # ## What this does not show
 #
-# A ranking of methods: one seed, a short training, and scores near the top, where differences cannot show. The README has three seeds and searched rates. Nor speed: on this hardware a sparse `B` trains no faster than a dense one.
+# A ranking of methods: one seed, a short training, and few test examples. The README has three seeds and searched rates. Nor speed: on this hardware a sparse `B` trains no faster than a dense one.
 
 # %% [markdown] lang="ja"
 # ## やってみよう
@@ -254,4 +257,4 @@ say(
 #
 # ## ここからはわからないこと
 #
-# 方式の順位は、わかりません。シードは一つ、学習は短く、スコアは上限に近いので、差が出ません。README には三つのシードと、探索した学習率での結果があります。速度についてもわかりません。この環境では、疎な `B` の学習は密な `B` より速くなりません。
+# 方式の順位は、わかりません。シードは一つ、学習は短く、テスト例も少ないからです。README には三つのシードと、探索した学習率での結果があります。速度についてもわかりません。この環境では、疎な `B` の学習は密な `B` より速くなりません。

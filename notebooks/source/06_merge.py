@@ -228,7 +228,7 @@ say("平均スコアの順:" + "、".join(f"{name} {mean(by_recipe[name]):.2f}" 
 #
 # ## What this does not show
 #
-# What happens on large models: the paper (arXiv 2504.07448) reports that LoRI keeps far more of code and safety than LoRA there, and **less** of NLU and math, and that LoRI-S merges worse than LoRI-D. Nothing of that can be read off four easy tasks on a small base.
+# What happens on large models: the paper (arXiv 2504.07448) reports that LoRI keeps far more of code and safety than LoRA there, and **less** of NLU and math, and that LoRI-S merges worse than LoRI-D. Nothing of that can be read off four small tasks on a small base.
 
 # %% [markdown] lang="ja"
 # ## やってみよう
@@ -238,4 +238,4 @@ say("平均スコアの順:" + "、".join(f"{name} {mean(by_recipe[name]):.2f}" 
 #
 # ## ここからはわからないこと
 #
-# 大きなモデルでの結果は、わかりません。論文(arXiv 2504.07448)の報告では、LoRI は LoRA よりコードと安全性をずっと多く残し、NLU と数学では**少なく**なり、LoRI-S のマージは LoRI-D に劣ります。小さなベースと四つの易しいタスクからは、そのどれも読み取れません。
+# 大きなモデルでの結果は、わかりません。論文(arXiv 2504.07448)の報告では、LoRI は LoRA よりコードと安全性をずっと多く残し、NLU と数学では**少なく**なり、LoRI-S のマージは LoRI-D に劣ります。小さなベースと四つの小さなタスクからは、そのどれも読み取れません。

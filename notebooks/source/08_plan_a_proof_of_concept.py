@@ -35,6 +35,7 @@ from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
 from lori_core.pipeline import learn
+from lori_core.recipes import training_for
 from lori_core.report import report
 from lori_core.study import run_study
 from lori_core.tasks.registry import load_task
@@ -155,7 +156,7 @@ print(example.prompt, "→", example.response)
 guess = None
 
 # %%
-rates = {"lora": 1e-3, "lori_d": 2e-3, "lori_s": 1e-2}
+rates = {method: training_for("embedded")[method].learning_rate for method in ("lora", "lori_d", "lori_s")}
 settings = {method: TrainConfig(learning_rate=rate, steps=16, batch_size=8) for method, rate in rates.items()}
 config = StudyConfig(
     tasks=specs, train=settings, adapter=AdapterConfig(sparsity=0.9), device="cpu", precision="fp32",
@@ -167,8 +168,9 @@ result = run_study(config, folder / "study")
 # %%
 merge_s = next(each for each in result.merges if each.method == "lori_s")
 single_s = {each.task: each.score.value for each in result.singles if each.method == "lori_s"}
-kept = {t: retention(result.base_scores[t].value, single_s[t], merge_s.scores[t].value) for t in result.tasks}
-guessed(guess, sum(kept.values()) / len(kept), LANGUAGE)
+gained = [t for t in result.tasks if single_s[t] > result.base_scores[t].value]  # no share can be kept of no gain
+kept = [retention(result.base_scores[t].value, single_s[t], merge_s.scores[t].value) for t in gained]
+guessed(guess, sum(kept) / len(kept) if kept else float("nan"), LANGUAGE)
 
 # %%
 show(figures.scores(result, LANGUAGE))
