@@ -97,7 +97,7 @@ def build(page: Context) -> None:
 
     redraw(on_load(offer, None, [pick, beside]).then(adapt, pick, [other, sparsity, missing, module], **QUIET))
     redraw(pick.input(adapt, pick, [other, sparsity, missing, module], **QUIET))
-    redraw(other.input(lambda on: gr.update(visible=on), other, sparsity, **QUIET))
+    redraw(other.input(lambda on: gr.update(visible=on), other, sparsity, **AT_ONCE))
     redraw(beside.input(lambda: None, None, None, **QUIET))
     redraw(sparsity.input(lambda: None, None, None, trigger_mode="always_last", **QUIET))
     module.change(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import QUIET, Context, on_load
+from app.lab import AT_ONCE, QUIET, Context, on_load
 from app.shelf_views import choices, of_run
 from lori_core.figures.drawing import number as figure
 
@@ -83,7 +83,7 @@ def build(page: Context) -> None:
     other.click(lambda number: number + 1, number, number, **QUIET).then(
         show, [task_of, number], [prompt, expected], **QUIET
     )
-    together.input(lambda on: gr.update(visible=on), together, weight, **QUIET)
+    together.input(lambda on: gr.update(visible=on), together, weight, **AT_ONCE)
     given = [pick, entries, prompt, task_of, number, together, weight]
     writing = go.click(answer, given, panes, **QUIET)
     stop.click(None, None, None, cancels=[writing])

@@ -7,7 +7,8 @@
     for (const name of names) {
       const said = element.getAttribute(name) ?? "";
       const found = words.find(([english]) => said.startsWith(english));
-      if (found) element.setAttribute(name, found[1].replace("{label}", said.slice(found[0].length)));
+      const text = found && found[1].replace("{label}", said.slice(found[0].length));
+      if (found && text !== said) element.setAttribute(name, text); // each write is seen again: the same one, for ever
     }
   };
   const all = (root) => root.querySelectorAll?.(names.map((name) => `[${name}]`).join()).forEach(put);
