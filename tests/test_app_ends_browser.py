@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import httpx
 import pytest
 from example_results import example
 
@@ -175,6 +176,26 @@ def test_an_adapter_goes_out_comes_back_under_a_name_and_is_deleted_after_a_ques
     assert not (folder / "store" / "math2" / "1").exists()
 
 
+def test_a_file_of_a_gigabyte_is_refused_and_leaves_nothing_behind(lab, browser, tmp_path):
+    (address, folder), tab = lab, browser.new_page(locale="en-US")  # its console tells of the refusal
+    before = stored(folder)
+    with (tmp_path / "huge.zip").open("wb") as file:
+        file.truncate(2**30)  # a hole: it takes no room here
+    open_import(tab, address)
+    choose(tab, tmp_path / "huge.zip")
+    tab.locator(".toast-body").first.wait_for()
+    tab.close()
+    with (tmp_path / "huge.zip").open("rb") as file:  # past the browser, which looks at the size first
+        answer = httpx.post(f"{address}/en/gradio_api/upload", files={"files": file}, timeout=120)
+    assert answer.status_code == 413
+    assert stored(folder) == before
+
+
+def stored(folder: Path) -> int:
+    """Bytes in the lab's folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def test_a_merge_of_the_ready_made_ones_becomes_a_job_with_the_weights_of_the_sliders(lab, tab):
     address, folder = lab
     tab.goto(f"{address}/en/merge")
@@ -213,17 +234,25 @@ def upload(tab, address: str, entries: dict[str, bytes], name: str) -> None:
     with zipfile.ZipFile(written, "w") as archive:
         for entry, data in entries.items():
             archive.writestr(entry, data)
+    open_import(tab, address)
+    choose(tab, {"name": "one.zip", "mimeType": "application/zip", "buffer": written.getvalue()})
+    tab.locator('td.filename[aria-label="one.zip"]').wait_for()  # .file-name is shown while it uploads only
+    tab.get_by_label(say("name")).fill(name)
+    tab.get_by_role("button", name=say("take_in"), exact=True).click()
+
+
+def open_import(tab, address: str) -> None:
     tab.goto(f"{address}/en/adapters")
     tab.locator(".card h3").first.wait_for()  # what loads last
     tab.get_by_role("button", name=say("import")).click()
     tab.get_by_role("button", name=say("take_in"), exact=True).wait_for()
-    file = {"name": "one.zip", "mimeType": "application/zip", "buffer": written.getvalue()}
-    with tab.expect_file_chooser() as chooser:  # as a person does: a file that is set before the page listens is lost
+
+
+def choose(tab, file: Path | dict) -> None:
+    """As a person does: a file that is set before the page listens is lost."""
+    with tab.expect_file_chooser() as chooser:
         tab.locator("button:has(input[type=file])").first.click()
     chooser.value.set_files(file)
-    tab.locator('td.filename[aria-label="one.zip"]').wait_for()  # .file-name is shown while it uploads only
-    tab.get_by_label(say("name")).fill(name)
-    tab.get_by_role("button", name=say("take_in"), exact=True).click()
 
 
 def stop(folder: Path) -> None:

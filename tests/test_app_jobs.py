@@ -81,7 +81,7 @@ def test_a_run_outlives_the_app_and_the_next_one_can_stop_and_resume_it(jobs, tm
 @pytest.mark.parametrize("name", ["../x", "<script>", "", "20260101-000000-study-abcdef/../..", "x" * 500])
 def test_a_name_that_is_no_run_is_refused(tmp_path, name):
     with pytest.raises(RunError) as caught:
-        Workspace(tmp_path).run(name)
+        Workspace(tmp_path, tmp_path / "exports").run(name)
     assert caught.value.key == "no_run_named"
 
 
