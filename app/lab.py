@@ -79,6 +79,7 @@ class Lab:
     def workspace(self, authorization: str = "") -> Workspace:
         """Of who sent a request with that header."""
         name = name_in(authorization) if self.named else None
+        assert name or not self.named, "a request that nobody was asked about must not open a workspace"
         with self._change:
             if name not in self._of:
                 self._of[name] = self._new(name)
