@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,13 +20,22 @@ def start(folder, *options):
     return process, process.stdout.readline().strip()
 
 
+@contextmanager
+def ending(process):
+    """Also where the test fails: a process that goes on would be waited for."""
+    with process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, chromium):
     folder = tmp_path_factory.mktemp("lab")
     process, place = start(folder)
-    with process:
+    with ending(process):
         yield place, folder
-        process.terminate()
 
 
 @pytest.fixture
@@ -116,23 +126,21 @@ def test_charts_and_log_are_back_when_the_app_was_killed_and_started_again(brows
     with process:
         process.send_signal(signal.SIGKILL)
     process, place = start(tmp_path)
-    with process:
+    with ending(process):
         page = shown(browser, (place, tmp_path), run)
         page.get_by_text("interrupted, can be resumed").first.wait_for()
         page.get_by_text("Log", exact=True).click()
         page.get_by_text("a line of the log").wait_for()
         page.close()
-        process.terminate()
 
 
 def test_a_browser_that_knows_the_password_follows_runs(browser, tmp_path):
     add(tmp_path / "users", "aiko", "correct horse")
     process, place = start(tmp_path / "lab", "--auth-file", str(tmp_path / "users"))
-    run = Run.create(tmp_path / "lab" / "runs", "study", StudyConfig().model_dump(mode="json"))
+    run = Run.create(tmp_path / "lab" / "users" / "aiko" / "runs", "study", StudyConfig().model_dump(mode="json"))
     emit(run, range(1, 5))
-    with process:
+    with ending(process):
         page = browser.new_page(http_credentials={"username": "aiko", "password": "correct horse"})
         page.goto(f"{place}/en/runs?run={run.path.name}")
         page.wait_for_selector(".js-plotly-plot .main-svg")
         page.close()
-        process.terminate()
