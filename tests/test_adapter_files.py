@@ -294,7 +294,7 @@ def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, ch
         (lambda h: h["modules"][MODULE].update(in_features=10**12), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(out_features=10**7, rank=10), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(out_features=10**12, kept=10**12), "adapter_unreadable"),
-        (lambda h: h["modules"][MODULE].update(out_features=9, rank=2), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(out_features=9, rank=2), "adapter_mask_id"),  # shapes are in the id
         (lambda h: h["modules"][MODULE].update(kept=10**6), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(kept=18), "adapter_unreadable"),
         (lambda h: h["modules"].pop(MODULE), "adapter_unreadable"),
