@@ -31,7 +31,7 @@ Done = TypeVar("Done")
 
 @cache
 def base(folder: str = "embedded") -> Base:
-    return load_base(folder, device="cpu", dtype="bf16")
+    return load_base(folder, device="cpu")
 
 
 def adapter_config(seed: int, **changes: Any) -> AdapterConfig:

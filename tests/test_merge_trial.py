@@ -22,7 +22,7 @@ JOB = MergeJob(adapters=(), weights=(1.0, 0.5), name="both")
 
 @pytest.fixture(scope="module")
 def base() -> Base:
-    return load_base("embedded", device="cpu", dtype="bf16")
+    return load_base("embedded", device="cpu")
 
 
 def score(base: Base, task: Task, split: Split) -> Score:

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from lori_core.errors import ConfigError, ModelError
-from lori_core.models import fingerprint, load_base, target_modules
+from lori_core.models import default_precision, fingerprint, load_base, target_modules
 
 
 def save(model: PreTrainedModel, folder) -> str:
@@ -54,9 +54,17 @@ def test_a_tokenizer_without_a_padding_token_pads_with_its_end_token(tmp_path):
 
 def test_the_dtype_is_the_one_asked_for(tmp_path):
     name = save(architectures.model("llama"), tmp_path)
-    for dtype, expected in [(None, torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)]:
+    for dtype, expected in [("fp32", torch.float32), ("bf16", torch.bfloat16)]:
         weights = load_base(name, device="cpu", dtype=dtype).model.parameters()
         assert {parameter.dtype for parameter in weights} == {expected}
+
+
+@pytest.mark.parametrize("known", [{}, {"avx2": True, "amx_bf16": False}, {"amx_bf16": True}, {"bf16": True}])
+def test_bf16_is_the_usual_precision_only_where_the_device_computes_in_it(known, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    computes = known.get("amx_bf16") or known.get("bf16")
+    assert default_precision("cpu") == ("bf16" if computes else "fp32")
+    assert default_precision("cuda:1") == "bf16"
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from lori_core.tasks.mini import mini_task
 
 @pytest.fixture(scope="module")
 def base() -> Base:
-    return load_base("embedded", device="cpu", dtype="bf16")
+    return load_base("embedded", device="cpu")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -60,7 +60,7 @@ def saved_base(folder: Path) -> Base:
     """One that lies on the disk, for what asks for a base by name; an adapter that is strong() changes its answers."""
     llama(spread=1.0).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
-    return load_base(str(folder), device="cpu", dtype="bf16")
+    return load_base(str(folder), device="cpu")
 
 
 def task(name: str = "after") -> Task:

@@ -43,11 +43,12 @@ def estimate(
     with told(language):
         from lori_core.estimate import GIB, RESERVE, device_memory
         from lori_core.estimate import estimate as estimate_stage
-        from lori_core.models import default_device, load_config
+        from lori_core.models import default_device, default_precision, load_config
         from lori_core.pipeline import config_of
         from lori_core.summary import memory_table
 
         job = BaseConfig(**base)
+        device = job.device or default_device()
         recipe = training_for(job.base)["lori_s"]
         available = device_memory(job.device) if memory is None else memory * GIB
         given = adapter_config({"rank": rank, "sparsity": sparsity, "target_modules": modules})
@@ -62,8 +63,8 @@ def estimate(
                 config_of(how, given),
                 batch_size=batch or recipe.micro_batch_size or recipe.batch_size,
                 length=length or recipe.max_length,
-                precision=job.precision,
-                device=job.device or default_device(),
+                precision=job.precision or default_precision(device),
+                device=device,
                 quantization=job.quantization,
                 attention=job.attention,
                 gradient_checkpointing=gradient_checkpointing,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lori_core.commands.options import Device, Language, PrecisionOption, Revision
+from lori_core.commands.options import Device, Language, Revision
 from lori_core.commands.store import STORE
 from lori_core.commands.telling import say, told
 from lori_core.config import BaseConfig
@@ -35,7 +35,7 @@ def export_adapter(
     ] = None,
     revision: Revision = None,
     device: Device = None,
-    precision: PrecisionOption = "bf16",
+    precision: Annotated[str, typer.Option("--precision", help="Of the model that is written: bf16 | fp32.")] = "bf16",
     language: Language = "en",
 ) -> None:
     """Hand an adapter out, with a model card: in PEFT's format, or as a whole model with the adapter in its weights."""

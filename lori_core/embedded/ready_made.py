@@ -39,7 +39,7 @@ def make(task: str, variant: Variant) -> Learned:
     """The adapter trained again."""
     method: Method = "lori_d" if variant == "lori_d_shared" else variant
     config = AdapterConfig(shared_projection=variant == "lori_d_shared")
-    base = load_base("embedded", device="cpu", dtype="bf16")
+    base = load_base("embedded", device="cpu")
     return learn(base, mini_task(task), method, config, training_for("embedded"))
 
 

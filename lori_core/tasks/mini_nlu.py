@@ -17,6 +17,7 @@ from lori_core.tasks.mini_item import Item, split_of, word_list
 
 FORM = ("question : ", "\nreply :")
 LETTERS = "abcde"
+BUT_NOT = 0.15  # share of such questions at level 4: more, and adapters have to teach rather than elicit
 RELATIONS = ("kind", "place", "colour")
 # relation -> a question about a thing (choices are values), one about a value (choices are things), a full sentence
 FORWARD = {
@@ -78,7 +79,7 @@ def two_facts(random: Random) -> Item:
     thing = random.choice(list(facts))
     value, other = facts[thing][first], facts[thing][second]
     alike = [each for each in facts if facts[each][first] == value and facts[each][second] != other]
-    if random.random() < 0.3 and alike:
+    if random.random() < BUT_NOT and alike:
         without = facts[random.choice(alike)][second]
         said = f"{JOINED[first].format(value=value)} but not {JOINED[second].format(value=without)}"
         wrong = [each for each in alike if facts[each][second] == without]
