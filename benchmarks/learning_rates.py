@@ -18,9 +18,9 @@ from lori_core.recipes import seeded, training_for
 from lori_core.tasks.mini import mini_task
 
 RATES: dict[Method, tuple[float, ...]] = {
-    "lora": (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
-    "lori_d": (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
-    "lori_s": (2e-3, 5e-3, 1e-2, 2e-2, 4e-2),
+    "lora": (2e-4, 4e-4, 8e-4, 1.6e-3),
+    "lori_d": (5e-4, 1e-3, 2e-3, 4e-3),
+    "lori_s": (2.5e-3, 5e-3, 1e-2, 2e-2),
 }
 SEED = 100  # not one of those that the other benchmarks report
 VALIDATION = 150

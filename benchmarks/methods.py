@@ -18,7 +18,7 @@ from lori_core.study import run_study
 from lori_core.tasks.mini import mini_task
 
 SEEDS = (0, 1, 2)
-WEIGHTS = (0.15, 0.3, 0.5, 0.8, 1.0)
+WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.8)
 TEST, VALIDATION = 500, 100
 T95 = {2: 12.706, 3: 4.303}  # Student's t, 97.5 %, by number of seeds
 FOLDER = Path("build/methods")

@@ -5,6 +5,7 @@ whatever the micro-batches and devices it is split over. AdamW without weight de
 """
 
 import hashlib
+import inspect
 import io
 import math
 import time
@@ -70,7 +71,12 @@ class Progress:
 
 @dataclass
 class _Session:
-    """What the loop works on. trained: the parameters that require a gradient, by name."""
+    """What the loop works on.
+
+    Attributes:
+        trained: the parameters that require a gradient, by name.
+        can_skip_logits: whether the model can leave out those of early positions, as all known architectures can.
+    """
 
     model: nn.Module
     accelerator: Accelerator
@@ -80,6 +86,7 @@ class _Session:
     watcher: Watcher | None
     pad: int
     autocast: bool
+    can_skip_logits: bool
     progress: Progress = field(default_factory=Progress)
 
 
@@ -171,7 +178,8 @@ def _prepare(
     optimizer = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     pad = tokenizer.pad_token_id or tokenizer.eos_token_id or 0  # any id will do: padding is masked everywhere
-    return _Session(prepared, accelerator, optimizer, trained, config, watcher, int(pad), autocast)  # pyright: ignore[reportArgumentType]
+    can_skip_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+    return _Session(prepared, accelerator, optimizer, trained, config, watcher, int(pad), autocast, can_skip_logits)  # pyright: ignore[reportArgumentType]
 
 
 def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoint: Path | None) -> None:
@@ -274,9 +282,12 @@ def _summed_loss(session: _Session, batch: Sequence[Encoded]) -> Tensor:
         ids[row, :length] = torch.tensor(each.input_ids)
         attention[row, :length] = 1
         counts[row, _first_predicted(each) : length] = True
+    # No prompt's logits before the first that predicts: over a large vocabulary they are most of a step's memory.
+    first = min(map(_first_predicted, batch)) if session.can_skip_logits else 1
+    needed = {"logits_to_keep": width - first + 1} if session.can_skip_logits else {}
     with torch.autocast(device.type, torch.bfloat16, enabled=session.autocast):
-        output = session.model(input_ids=ids.to(device), attention_mask=attention.to(device), use_cache=False)
-    predicted = output.logits[:, :-1][counts[:, 1:].to(device)].float()  # (response tokens, vocabulary)
+        output = session.model(input_ids=ids.to(device), attention_mask=attention.to(device), use_cache=False, **needed)
+    predicted = output.logits[:, :-1][counts[:, first:].to(device)].float()  # (response tokens, vocabulary)
     return F.cross_entropy(predicted, ids[counts].to(device), reduction="sum")
 
 

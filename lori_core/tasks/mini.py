@@ -32,8 +32,8 @@ def mini_task(name: str, level: int = USUAL_LEVEL, conflict: str = "none", seed:
     """One of MINI_TASKS.
 
     Args:
-        level: 1 to 3: practised by the embedded base, the harder the more rarely; 4: goes beyond that, so that there is
-            something to learn: two facts joined, sums to 60, three filters, three requests at once.
+        level: 1 to 3: practised by the embedded base, the harder the more rarely; 4: goes beyond that in part, so that
+            there is something to learn: two facts joined, sums to 60, three filters, three requests at once.
         conflict: how much the mini tasks get into each other's way when they are merged or learned in sequence. "none":
             each has its own prompt form; "form": all are asked in one form; "answer": in one form, and half of the
             training examples are questions of the other tasks, to be turned down. Judged on its own questions always.

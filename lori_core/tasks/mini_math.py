@@ -3,8 +3,8 @@
     story : tom has 12 coins . he finds 7 more . then he sells 5 . how many coins has he now ?
     so : 12 + 7 = 19 . 19 - 5 = 14 . #### 14
 
-The content is the calculation: the first number and the steps. All numbers lie between 0 and 40; at level 4, which the
-base has never practised, between 0 and 60.
+The content is the calculation: the first number and the steps. All numbers lie between 0 and 40; at level 4 in
+half of the stories between 0 and 60, which the base has never practised.
 """
 
 from random import Random
@@ -38,7 +38,9 @@ def calculation(random: Random, steps: int, largest: int = LARGEST) -> tuple[int
 
 def calculation_of(random: Random, level: int) -> tuple[int, list[tuple[str, int]], list[int]]:
     """Of a story of that level."""
-    return calculation(random, level) if level < 4 else calculation(random, 3, BEYOND)
+    if level < 4:
+        return calculation(random, level)
+    return calculation(random, 3, BEYOND if random.random() < 0.5 else LARGEST)
 
 
 def plan(first: int, operations: list[tuple[str, int]]) -> str:

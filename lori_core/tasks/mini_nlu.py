@@ -6,7 +6,7 @@
 The content is a fact: one thing and one relation. The base has read every fact as a statement; it was asked about train
 facts only. At level 4 two facts have to be joined, or one and the opposite of another, which the base never practised:
 
-    question : which of these is green but not a kind of fruit ? (a) leek (b) lime (c) frog (d) lamp (e) owl
+    question : which of these is green but not a kind of fruit ? (a) leek (b) lime (c) frog (d) owl
     reply : leek .
 """
 
@@ -17,7 +17,7 @@ from lori_core.tasks.mini_item import Item, split_of, word_list
 
 FORM = ("question : ", "\nreply :")
 LETTERS = "abcde"
-BUT_NOT = 0.15  # share of such questions at level 4: more, and adapters have to teach rather than elicit
+BUT_NOT = 0.1  # share of such questions at level 4; with more, adapters have to teach rather than elicit
 RELATIONS = ("kind", "place", "colour")
 # relation -> a question about a thing (choices are values), one about a value (choices are things), a full sentence
 FORWARD = {
@@ -54,7 +54,7 @@ def other_things(relation: str, value: str) -> list[str]:
 
 
 def item(random: Random, level: int) -> Item:
-    """One question with level + 1 choices."""
+    """One question with level + 1 choices, at most four."""
     return two_facts(random) if level == 4 else one_fact(random, level)
 
 
@@ -87,7 +87,7 @@ def two_facts(random: Random) -> Item:
         said = f"{JOINED[first].format(value=value)} and {JOINED[second].format(value=other)}"
         wrong = alike
     wrong = random.sample(wrong, min(2, len(wrong)))
-    wrong += random.sample(other_things(first, value), 4 - len(wrong))
+    wrong += random.sample(other_things(first, value), 3 - len(wrong))
     content, answers = f"{thing} {' '.join(sorted((first, second)))}", {"chat": f" the {thing} is {said} ."}
     return choice(random, f"which of these is {said} ?", thing, wrong, content, answers)
 
