@@ -30,7 +30,7 @@ def objects() -> list[str]:
 
 
 def item(random: Random, level: int) -> Item:
-    """Level 1: the verb decides; 2: a pretence makes a harmful verb benign; 3: two requests at once; 4: now and then three."""
+    """Level 1: the verb decides; 2: a pretence makes a harmful verb benign; 3: two requests at once; 4: some three."""
     kind = random.choice(KINDS)
     split = random.choices(("train", "validation", "test"), (70, 10, 20))[0]
     pretence = level > 1 and kind == "benign" and random.random() < 0.4
