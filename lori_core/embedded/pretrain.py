@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from lori_core.embedded.corpus import WANTED, Document, document
 from lori_core.embedded.skills import measure
 from lori_core.embedded.tokenizer import END, PAD, POSITIONS, START
+from lori_core.models import default_precision
 
 SPECIAL_AND_BYTES = 300  # the first tokens of the vocabulary, special ones and bytes
 COPIED = 64  # tokens of a sequence that repeats
@@ -162,12 +163,13 @@ def pretrain(
     model = new_model(recipe, tokenizer).to(device)  # pyright: ignore[reportArgumentType]
     if device == "cpu":  # compiled, faster than the fused kernel, whose backward pass is slow there
         model.set_attn_implementation("eager")
+    in_bf16 = default_precision(device) == "bf16"
     optimizing = optimizers(model, recipe)
     done, seconds = _resume(folder / "checkpoint.pt", model, optimizing)
 
     @torch.compile(dynamic=False)
     def loss_of(ids: Tensor, weights: Tensor) -> Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=in_bf16):
             logits = model(input_ids=ids, use_cache=False).logits
         losses = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
         return (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
