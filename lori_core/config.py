@@ -119,7 +119,7 @@ class BaseConfig(Config):
     base: str = "embedded"  # "embedded", a local folder, or a hub id
     revision: str | None = None  # of a hub id: branch, tag or commit; what is recorded is the commit
     device: str | None = None  # None: cuda, mps or cpu, whatever is there
-    precision: Precision = "bf16"  # of the base; what is trained is fp32 always
+    precision: Precision | None = None  # of the base; None: what the device is quick in. What is trained is fp32 always
     quantization: Quantization | None = None  # of the base's linear maps, by bitsandbytes; None: none
     attention: Attention | None = None  # how attention is computed; None: eager on cpu, else what transformers takes
     trust_remote_code: bool = False  # True: run the Python that comes with a checkpoint
@@ -203,6 +203,7 @@ class ExportJob(BaseConfig):
     """The base with an adapter in its weights, as a folder of its own."""
 
     adapter: str  # its folder
+    precision: Precision | None = "bf16"  # of the files
 
 
 class ContinualJob(BaseConfig):

@@ -35,7 +35,17 @@ from lori_core.fingerprint import fingerprint, weight_files
 from lori_core.quantize import quantization_config
 from lori_core.targets import TARGETS, check_rank, target_modules
 
-__all__ = ["TARGETS", "Base", "check_rank", "fingerprint", "load_base", "load_config", "open_base", "target_modules"]
+__all__ = [
+    "TARGETS",
+    "Base",
+    "check_rank",
+    "fingerprint",
+    "load_base",
+    "load_config",
+    "open_base",
+    "target_modules",
+    "usual_precision",
+]
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -71,7 +81,7 @@ def open_base(config: BaseConfig) -> Base:
         config.base,
         config.revision,
         config.device,
-        config.precision,
+        config.precision or usual_precision(checked_device(config.device)),
         quantization=config.quantization,
         attention=config.attention,
         trust_remote_code=config.trust_remote_code,
@@ -172,6 +182,13 @@ def checked_device(device: str | None) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError("no_such_device", device=device, available=default_device()) from error
     return device
+
+
+def usual_precision(device: str) -> Precision:
+    """bf16, but on a CPU without AVX-512: it has to imitate bf16, and a training step takes 30 times as long."""
+    if device != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return "bf16"
+    return "fp32"
 
 
 def default_attention(device: str) -> Attention | None:

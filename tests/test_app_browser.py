@@ -7,6 +7,7 @@ import pytest
 
 from app.jobs import Jobs
 from lori_core.runs import list_runs
+from lori_core.translate import translate
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,6 @@ def test_a_file_that_is_no_table_is_refused_in_the_readers_language_and_nothing_
 def test_the_page_says_whether_a_training_fits_into_memory(lab, browser):
     page = browser.new_page()
     page.goto(f"{lab[0]}/en/")
-    page.get_by_role("button", name="Does it fit into memory?").click()
+    page.get_by_role("button", name=translate("app.fit.ask", "en")).click()
     page.get_by_text("It fits:").wait_for(timeout=60_000)
     page.close()

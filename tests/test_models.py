@@ -19,8 +19,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError, ModelError
-from lori_core.models import fingerprint, load_base, target_modules
+from lori_core.models import DTYPES, fingerprint, load_base, open_base, target_modules, usual_precision
 
 
 def save(model: PreTrainedModel, folder) -> str:
@@ -188,3 +189,19 @@ def test_attention_that_cannot_be_had_is_refused_by_name(tmp_path, architecture,
     with pytest.raises(ModelError, match=attention) as caught:
         load_base(save(architectures.model(architecture), tmp_path), device="cpu", attention=attention)
     assert caught.value.key == "attention_not_available"
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "precision"),
+    [("cpu", "AVX512", "bf16"), ("cpu", "AVX2", "fp32"), ("cpu", "DEFAULT", "fp32"), ("cuda:1", "AVX2", "bf16")],
+)
+def test_a_cpu_that_has_to_imitate_bf16_computes_in_fp32(monkeypatch, device, capability, precision):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert usual_precision(device) == precision
+
+
+def test_a_job_that_names_no_precision_gets_the_usual_one_and_one_that_does_gets_that(tmp_path):
+    folder = str(tiny.saved_base(tmp_path / "base"))
+    for asked in ("fp32", "bf16"):
+        assert open_base(BaseConfig(base=folder, device="cpu", precision=asked)).model.dtype == DTYPES[asked]
+    assert open_base(BaseConfig(base=folder, device="cpu")).model.dtype == DTYPES[usual_precision("cpu")]

@@ -43,13 +43,14 @@ def estimate(
     with told(language):
         from lori_core.estimate import GIB, RESERVE, device_memory
         from lori_core.estimate import estimate as estimate_stage
-        from lori_core.models import default_device, load_config
+        from lori_core.models import default_device, load_config, usual_precision
         from lori_core.pipeline import config_of
         from lori_core.summary import memory_table
 
         job = BaseConfig(**base)
         recipe = training_for(job.base)["lori_s"]
         available = device_memory(job.device) if memory is None else memory * GIB
+        device = job.device or default_device()
         given = adapter_config({"rank": rank, "sparsity": sparsity, "target_modules": modules})
         # LoRI-S calibrates by a dense run first, which takes more than what comes after.
         stages: dict[str, Method] = (
@@ -62,8 +63,8 @@ def estimate(
                 config_of(how, given),
                 batch_size=batch or recipe.micro_batch_size or recipe.batch_size,
                 length=length or recipe.max_length,
-                precision=job.precision,
-                device=job.device or default_device(),
+                precision=job.precision or usual_precision(device),
+                device=device,
                 quantization=job.quantization,
                 attention=job.attention,
                 gradient_checkpointing=gradient_checkpointing,

@@ -61,7 +61,9 @@ Seed = Annotated[int, typer.Option(help="Draws A and the order of the examples."
 BaseName = Annotated[str, typer.Option("--base", help='"embedded", a local folder, or a hub id.')]
 Revision = Annotated[str | None, typer.Option(help="Of a hub id: branch, tag or commit.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: what is there.")]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="Of the base: bf16 | fp32.")]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", help="Of the base: bf16 | fp32; default: what the device is quick in.")
+]
 Quantizations = Annotated[
     str | None, typer.Option("--quantization", help=f"Of the base, by bitsandbytes: {choices(Quantization)}")
 ]
@@ -80,7 +82,7 @@ BASE_OPTIONS: dict[str, tuple[Any, Any]] = {
     "base": (BaseName, "embedded"),
     "revision": (Revision, None),
     "device": (Device, None),
-    "precision": (PrecisionOption, "bf16"),
+    "precision": (PrecisionOption, None),
     "quantization": (Quantizations, None),
     "attention": (Attentions, None),
     "trust_remote_code": (TrustRemoteCode, False),
