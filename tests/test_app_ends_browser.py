@@ -167,7 +167,7 @@ def test_an_adapter_goes_out_comes_back_under_a_name_and_is_deleted_after_a_ques
     tab.locator("table.shelf th", has_text="math2@1").first.wait_for()
     tab.get_by_role("tab", name=say("manage")).click()
     tab.get_by_role("button", name=say("delete"), exact=True).click()
-    tab.get_by_role("button", name=say("no"), exact=True).click()
+    tab.get_by_role("button", name=translate("app.leave_it", "en"), exact=True).click()
     tab.get_by_role("button", name=say("yes"), exact=True).wait_for(state="hidden")
     assert (folder / "store" / "math2" / "1").exists()
     tab.get_by_role("button", name=say("delete"), exact=True).click()
