@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.jobs import Jobs
 from benchmarks.record import RESULTS, record
-from benchmarks.store import random_adapter
+from benchmarks.store import INNER, LAYERS, RANK, SHAPES, random_adapter
 from lori_core.adapter_files import save_adapter
 from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
 from lori_core.files import write_atomic
@@ -38,6 +38,7 @@ UPDATES, UPDATE = 600, 0.25  # live updates, seconds between two
 READERS, POLL = 20, 1.0  # sessions that poll one run, seconds between two polls of one
 WINDOW = 20.0  # seconds in which polls and steps are counted
 EVENTS = 1000  # training steps that a page shows which comes back
+REST = 1.0  # seconds between two clicks of a reader
 CHART = ".js-plotly-plot .main-svg"
 FIGURES = "figure.chart:not([hidden])"
 FAST = "import typer, app.pages.runs as runs; runs.POLL = {poll}; from app.__main__ import main; typer.run(main)"
@@ -168,30 +169,25 @@ def masks(browser: Browser, folder: Path) -> dict[str, Any]:
         choice.wait_for()
         began = time.perf_counter()
         choice.click()
-        page.locator(f"{FIGURES} .summary", has_text="benchmark").first.wait_for()
-        page.wait_for_function(f"document.querySelector('{FIGURES} .plot').data[0].z.length === 32")
+        page.locator(f"{FIGURES}:not(:has([aria-busy=true])) figcaption", has_text="benchmark").first.wait_for()
+        page.wait_for_function(f"document.querySelector('{FIGURES} .plot').data[0].z[0].length === {LAYERS}")
         overview = time.perf_counter() - began
         page.locator(f"{FIGURES} figcaption", has_text="model.layers.").first.wait_for()
-        settle(page)
-        drill = until_drawn(page, lambda: click_cell(page, 0, 0.9, 0.5), "model.layers.16.mlp.down_proj")
-        settle(page)
-        again = until_drawn(page, lambda: click_cell(page, 0, 0.1, 0.5), "model.layers.16.self_attn.q_proj")
+        time.sleep(REST)
+        drill = until_drawn(page, lambda: click_cell(page, 0, 0.515, 0.95), "model.layers.16.mlp.down_proj")
+        time.sleep(REST)
+        again = until_drawn(page, lambda: click_cell(page, 0, 0.515, 0.05), "model.layers.16.self_attn.q_proj")
         bits = until_drawn(page, lambda: click_cell(page, 1, 0.5, 0.5), "entry by entry")
         page.close()
     found = {"overview_s": overview, "first_drill_down_s": drill, "next_drill_down_s": again, "bits_s": bits}
-    return {"modules": 224, "largest_B": [14336, 32]} | found
-
-
-def settle(page: Page) -> None:
-    """Until nothing is asked of the server any more."""
-    page.wait_for_load_state("networkidle")
+    return {"modules": len(SHAPES), "largest_B": [INNER, RANK]} | found
 
 
 def until_drawn(page: Page, act: Callable[[], None], title: str) -> float:
     """Seconds until a chart of that title is drawn."""
     began = time.perf_counter()
     act()
-    page.locator(f"{FIGURES} figcaption", has_text=title).first.wait_for()
+    page.locator(f"{FIGURES}:not(:has([aria-busy=true])) figcaption", has_text=title).first.wait_for()
     return time.perf_counter() - began
 
 

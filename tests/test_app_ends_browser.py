@@ -117,6 +117,16 @@ def settled(tab) -> list[str]:
     return now
 
 
+@pytest.mark.parametrize(("kind", "page"), [("study", "report"), ("continual", "continual"), ("merge_trial", "merge")])
+def test_a_finished_run_leads_to_the_page_of_its_result(lab, tab, kind, page):
+    address, folder = lab
+    run = next(run for run in list_runs(folder / "runs") if run.kind == kind and run.state() == "finished")
+    tab.goto(f"{address}/en/runs?run={run.path.name}")
+    tab.get_by_role("link", name=translate(f"app.runs.see.{page}", "en")).click()
+    tab.wait_for_url(f"**/en/{page}?run={run.path.name}")
+    tab.locator("iframe.report, .main-svg").first.wait_for()
+
+
 def test_a_report_is_shown_in_both_languages_and_downloaded_whole(lab, tab):
     address, folder = lab
     (study,) = [run for run in list_runs(folder / "runs") if run.kind == "study"]
