@@ -27,8 +27,8 @@ const inTwo = (text) => {
   const place = places.reduce((one, other) => (off(other) < off(one) ? other : one));
   return `${text.slice(0, place)}<br>${text.slice(place).trim()}`;
 };
-const fitted = ({ data, layout }, width) => {
-  if (width > NARROW) return { data, layout };
+const fitted = ({ data, layout }) => {
+  if (innerWidth > NARROW) return { data, layout };
   const axes = Object.keys(layout).filter((name) => /^[xy]axis/.test(name) && layout[name].title?.text);
   const titled = axes.map((name) => {
     const { title, ...rest } = layout[name];
@@ -61,7 +61,7 @@ const draw = async () => {
   plot.setAttribute("aria-busy", "true");
   plot.style.minHeight = `${current.figure.layout.height || 320}px`;
   const Plotly = await ready();
-  const { data, layout } = fitted(current.figure, plot.clientWidth);
+  const { data, layout } = fitted(current.figure);
   await Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
   plot.removeAttribute("aria-busy");
   if (!plot.dataset.listens) {
