@@ -27,6 +27,7 @@ import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.jobs import Jobs
+from app.worker import Worker
 from benchmarks.record import RESULTS, record
 from benchmarks.store import INNER, LAYERS, RANK, SHAPES, random_adapter
 from lori_core.adapter_files import save_adapter
@@ -180,6 +181,17 @@ def masks(browser: Browser, folder: Path) -> dict[str, Any]:
         bits = until_drawn(page, lambda: click_cell(page, 1, 0.5, 0.5), "entry by entry")
         page.close()
     found = {"overview_s": overview, "first_drill_down_s": drill, "next_drill_down_s": again, "bits_s": bits}
+    worker = Worker(folder / "store", folder / "runs", folder / "exports")  # the same without page and charts
+    (reference,) = (each["reference"] for each in worker.ask("contents") if each["reference"].startswith("run/"))
+    questions = {"overview": ("mask_layout", {"reference": reference})}
+    for name, layer in (("first_drill_down", 16), ("next_drill_down", 17)):
+        where = {"references": [reference], "module": f"model.layers.{layer}.mlp.down_proj"}
+        questions[name] = ("mask_grid", where)
+    for name, (operation, arguments) in questions.items():
+        began = time.perf_counter()
+        worker.ask(operation, **arguments)
+        found[f"{name}_of_the_worker_s"] = time.perf_counter() - began
+    worker.close()
     return {"modules": len(SHAPES), "largest_B": [INNER, RANK]} | found
 
 

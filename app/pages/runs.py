@@ -107,9 +107,9 @@ def build(page: Context) -> None:
         **AT_ONCE,
     )
     only.change(relist, [only, listed], [pick, pinned, listed], **AT_ONCE)
-    stop.click(do("stop_and_keep"), pick, None, **QUIET)
-    resume.click(do("resume"), pick, None, **QUIET)
-    really.click(do("discard"), pick, None, **QUIET).then(first, None, pick, **QUIET)
+    stop.click(do("stop_and_keep"), pick, None, **AT_ONCE)
+    resume.click(do("resume"), pick, None, **AT_ONCE)
+    really.click(do("discard"), pick, None, **AT_ONCE).then(first, None, pick, **QUIET)
 
 
 def _choices(page: Context) -> list[tuple[str, str, str]]:

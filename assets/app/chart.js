@@ -13,10 +13,13 @@ const row = (cells, kind) => {
   return line;
 };
 
-const ready = () => new Promise((done) => {
-  const look = () => (window.Plotly ? done(window.Plotly) : setTimeout(look, 50));
-  look();
-});
+// Asked for by the first chart of a page: its five megabytes would hold up pages that have none.
+const ready = () => (window.plotlyIsThere ??= new Promise((done) => {
+  const script = document.createElement("script");
+  script.src = "/static/plotly.min.js";
+  script.onload = () => done(window.Plotly);
+  document.head.append(script);
+}));
 
 // On a phone long words beside a plot would be cut off: a title or a name that has room for two lines gets them.
 const NARROW = 480, LONG = 26;
@@ -97,5 +100,6 @@ element.addEventListener("click", (event) => {
   }
 });
 
+ready();
 watch("value", draw);
 draw();
