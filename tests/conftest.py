@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-
 PATIENCE = 90_000  # milliseconds that a page of a machine has that is busy with other tests
 
 

@@ -3,6 +3,7 @@
 import shlex
 from html import escape
 from typing import Any
+from zlib import crc32
 
 import gradio as gr
 
@@ -41,7 +42,7 @@ def build(page: Context) -> None:
     pick = gr.Dropdown(  # any name is taken, since another browser may discard the run that is shown
         [], label=page.say("runs.pick"), interactive=True, allow_custom_value=True
     )
-    seen, listed = gr.State(""), gr.State(None)
+    seen, listed = gr.State([]), gr.State(None)
     status = gr.HTML()
     with gr.Row():
         stop = gr.Button(page.say("runs.stop"))
@@ -66,18 +67,24 @@ def build(page: Context) -> None:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
-    def look(name: str | None, before: str) -> Any:
+    def nothing(status: str) -> list[Any]:
+        return [[], *_buttons(None), status, None, None, None, "", ""]
+
+    def look(name: str | None, before: list[Any]) -> Any:
+        """before: what the page shows: the run's mark, and a fingerprint of each view. Only other views are sent."""
         if not name:
-            return [gr.skip()] * len(views)
+            return nothing("") if before else [gr.skip()] * len(views)
         try:
             run = page.workspace.run(name)
         except LoRIError as error:
-            said = f"<p>{escape(error.in_language(page.language))}</p>"
-            return ["", *_buttons(None), said, None, None, None, "", ""]
+            return nothing(f"<p>{escape(error.in_language(page.language))}</p>")
         now = LATEST.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
-        if now == before:
+        if before[:1] == [now]:
             return [gr.skip()] * len(views)
-        return [now, *LATEST.of(("view", run.path, page.language, now), POLL, lambda: _view(page, run))]
+        made = LATEST.of(("view", run.path, page.language, now), POLL, lambda: _with_fingerprints(_view(page, run)))
+        shown_before = before[1:] or [None] * len(made)
+        news = [view if mark != old else gr.skip() for (mark, view), old in zip(made, shown_before, strict=True)]
+        return [[now, *(mark for mark, _ in made)], *news]
 
     def do(action: str) -> Any:
         def act(name: str | None) -> None:
@@ -144,6 +151,10 @@ def _mark(page: Context, run: Run) -> str:
     """Differs whenever there is something new to show."""
     sizes = [path.stat().st_size for path in (run.path / "events.jsonl", run.path / "log.txt") if path.exists()]
     return f"{run.path.name} {state_words(page, run)} {sizes}"
+
+
+def _with_fingerprints(views: list[Any]) -> list[tuple[int, Any]]:
+    return [(crc32(repr(view).encode()), view) for view in views]
 
 
 def _view(page: Context, run: Run) -> list[Any]:
