@@ -1,4 +1,6 @@
-"""Runs that came to an end, as pages offer them."""
+"""What runs are called where one is chosen, and those that came to an end."""
+
+from datetime import UTC, datetime
 
 from app.lab import Context
 from lori_core.runs import Run, list_runs
@@ -11,11 +13,16 @@ def finished(page: Context, *kinds: str) -> list[Run]:
 
 def label(run: Run) -> str:
     """When it was made, and of what: "2026-11-24 09:12 · math, code"."""
+    return " · ".join(filter(None, [when(run.path.name), tasks_of(run)]))
+
+
+def tasks_of(run: Run) -> str:
+    """Their names; empty where a run has none, as a merge."""
     tasks = run.config.get("tasks") or [run.config.get("task", "")]
-    return f"{when(run.path.name)} · {', '.join(str(task).split('=')[0] for task in tasks)}"
+    return ", ".join(str(task).split("=")[0] for task in tasks)
 
 
 def when(name: str) -> str:
-    """That a run of that name was made, UTC: "2026-11-24 09:12"."""
-    day, clock, *_ = name.split("-")
-    return f"{day[:4]}-{day[4:6]}-{day[6:]} {clock[:2]}:{clock[2:4]}"
+    """That a run of that name was made, by this machine's clock: "2026-11-24 09:12"."""
+    made = datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    return f"{made.astimezone():%Y-%m-%d %H:%M}"

@@ -1,4 +1,7 @@
-"""Whether a training fits into memory: `lori estimate --json` in a process of its own, since it needs torch."""
+"""Whether a training fits into memory, and how long it takes.
+
+Memory: `lori estimate --json` in a process of its own, since it needs torch. Time: what earlier studies here took.
+"""
 
 import json
 import subprocess
@@ -9,12 +12,14 @@ from app.jobs import environment
 from app.lab import Context
 from lori_core.config import StudyConfig
 from lori_core.errors import RunError
+from lori_core.pace import expected_seconds
+from lori_core.runs import list_runs
 
 PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must not keep the page waiting
 
 
 def fit(page: Context, config: StudyConfig) -> str:
-    """A sentence as HTML, in the reader's language; where there is no estimate, why.
+    """Two sentences as HTML, in the reader's language; where there is no estimate of the memory, why.
 
     Raises:
         RunError: the base did not answer in time.
@@ -29,12 +34,18 @@ def fit(page: Context, config: StudyConfig) -> str:
         raise RunError("estimate_slow", seconds=PATIENCE) from None
     if done.returncode:
         return f'<p role="alert">{escape(done.stderr.strip() or done.stdout.strip())}</p>'
-    return _shown(page, json.loads(done.stdout))
+    return _memory(page, json.loads(done.stdout)) + _time(page, config)
 
 
-def _shown(page: Context, found: dict) -> str:
+def _memory(page: Context, found: dict) -> str:
     needed, available = found["needed"], found["available"]
     said = page.say(
         "fit.fits" if needed <= available else "fit.fits_not", needed=needed / 2**30, available=available / 2**30
     )
+    return f"<p>{escape(said)}</p>"
+
+
+def _time(page: Context, config: StudyConfig) -> str:
+    seconds = expected_seconds(config, list_runs(page.workspace.runs))
+    said = page.say("fit.time_unknown") if seconds is None else page.say("fit.time", minutes=max(1, seconds / 60))
     return f"<p>{escape(said)}</p>"

@@ -26,7 +26,6 @@ from lori_core.translate import LANGUAGES, translate
 
 FIRST = next(iter(PAGES))  # its address is the language's own
 LARGEST_UPLOAD = "100mb"
-HEAD = '<script defer src="/static/plotly.min.js"></script>'
 # What gradio says in English in any language, by how it begins -> our key.
 GRADIO = {
     "number input for ": "app.gradio.number",
@@ -70,7 +69,7 @@ def application(lab: Lab, hosts: list[str] | None = None, passwords: Passwords |
             ssr_mode=False,
             theme=THEME,
             css_paths=ASSETS / "app" / "style.css",
-            head=HEAD + _words(language),
+            head=_words(language),
         )
     return web
 

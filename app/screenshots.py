@@ -21,8 +21,17 @@ from lori_core.files import write_atomic
 
 OUT = Path("assets/screenshots")
 LOOKS = {"en": (1280, "light"), "ja": (390, "dark")}  # language -> (width in pixels, colours)
-HEIGHT, TALLEST, COLOURS = 900, 1600, 64  # few colours keep the files small
-SETTLED = 3000  # milliseconds that charts have to be drawn
+HEIGHT, TALLEST, COLOURS = 900, 1400, 48  # few colours keep the files small
+SETTLED = 2000  # milliseconds that what is there has to come to rest
+PATIENCE = 120_000  # milliseconds for what has to be computed first
+SHOWS = {  # page -> what is there once it is complete
+    "runs": ".main-svg",
+    "report": "iframe.report",
+    "masks": ".main-svg",
+    "interference": ".main-svg",
+    "continual": ".main-svg",
+    "adapters": ".card h3",
+}
 
 
 def main(
@@ -38,18 +47,23 @@ def main(
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name in PAGES:
             for language in LOOKS:
-                picture = _picture(browser, server + address(language, name), language)
+                picture = _picture(browser, server + address(language, name), name, language)
                 write_atomic(out / f"{name}-{language}.png", picture)
         browser.close()
         lab.terminate()
 
 
-def _picture(browser: Browser, url: str, language: str) -> bytes:
+def _picture(browser: Browser, url: str, name: str, language: str) -> bytes:
     width, colours = LOOKS[language]
     page = browser.new_page(viewport={"width": width, "height": HEIGHT})
     page.emulate_media(color_scheme="dark" if colours == "dark" else "light")
     page.goto(url)
     page.locator("h1").first.wait_for()
+    if name == "try":
+        page.locator(".expected code").wait_for()
+        page.locator("button.primary").click()
+        page.locator(".verdict").nth(2).wait_for(timeout=PATIENCE)  # of the base and two adapters
+    page.locator(SHOWS.get(name, "h1")).first.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(SETTLED)
     image = Image.open(io.BytesIO(page.screenshot(full_page=True)))
     page.close()

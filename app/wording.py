@@ -1,7 +1,9 @@
 """What runs and their stages are called on pages."""
 
+from app.finished import tasks_of, when
 from app.following import Stage
 from app.lab import Context
+from lori_core.config import JOBS
 from lori_core.figures.drawing import method_label
 from lori_core.runs import Run
 
@@ -11,6 +13,14 @@ def stage_words(page: Context, stage: Stage) -> str:
     task, method, what = stage
     named = method_label(method, page.language) if method else ""
     return " · ".join(filter(None, [task, named, page.say(f"stage.{what}") if what else ""]))
+
+
+def run_words(page: Context, run: Run) -> str:
+    """A run in a list: "2026-11-24 09:12 · study · running · math, code · 3f9a10"; the last tells namesakes apart."""
+    name = run.path.name
+    kind = page.say(f"kind.{run.kind}") if run.kind in JOBS else run.kind
+    parts = (when(name), kind, state_words(page, run), tasks_of(run), name.rpartition("-")[2])
+    return " · ".join(filter(None, parts))
 
 
 def state_of(page: Context, run: Run) -> str:

@@ -1,34 +1,47 @@
-"""What following a run in the browser costs: start, first page, memory over 600 live updates, 20 readers of one run.
+"""What the app is like to wait for, in a real browser: a part of it a function, its figures under the part's name.
 
-`python -m benchmarks.app`, a few minutes; needs Chromium, as the tests do. Updates come every UPDATE seconds instead of
-every second: the app is started with a shorter poll, all else is as a user starts it.
+    python -m benchmarks.app [PART ...] [--keep FOLDER]
+
+All parts take a quarter of an hour; needs Chromium, as the tests do. Figures of parts that are not named stay as they
+were. In `updates` a look comes every UPDATE seconds instead of every second; all else is as a user starts it.
 """
 
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import psutil
+import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.jobs import Jobs
-from benchmarks.record import record
+from app.worker import Worker
+from benchmarks.record import RESULTS, record
+from benchmarks.store import INNER, LAYERS, RANK, SHAPES, random_adapter
+from lori_core.adapter_files import save_adapter
 from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
 from lori_core.files import write_atomic
-from lori_core.runs import Run
+from lori_core.runs import Run, list_runs
 
 UPDATES, UPDATE = 600, 0.25  # live updates, seconds between two
 READERS, POLL = 20, 1.0  # sessions that poll one run, seconds between two polls of one
 WINDOW = 20.0  # seconds in which polls and steps are counted
+EVENTS = 1000  # training steps that a page shows which comes back
+REST = 1.0  # seconds between two clicks of a reader
+CHART = ".js-plotly-plot .main-svg"
+FIGURES = "figure.chart:not([hidden])"
 FAST = "import typer, app.pages.runs as runs; runs.POLL = {poll}; from app.__main__ import main; typer.run(main)"
 
 
@@ -44,15 +57,174 @@ def served(folder: Path, poll: float = POLL) -> Iterator[tuple[str, psutil.Proce
         process.terminate()
 
 
-def first_page(browser: Browser, address: str) -> float:
-    """Seconds from the request to a button that can be pressed, nothing cached."""
-    page = browser.new_page()
+def start(browser: Browser, folder: Path) -> dict[str, float]:
+    """From the command to listening; from the request to a button that can be pressed, nothing cached."""
+    with served(folder) as (address, _, listening):
+        page = browser.new_page()
+        began = time.perf_counter()
+        page.goto(f"{address}/en/")
+        page.locator("button.primary").click(trial=True)
+        seconds = time.perf_counter() - began
+        page.close()
+    return {"command_to_listening_s": listening, "first_page_s": seconds}
+
+
+def newcomer(browser: Browser, folder: Path) -> dict[str, float]:
+    """From the first page to a finished study on the embedded base, by the one button that is offered first."""
+    with served(folder) as (address, _, _):
+        page = browser.new_page(locale="en-US")
+        began = time.perf_counter()
+        page.goto(address)
+        page.locator("button.primary").click()
+        page.wait_for_url("**/runs?run=*")
+        page.locator(".links").wait_for(timeout=3_600_000)  # what a finished run offers to look at
+        seconds = time.perf_counter() - began
+        page.close()
+        shutil.rmtree(folder / ".uploads", ignore_errors=True)
+    return {"clicks": 1, "seconds": seconds}
+
+
+def back(browser: Browser, folder: Path) -> dict[str, float]:
+    """Until charts and log of a run are there: again after a reload, in a second browser, and once the app was killed.
+
+    The second browser has cached nothing; the app that was killed is listening again.
+    """
+    run = Run.create(folder / "runs", "study", StudyConfig().model_dump(mode="json"))
+    run.emit({"kind": "state", "state": "running"})
+    for step in range(1, EVENTS + 1):
+        emit(run, step)
+    (run.path / "log.txt").write_text("a line of the log\n" * 1000)
+    found = {}
+
+    def until_shown(page: Page, come: Callable[[], Any]) -> float:
+        began = time.perf_counter()
+        come()
+        page.wait_for_selector(CHART)
+        page.get_by_text("Log", exact=True).click()
+        page.get_by_text("a line of the log").first.wait_for()
+        return time.perf_counter() - began
+
+    with served(folder) as (address, server, _):
+        page, other = (browser.new_context().new_page() for _ in range(2))
+        page.goto(place_in(address, run))
+        page.wait_for_selector(CHART)
+        found["reload_s"] = until_shown(page, page.reload)
+        found["second_browser_s"] = until_shown(other, lambda: other.goto(place_in(address, run)))
+        server.send_signal(signal.SIGKILL)
+        page.close()
+        other.close()
+    with served(folder) as (address, _, _):
+        page = browser.new_context().new_page()
+        found["killed_and_started_again_s"] = until_shown(page, lambda: page.goto(place_in(address, run)))
+        page.close()
+    return found
+
+
+def place_in(address: str, run: Run) -> str:
+    return f"{address}/en/runs?run={run.path.name}"
+
+
+def cancel(browser: Browser, folder: Path) -> dict[str, float]:
+    """From the click that discards a run that trains until no process of it lives, and until the next job runs."""
+    config = StudyConfig(tasks=("math",), methods=("lori_d",)).model_dump(mode="json")
+    with served(folder) as (address, _, _):
+        queue = Jobs()  # only to end what is left: the app's own queue starts the runs
+        first, second = (queued(folder, config) for _ in range(2))
+        try:
+            wait_for_step(first)
+            group = [process.pid for process in psutil.process_iter() if os.getpgid(process.pid) == holder(first)]
+            page = browser.new_page(locale="en-US")
+            page.goto(place_in(address, first))
+            page.get_by_role("button", name="Discard", exact=True).click()
+            began = time.perf_counter()
+            page.get_by_role("button", name="Discard it", exact=True).click()
+            while any(map(psutil.pid_exists, group)):
+                time.sleep(0.01)
+            gone = time.perf_counter() - began
+            while second.state() != "running":
+                time.sleep(0.01)
+            next_runs = time.perf_counter() - began
+            page.close()
+        finally:
+            for run in list_runs(folder / "runs"):
+                queue.discard(run)
+            queue.close()
+    return {"processes": len(group), "gone_s": gone, "next_runs_s": next_runs}
+
+
+def masks(browser: Browser, folder: Path) -> dict[str, Any]:
+    """An adapter of Llama-3-8B's shapes: chosen in the list, one of its B by a click, bits of that by another.
+
+    The process that answers is there already: it answered for the adapter that the page opens with.
+    """
+    run = Run.create(folder / "runs", "train", {"task": "large"})
+    with run.start():
+        save_adapter(random_adapter("threshold"), run.path / "adapters" / "trained")
+        run.save_result("{}")
+    with served(folder) as (address, _, _):
+        page = browser.new_page(locale="en-US")
+        page.goto(f"{address}/en/masks")
+        page.wait_for_function(f"document.querySelectorAll('{FIGURES}').length === 2")
+        page.get_by_label("Adapter", exact=True).click()
+        choice = page.get_by_role("option", name="Run: ").first
+        choice.wait_for()
+        began = time.perf_counter()
+        choice.click()
+        page.locator(f"{FIGURES}:not(:has([aria-busy=true])) figcaption", has_text="benchmark").first.wait_for()
+        page.wait_for_function(f"document.querySelector('{FIGURES} .plot').data[0].z[0].length === {LAYERS}")
+        overview = time.perf_counter() - began
+        page.locator(f"{FIGURES} figcaption", has_text="model.layers.").first.wait_for()
+        time.sleep(REST)
+        drill = until_drawn(page, lambda: click_cell(page, 0, 0.515, 0.95), "model.layers.16.mlp.down_proj")
+        time.sleep(REST)
+        again = until_drawn(page, lambda: click_cell(page, 0, 0.515, 0.05), "model.layers.16.self_attn.q_proj")
+        bits = until_drawn(page, lambda: click_cell(page, 1, 0.5, 0.5), "entry by entry")
+        page.close()
+    found = {"overview_s": overview, "first_drill_down_s": drill, "next_drill_down_s": again, "bits_s": bits}
+    worker = Worker(folder / "store", folder / "runs", folder / "exports")  # the same without page and charts
+    (reference,) = (each["reference"] for each in worker.ask("contents") if each["reference"].startswith("run/"))
+    questions = {"overview": ("mask_layout", {"reference": reference})}
+    for name, layer in (("first_drill_down", 16), ("next_drill_down", 17)):
+        where = {"references": [reference], "module": f"model.layers.{layer}.mlp.down_proj"}
+        questions[name] = ("mask_grid", where)
+    for name, (operation, arguments) in questions.items():
+        began = time.perf_counter()
+        worker.ask(operation, **arguments)
+        found[f"{name}_of_the_worker_s"] = time.perf_counter() - began
+    worker.close()
+    return {"modules": len(SHAPES), "largest_B": [INNER, RANK]} | found
+
+
+def until_drawn(page: Page, act: Callable[[], None], title: str) -> float:
+    """Seconds until a chart of that title is drawn."""
     began = time.perf_counter()
-    page.goto(f"{address}/en/")
-    page.locator("button.primary").click(trial=True)
-    seconds = time.perf_counter() - began
-    page.close()
-    return seconds
+    act()
+    page.locator(f"{FIGURES}:not(:has([aria-busy=true])) figcaption", has_text=title).first.wait_for()
+    return time.perf_counter() - began
+
+
+def click_cell(page: Page, chart: int, across: float, down: float) -> None:
+    """A cell of the first heatmap of a chart, by where it lies in it."""
+    plot = page.locator(FIGURES).nth(chart).locator(".heatmaplayer image").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def queued(folder: Path, config: dict[str, Any]) -> Run:
+    run = Run.create(folder / "runs", "study", config)
+    write_atomic(run.path / "queued", "")
+    return run
+
+
+def wait_for_step(run: Run, step: int = 1) -> None:
+    while not any(event["kind"] == "step" and event["step"] >= step for event in run.events()):
+        time.sleep(0.2)
+
+
+def holder(run: Run) -> int:
+    return int((run.path / "run.lock").read_text())
 
 
 def emit(run: Run, step: int) -> None:
@@ -69,14 +241,14 @@ def heap(page: Page) -> int:
     return int(used)
 
 
-def live_updates(browser: Browser, folder: Path) -> dict[str, float]:
+def updates(browser: Browser, folder: Path) -> dict[str, float]:
     """How browser heap and server memory grow, the first 50 updates, which fill caches, aside."""
     with served(folder, UPDATE) as (address, server, _):
         run = Run.create(folder / "runs", "study", StudyConfig().model_dump(mode="json"))
         emit(run, 1)
         page = browser.new_page()
-        page.goto(f"{address}/en/runs?run={run.path.name}")
-        page.wait_for_selector(".js-plotly-plot .main-svg")
+        page.goto(place_in(address, run))
+        page.wait_for_selector(CHART)
         before, seen = (0, 0), 0
         for number in range(2, UPDATES + 52):
             if number == 52:
@@ -123,17 +295,15 @@ def steps_a_second(run: Run, seconds: float) -> float:
     return (steps() - before) / seconds
 
 
-def readers(folder: Path) -> dict[str, Any]:
+def readers(browser: Browser, folder: Path) -> dict[str, Any]:
     """A training on this machine, followed by nobody, by READERS, and by nobody again."""
     train: dict[Method, TrainConfig] = {"lori_d": TrainConfig(learning_rate=1e-3, steps=5000)}
     config = StudyConfig(tasks=("math",), methods=("lori_d",), adapter=AdapterConfig(), train=train)
     with served(folder) as (address, _, _):
         queue = Jobs()  # only to end the run: the app's own queue starts it
-        run = Run.create(folder / "runs", "study", config.model_dump(mode="json"))
-        write_atomic(run.path / "queued", "")
+        run = queued(folder, config.model_dump(mode="json"))
         try:
-            while not any(event["kind"] == "step" and event["step"] > 5 for event in run.events()):
-                time.sleep(0.5)
+            wait_for_step(run, 6)
             alone = steps_a_second(run, WINDOW)
             taken: list[float] = []
             threads = [
@@ -160,20 +330,35 @@ def readers(folder: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+PARTS: dict[str, Callable[[Browser, Path], dict[str, Any]]] = {
+    "start": start,
+    "newcomer": newcomer,
+    "back": back,
+    "cancel": cancel,
+    "masks": masks,
+    "readers": readers,
+    "updates": updates,
+}
+
+
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; default: all.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Where folders of labs stay, to look at.")] = None,
+) -> None:
+    """Measure parts of the app."""
     program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-    found: dict[str, Any] = {}
+    file = RESULTS / "app.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["results"] if file.exists() else {}
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        with served(Path(place) / "start") as (address, _, seconds):
-            found["command_to_listening_s"] = seconds
-            found["first_page_s"] = first_page(browser, address)
-        found |= readers(Path(place) / "readers")
-        found |= live_updates(browser, Path(place) / "updates")
+        for part in parts or PARTS:
+            cores = len(os.sched_getaffinity(0))
+            found[part] = PARTS[part](browser, (keep or Path(place)) / part) | {"on_cores": cores}
+            print(part, found[part], flush=True)
         browser.close()
-    config = {"updates": UPDATES, "seconds_between": UPDATE, "readers": READERS, "poll_seconds": POLL}
+    config = {"updates": UPDATES, "seconds_between": UPDATE, "readers": READERS, "poll_seconds": POLL, "events": EVENTS}
     print(record("app", config, found))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -203,6 +203,7 @@ class ExportJob(BaseConfig):
     """The base with an adapter in its weights, as a folder of its own."""
 
     adapter: str  # its folder
+    precision: Precision | None = "bf16"  # of the files
 
 
 class ContinualJob(BaseConfig):

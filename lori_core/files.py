@@ -98,9 +98,9 @@ def append_line(path: str | Path, text: str) -> None:
             raise
 
 
-def read_lines(path: str | Path) -> list[str]:
-    """The whole lines of a file, without line breaks; a torn last one is left out, a missing file has none."""
-    return read_lines_from(path, 0)[0]
+def read_lines(path: str | Path, place: int = 0) -> list[str]:
+    """The whole lines from byte `place` on, without breaks; a torn last one is left out, a missing file has none."""
+    return read_lines_from(path, place)[0]
 
 
 def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:

@@ -26,6 +26,7 @@ from lori_core.errors import LoRIError, RunError, Stopped, StorageError
 from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, read_lines_from, write_atomic
 
 SPEC_VERSION = 1
+TAIL = 4096  # bytes
 
 State = Literal["created", "running", "finished", "failed", "stopped", "orphaned"]
 
@@ -139,10 +140,13 @@ class Run:
         self.emit({"kind": "state", "state": state, **values})
 
     def _last_state(self) -> State | None:
-        for line in reversed(read_lines(self.path / "events.jsonl")):
-            event = _event(line) if '"state"' in line else None  # most lines are steps
-            if event is not None and event["kind"] == "state":
-                return event["state"]
+        path = self.path / "events.jsonl"
+        size = path.stat().st_size if path.exists() else 0
+        for place in (max(0, size - TAIL), 0):  # of a run that ended it is the last line; lists of runs ask often
+            for line in reversed(read_lines(path, place)):
+                event = _event(line) if '"state"' in line else None  # most lines are steps
+                if event is not None and event["kind"] == "state":
+                    return event["state"]
         return None
 
 

@@ -26,7 +26,8 @@ from lori_core.inject import applied, update_ratio
 from lori_core.masks import Masks
 from lori_core.merge import MERGE_METHODS, merge
 from lori_core.metrics import cosine_matrix, mask_overlap
-from lori_core.models import Base, check_rank, open_base, target_modules
+from lori_core.models import Base, check_rank, checked_device, default_precision, open_base, target_modules
+from lori_core.pace import planned
 from lori_core.pipeline import config_of, fine_tune, learn
 from lori_core.probe import cross_talk
 from lori_core.recipes import seeded, training_for
@@ -154,6 +155,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
         raise ConfigError("same_task_twice", tasks=", ".join(names))
     if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
+    config = config.changed(precision=config.precision or default_precision(checked_device(config.device)))
     base = open_base(config)
     if config.chat:
         base, tasks = in_chat(base, tasks)
@@ -169,7 +171,7 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
     """
     study = open_study(config, folder, hooks)
     done = sorted(path.stem for path in (folder / "units").glob("*.json"))
-    study.hooks.on_event({"kind": "plan", "units": _count_units(study), "done": done})
+    study.hooks.on_event({"kind": "plan", "units": len(planned(config)), "done": done})
     base_scores = {task.name: _base_score(study, index) for index, task in enumerate(study.tasks)}
     learned = {
         (variant, task.name, seed): _learn(study, variant, index, seed)
@@ -196,7 +198,7 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
     return StudyResult(
         base=config.base,
         tasks=tuple(task.name for task in study.tasks),
-        config=config.model_dump(mode="json"),
+        config=study.config.model_dump(mode="json"),
         base_scores=base_scores,
         singles=tuple(single for single in singles.values() if not single.shared_projection),
         controls=tuple(single for single in singles.values() if single.shared_projection),
@@ -414,16 +416,3 @@ def _samples(singles: Sequence[SingleResult], task: str) -> tuple[Output, ...]:
     """A few outputs for reading, of the sparse adapter where there is one."""
     of_task = [single for single in singles if single.task == task]
     return max(of_task, key=lambda single: single.method == "lori_s").samples if of_task else ()
-
-
-def _count_units(study: Study) -> int:
-    """How many units of work a study has, for a progress bar."""
-    tasks, seeds, variants = len(study.tasks), len(study.config.seeds), study.variants
-    dense = {variant.shared for variant in variants if variant.method != "lora"}
-    singles = tasks * seeds * (len(variants) + len(dense) + ("full" in study.config.methods))
-    if tasks == 1:
-        return tasks + singles
-    merges = seeds * len(variants) * len(study.config.merge_methods)
-    sequences = 0 if study.config.continual is None else seeds * sum(not variant.shared for variant in variants)
-    measures = sum(3 if variant.method == "lori_s" else 2 for variant in variants)
-    return tasks + singles + merges + sequences + measures

@@ -2,8 +2,23 @@
 
 import os
 import shutil
+from typing import Any
 
 import pytest
+
+PATIENCE = 90_000  # milliseconds that a page of a machine has that is busy with other tests
+
+
+class Browser:
+    """One whose pages wait that long for what a test waits for."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+
+    def new_page(self, **options: Any) -> Any:
+        page = self._opened.new_page(**options)
+        page.set_default_timeout(PATIENCE)
+        return page
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +38,5 @@ def browser(chromium):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
+        yield Browser(opened)
         opened.close()

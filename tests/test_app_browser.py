@@ -7,6 +7,7 @@ import pytest
 
 from app.jobs import Jobs
 from lori_core.runs import list_runs
+from lori_core.translate import translate
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,11 @@ def test_a_study_starts_by_one_click_and_its_curve_is_back_after_a_reload(lab, b
     page.goto(f"{address}/en/")
     page.locator("button.primary").click()
     page.wait_for_url("**/en/runs?run=*")
-    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=60_000)
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=300_000)  # once the base is scored
     page.locator(".chart-place .summary").first.wait_for()
     assert foreign == [] and complaints == []
     page.reload()
-    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=20_000)
+    page.wait_for_selector(".js-plotly-plot .main-svg")
     page.close()
 
 
@@ -48,7 +49,7 @@ def test_pages_fit_a_phone_and_show_no_raw_key(lab, browser, path):
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.goto(lab[0] + path)
     page.locator("h1").wait_for()
-    page.wait_for_timeout(500)
+    page.locator("button:visible").last.wait_for()  # the page is there to its end
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert "app." not in page.locator("body").inner_text()
     page.close()
@@ -115,6 +116,6 @@ def test_a_file_that_is_no_table_is_refused_in_the_readers_language_and_nothing_
 def test_the_page_says_whether_a_training_fits_into_memory(lab, browser):
     page = browser.new_page()
     page.goto(f"{lab[0]}/en/")
-    page.get_by_role("button", name="Does it fit into memory?").click()
-    page.get_by_text("It fits:").wait_for(timeout=60_000)
+    page.get_by_role("button", name=translate("app.fit.ask", "en")).click()
+    page.get_by_text("It fits:").wait_for()
     page.close()

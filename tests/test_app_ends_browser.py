@@ -117,6 +117,16 @@ def settled(tab) -> list[str]:
     return now
 
 
+@pytest.mark.parametrize(("kind", "page"), [("study", "report"), ("continual", "continual"), ("merge_trial", "merge")])
+def test_a_finished_run_leads_to_the_page_of_its_result(lab, tab, kind, page):
+    address, folder = lab
+    run = next(run for run in list_runs(folder / "runs") if run.kind == kind and run.state() == "finished")
+    tab.goto(f"{address}/en/runs?run={run.path.name}")
+    tab.get_by_role("link", name=translate(f"app.runs.see.{page}", "en")).click()
+    tab.wait_for_url(f"**/en/{page}?run={run.path.name}")
+    tab.locator("iframe.report, .main-svg").first.wait_for()
+
+
 def test_a_report_is_shown_in_both_languages_and_downloaded_whole(lab, tab):
     address, folder = lab
     (study,) = [run for run in list_runs(folder / "runs") if run.kind == "study"]
@@ -167,7 +177,7 @@ def test_an_adapter_goes_out_comes_back_under_a_name_and_is_deleted_after_a_ques
     tab.locator("table.shelf th", has_text="math2@1").first.wait_for()
     tab.get_by_role("tab", name=say("manage")).click()
     tab.get_by_role("button", name=say("delete"), exact=True).click()
-    tab.get_by_role("button", name=say("no"), exact=True).click()
+    tab.get_by_role("button", name=translate("app.leave_it", "en"), exact=True).click()
     tab.get_by_role("button", name=say("yes"), exact=True).wait_for(state="hidden")
     assert (folder / "store" / "math2" / "1").exists()
     tab.get_by_role("button", name=say("delete"), exact=True).click()

@@ -38,7 +38,6 @@ def lab(tmp_path_factory, chromium):
 def tab(lab, browser):
     """A page that must neither ask another machine, nor complain."""
     page, wrong = browser.new_page(locale="en-US"), []
-    page.set_default_timeout(90_000)  # of a machine that is busy with other tests
     allowed = (lab[0], "data:", "blob:", "about:")
     page.on("request", lambda request: request.url.startswith(allowed) or wrong.append(request.url))
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))

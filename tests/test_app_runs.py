@@ -1,16 +1,19 @@
 """The page Runs in a real browser, on run folders that the tests write themselves: nothing is trained here."""
 
+import csv
 import json
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from app.passwords import add
 from lori_core.config import AdapterConfig, StudyConfig
 from lori_core.runs import Run, list_runs
+from lori_core.translate import translate
 
 
 def start(folder, *options):
@@ -46,10 +49,10 @@ def run(lab):
     return made
 
 
-def emit(run, steps):
+def emit(run, steps, loss=0.5):
     for step in steps:
         event = {"kind": "step", "task": "math", "method": "lori_s", "stage": "train", "step": step, "steps": 99}
-        run.emit(event | {"loss": 1 / step, "seconds_left": 1.0, "tokens_per_second": 1.0, "memory_bytes": 1})
+        run.emit(event | {"loss": loss, "seconds_left": 1.0, "tokens_per_second": 1.0, "memory_bytes": 1})
 
 
 def shown(browser, lab, run, language="en"):
@@ -57,6 +60,10 @@ def shown(browser, lab, run, language="en"):
     page.goto(f"{lab[0]}/{language}/runs?run={run.path.name}")
     page.wait_for_selector(".js-plotly-plot .main-svg")
     return page
+
+
+def say(key):
+    return translate(f"app.{key}", "en")
 
 
 POINTS = "document.querySelector('.js-plotly-plot').data[0].x.length"
@@ -92,6 +99,72 @@ def test_a_pinned_run_is_compared_by_curves_and_settings(lab, browser, run):
     page.get_by_label("Pinned run").press("Enter")
     page.get_by_role("row", name="adapter.rank 8 4").wait_for()
     page.get_by_text("pinned: math").first.wait_for()
+    page.close()
+
+
+def test_discarding_asks_first_and_leaves_nothing(lab, browser, run):
+    page = shown(browser, lab, run)
+    discard, really = (page.get_by_role("button", name=say(key), exact=True) for key in ("runs.discard", "runs.yes"))
+    discard.click()
+    page.get_by_role("button", name=say("leave_it"), exact=True).click()
+    really.wait_for(state="hidden")
+    assert run.path.exists()
+    discard.click()
+    really.click()
+    page.get_by_text(run.path.name.rpartition("-")[2]).first.wait_for(state="detached")
+    assert not run.path.exists()
+    page.close()
+
+
+def test_only_what_the_state_allows_can_be_pressed(lab, browser, run):
+    page = shown(browser, lab, run)
+    button(page, "runs.resume", able=True)
+    button(page, "runs.stop", able=False)
+    with run.start():
+        button(page, "runs.stop", able=True)
+        button(page, "runs.resume", able=False)
+    button(page, "runs.stop", able=False)
+    button(page, "runs.resume", able=False)
+    page.close()
+
+
+def button(page, key, able):
+    """Waits until it can be pressed, or cannot."""
+    page.get_by_role("button", name=say(key), exact=True, disabled=not able).wait_for()
+
+
+@pytest.mark.parametrize("name", ["", "runs"])
+def test_interrupted_runs_are_offered_for_resuming(lab, browser, run, name):
+    run.emit({"kind": "state", "state": "running"})
+    page = browser.new_page(locale="ja-JP")
+    page.goto(f"{lab[0]}/ja/{name}")
+    page.locator(f'.notice a[href$="{run.path.name}"]').click()
+    page.wait_for_url(f"**/ja/runs?run={run.path.name}")
+    page.get_by_role("button", name=translate("app.runs.resume", "ja"), exact=True, disabled=False).wait_for()
+    page.close()
+
+
+def test_a_figure_is_saved_as_png_svg_and_csv(lab, browser, run):
+    page = shown(browser, lab, run)
+    saved = {}
+    for kind in ("png", "svg", "csv"):
+        with page.expect_download() as download:
+            page.locator(f"button[data-save={kind}]").first.click()
+        assert download.value.suggested_filename.endswith(f".{kind}")
+        saved[kind] = Path(download.value.path()).read_bytes()
+    assert saved["png"].startswith(b"\x89PNG") and b"<svg" in saved["svg"]
+    (header, row) = csv.reader(saved["csv"].decode("utf-8-sig").splitlines())
+    assert len(header) == len(row) and row[0] == "math · LoRI-S · training"
+    page.close()
+
+
+def test_a_loss_that_is_no_number_is_a_gap_and_is_told(lab, browser, run):
+    emit(run, [4], loss=float("nan"))
+    page = shown(browser, lab, run)
+    page.wait_for_function(f"{POINTS} === 4")
+    line = page.evaluate("document.querySelector('.js-plotly-plot').data[0]")
+    assert line["y"][3] is None and line["connectgaps"] is False
+    page.locator(".summary", has_text=translate("figures.losses.diverged", "en").strip()).first.wait_for()
     page.close()
 
 

@@ -15,6 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from lori_core.__main__ import app
+from lori_core.config import StudyConfig
+from lori_core.pace import planned
 from lori_core.progress import progress
 from lori_core.results import StudyResult, from_json
 from lori_core.runs import Run, list_runs
@@ -211,6 +213,8 @@ def test_a_study_killed_and_resumed_equals_one_that_was_never_interrupted(given,
     assert f"Report: {expected.path / 'report.html'}" in whole.stdout
     assert (expected.path / "report.ja.html").exists()
     assert "LoRI-S, merged (concat)" in whole.stdout
+    units = {path.stem for path in (expected.path / "units").iterdir()}
+    assert units == set(planned(StudyConfig(**expected.config)))
 
     out = tmp_path / "killed"
     with real(*study_command(given, out)) as process:

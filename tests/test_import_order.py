@@ -20,7 +20,7 @@ ROWS = [
     ["adapter_diff"],
     ["judge", "examine", "jail"],  # run in a process of their own, without the package
     ["runs", "sandbox", "store", "exchange", "models"],
-    ["published", "merged_base", "bench"],
+    ["published", "merged_base", "bench", "pace"],
     ["uploads"],
     ["shelf"],
     ["mask_looks", "origins"],
@@ -42,7 +42,7 @@ ROWS = [
     ["commands"],
     ["__main__"],
 ]
-NO_TORCH = ["assets", "translate", "errors", "config", "files", "results", "figures", "findings", "report"]
+NO_TORCH = ["assets", "translate", "errors", "config", "files", "results", "figures", "findings", "report", "pace"]
 PACKAGE = Path(__file__).parent.parent / "lori_core"
 ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}
 

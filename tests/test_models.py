@@ -19,8 +19,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError, ModelError
-from lori_core.models import default_precision, fingerprint, load_base, target_modules
+from lori_core.models import DTYPES, default_precision, fingerprint, load_base, open_base, target_modules
 
 
 def save(model: PreTrainedModel, folder) -> str:
@@ -196,3 +197,10 @@ def test_attention_that_cannot_be_had_is_refused_by_name(tmp_path, architecture,
     with pytest.raises(ModelError, match=attention) as caught:
         load_base(save(architectures.model(architecture), tmp_path), device="cpu", attention=attention)
     assert caught.value.key == "attention_not_available"
+
+
+def test_a_job_that_names_no_precision_gets_the_usual_one_and_one_that_does_gets_that(tmp_path):
+    folder = tiny.saved_base(tmp_path / "base").name
+    for asked in ("fp32", "bf16"):
+        assert open_base(BaseConfig(base=folder, device="cpu", precision=asked)).model.dtype == DTYPES[asked]
+    assert open_base(BaseConfig(base=folder, device="cpu")).model.dtype == DTYPES[default_precision("cpu")]

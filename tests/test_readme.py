@@ -64,3 +64,13 @@ def test_the_files_in_the_readme_exist(name: str):
         folder = ROOT / "lori_core" if line.startswith("  ") else ROOT
         for each in names:
             assert (folder / each).exists(), each
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_pictures_in_the_readme_exist_and_say_what_they_show(name: str):
+    pictures = re.findall(r'<img src="([^"]+)"[^>]* alt="([^"]+)"', (ROOT / name).read_text(encoding="utf-8"))
+    assert len(pictures) > 2 and all((ROOT / path).is_file() for path, _ in pictures)
+
+
+def test_all_pictures_of_pages_together_stay_small():
+    assert 0 < sum(path.stat().st_size for path in (ROOT / "assets" / "screenshots").iterdir()) < 1_500_000

@@ -80,6 +80,16 @@ def test_a_run_that_was_interrupted_is_stopped_and_can_go_on(tmp_path, interrupt
     assert states(run) == ["running", "stopped", "running", "finished"]
 
 
+@pytest.mark.parametrize("steps", [0, 3, 1000])
+def test_the_last_state_is_found_however_many_steps_came_after_it(tmp_path, steps):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(Stopped), run.start():
+        raise Stopped("disk_full", path="")
+    for step in range(steps):
+        run.emit({"kind": "step", "step": step})
+    assert run.state() == "stopped"
+
+
 def test_a_request_to_stop_is_seen_by_whoever_runs_it_and_ends_with_the_next_start(tmp_path):
     run = Run.create(tmp_path, "study", {})
     run.request_stop()  # before its turn came

@@ -5,8 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
+from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import OPEN_RUN
+from app.question import asked_first
 from app.shelf_views import PLACES, choices, details, difference, place_of, table
 from lori_core.config import ExportJob
 
@@ -104,9 +105,9 @@ def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
         page.ask("tag", reference=reference, tag=tag.strip())
         return page.say("adapters.tagged", tag=tag.strip())
 
-    def delete(reference: str) -> Any:
+    def delete(reference: str) -> str:
         page.ask("delete", reference=reference)
-        return page.say("adapters.deleted"), gr.update(visible=False)
+        return page.say("adapters.deleted")
 
     done = gr.Textbox(visible="hidden")
     said = gr.Markdown()
@@ -118,18 +119,12 @@ def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
         label=page.say("adapters.tag"), info=page.say("adapters.tag_info"), submit_btn=page.say("adapters.give_tag")
     )
     remove = gr.Button(page.say("adapters.delete"), variant="stop")
-    with gr.Group(visible=False) as question:
-        gr.Markdown(page.say("adapters.really"), container=True)
-        with gr.Row():
-            no = gr.Button(page.say("adapters.no"))
-            yes = gr.Button(page.say("adapters.yes"), variant="stop")
+    yes = asked_first(page, remove, page.say("adapters.really"), page.say("adapters.yes"))
     check.click(verify, pick, said, **PRIVATE)
-    remove.click(lambda: gr.update(visible=True), None, question, **AT_ONCE)
-    no.click(lambda: gr.update(visible=False), None, question, **AT_ONCE)
     return [
         (name.submit(keep, [pick, name], done, **PRIVATE), done),
         (word.submit(tag, [pick, word], said, **PRIVATE), pick),
-        (yes.click(delete, pick, [said, question], **PRIVATE), pick),
+        (yes.click(delete, pick, said, **PRIVATE), pick),
     ]
 
 

@@ -20,7 +20,7 @@ def build(page: Context) -> None:
         beside = gr.Dropdown([], label=page.say("masks.beside"), interactive=True)
     other = gr.Checkbox(False, label=page.say("masks.other"))
     sparsity = gr.Slider(
-        0.5, 0.99, 0.9, step=0.01, label=page.say("masks.sparsity"), info=page.say("masks.sparsity_info"),
+        0, 0.99, 0.9, step=0.01, label=page.say("masks.sparsity"), info=page.say("masks.sparsity_info"),
         visible=False, interactive=True,
     )  # fmt: skip
     missing = gr.Markdown(page.say("masks.no_calibration"), visible=False, elem_classes="empty")
@@ -50,7 +50,7 @@ def build(page: Context) -> None:
         modules = list(layout.kept)
         return (
             gr.update(visible=layout.calibrated, value=False),
-            gr.update(visible=False, value=max(0.5, min(0.99, round(layout.sparsity, 2)))),
+            gr.update(visible=False, value=min(0.99, round(layout.sparsity, 2))),
             gr.update(visible=not layout.calibrated),
             gr.update(choices=modules, value=max(modules, key=lambda module: layout.kept[module])),
         )

@@ -3,6 +3,7 @@
 import shlex
 from html import escape
 from typing import Any
+from zlib import crc32
 
 import gradio as gr
 
@@ -11,7 +12,8 @@ from app.following import Following, follow, forming, log_of
 from app.lab import AT_ONCE, QUIET, Context, on_load
 from app.latest import Latest
 from app.plot import chart, shown
-from app.wording import stage_words, state_of, state_words
+from app.question import asked_first
+from app.wording import run_words, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.runs import Run, list_runs
@@ -24,11 +26,14 @@ OPEN_RUN = (
 )
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
 POLL = 1.0  # seconds between two looks at the run that is shown
+SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
+ADAPTERS_BY = ("try", "masks", "interference")  # pages of a run's adapters
 LATEST = Latest()  # what pages of one run show is made once for all of them in each POLL
 
 
 def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('runs.title')}")
+    interrupted = gr.HTML()
     only = gr.Dropdown(
         [(page.say("runs.all"), ""), *((page.say(f"state.{state}"), state) for state in STATES)],
         value="",
@@ -37,12 +42,13 @@ def build(page: Context) -> None:
     pick = gr.Dropdown(  # any name is taken, since another browser may discard the run that is shown
         [], label=page.say("runs.pick"), interactive=True, allow_custom_value=True
     )
-    seen, listed = gr.State(""), gr.State(None)
+    seen, listed = gr.State([]), gr.State(None)
     status = gr.HTML()
     with gr.Row():
         stop = gr.Button(page.say("runs.stop"))
         resume = gr.Button(page.say("runs.resume"))
         discard = gr.Button(page.say("runs.discard"), variant="stop")
+    really = asked_first(page, discard, page.say("runs.really"), page.say("runs.yes"))
     losses, mask, settling = chart(page), chart(page), chart(page)
     with gr.Accordion(page.say("runs.log"), open=False):
         log = gr.HTML()
@@ -51,7 +57,7 @@ def build(page: Context) -> None:
     pinned = comparing(page, pick)
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     specs(page, pick, name).success(None, name, None, js=OPEN_RUN)
-    views = [seen, status, losses, mask, settling, log, spec]
+    views = [seen, stop, resume, discard, status, losses, mask, settling, log, spec]
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
@@ -61,17 +67,24 @@ def build(page: Context) -> None:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
-    def look(name: str | None, before: str) -> Any:
+    def nothing(status: str) -> list[Any]:
+        return [[], *_buttons(None), status, None, None, None, "", ""]
+
+    def look(name: str | None, before: list[Any]) -> Any:
+        """before: what the page shows: the run's mark, and a fingerprint of each view. Only other views are sent."""
         if not name:
-            return [gr.skip()] * len(views)
+            return nothing("") if before else [gr.skip()] * len(views)
         try:
             run = page.workspace.run(name)
         except LoRIError as error:
-            return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, None, None, "", ""]
+            return nothing(f"<p>{escape(error.in_language(page.language))}</p>")
         now = LATEST.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
-        if now == before:
+        if before[:1] == [now]:
             return [gr.skip()] * len(views)
-        return [now, *LATEST.of(("view", run.path, page.language, now), POLL, lambda: _view(page, run))]
+        made = LATEST.of(("view", run.path, page.language, now), POLL, lambda: _with_fingerprints(_view(page, run)))
+        shown_before = before[1:] or [None] * len(made)
+        news = [view if mark != old else gr.skip() for (mark, view), old in zip(made, shown_before, strict=True)]
+        return [[now, *(mark for mark, _ in made)], *news]
 
     def do(action: str) -> Any:
         def act(name: str | None) -> None:
@@ -91,6 +104,7 @@ def build(page: Context) -> None:
         return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names)), [state, names]
 
     on_load(first, None, pick).then(look, [pick, seen], views, **QUIET)
+    on_load(lambda: offer_interrupted(page), None, interrupted)
     pick.change(look, [pick, seen], views, **QUIET)
     timer = gr.Timer(POLL)
     timer.tick(
@@ -100,15 +114,33 @@ def build(page: Context) -> None:
         **AT_ONCE,
     )
     only.change(relist, [only, listed], [pick, pinned, listed], **AT_ONCE)
-    stop.click(do("stop_and_keep"), pick, None, **QUIET)
-    resume.click(do("resume"), pick, None, **QUIET)
-    discard.click(do("discard"), pick, None, **QUIET).then(first, None, pick, **QUIET)
+    stop.click(do("stop_and_keep"), pick, None, **AT_ONCE)
+    resume.click(do("resume"), pick, None, **AT_ONCE)
+    really.click(do("discard"), pick, None, **AT_ONCE).then(first, None, pick, **QUIET)
 
 
 def _choices(page: Context) -> list[tuple[str, str, str]]:
     """(what is shown, name, state) of each run, newest first."""
-    states = {run.path.name: state_of(page, run) for run in list_runs(page.workspace.runs)}
-    return [(f"{name} · {page.say(f'state.{state}')}", name, state) for name, state in states.items()]
+    runs = list_runs(page.workspace.runs)
+    return [(run_words(page, run), run.path.name, state_of(page, run)) for run in runs]
+
+
+def offer_interrupted(page: Context) -> str:
+    """Links to the runs whose process is gone, as after a power cut; empty where there are none."""
+    found = [run for run in list_runs(page.workspace.runs) if state_of(page, run) == "orphaned"]
+    if not found:
+        return ""
+    links = "".join(
+        f'<li><a href="/{page.language}/runs?run={run.path.name}">{escape(run_words(page, run))}</a></li>'
+        for run in found
+    )
+    return f'<div class="notice"><p>{escape(page.say("runs.interrupted", count=len(found)))}</p><ul>{links}</ul></div>'
+
+
+def _buttons(state: str | None) -> list[Any]:
+    """Stop, resume, discard: what can be done in that state; None: there is no run."""
+    goes, ended = ("running", "waiting"), ("created", "stopped", "orphaned", "failed")
+    return [gr.update(interactive=able) for able in (state in goes, state in ended, state is not None)]
 
 
 def _pairs(names: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
@@ -121,12 +153,17 @@ def _mark(page: Context, run: Run) -> str:
     return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
+def _with_fingerprints(views: list[Any]) -> list[tuple[int, Any]]:
+    return [(crc32(repr(view).encode()), view) for view in views]
+
+
 def _view(page: Context, run: Run) -> list[Any]:
     found = follow(run)
     curves = {stage_words(page, stage): curve for stage, curve in found.losses.items() if curve}
     calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
     spec = (run.path / "spec.json").read_text(encoding="utf-8")
     return [
+        *_buttons(state_of(page, run)),
         _status(page, run, found),
         shown(figures.live_losses(curves, page.language)) if curves else None,
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
@@ -177,11 +214,12 @@ def _status(page: Context, run: Run, found: Following) -> str:
 
 
 def _leads_on(page: Context, run: Run) -> str:
-    """Pages that show its adapters, once it has finished with some."""
-    if run.state() != "finished" or not (run.path / "adapters").is_dir():
+    """Pages that show what came out of it, once it has finished."""
+    if run.state() != "finished":
         return ""
+    names = [*SHOWN_BY.get(run.kind, ()), *(ADAPTERS_BY if (run.path / "adapters").is_dir() else ())]
     links = (
         f'<a href="/{page.language}/{name}?run={run.path.name}">{escape(page.say(f"runs.see.{name}"))}</a>'
-        for name in ("try", "masks", "interference")
+        for name in names
     )
-    return f'<p class="links">{" · ".join(links)}</p>'
+    return f'<p class="links">{" · ".join(links)}</p>' if names else ""

@@ -5,9 +5,9 @@ from typing import Any
 import gradio as gr
 
 from app.fit import fit
-from app.lab import PRIVATE, Context
+from app.lab import PRIVATE, Context, on_load
 from app.own_file import own_file
-from app.pages.runs import OPEN_RUN
+from app.pages.runs import OPEN_RUN, offer_interrupted
 from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label
@@ -23,6 +23,8 @@ def build(page: Context) -> None:
         return page.submit("study", StudyConfig(tasks=PRESET, methods=("lora", "lori_s")))
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
+    interrupted = gr.HTML()
+    on_load(lambda: offer_interrupted(page), None, interrupted)
     preset = gr.Button(page.say("study.preset"), variant="primary")
     _step(page, 1)
     base = gr.Textbox("embedded", label=page.say("study.base"), info=page.say("study.base_info"))

@@ -13,10 +13,35 @@ const row = (cells, kind) => {
   return line;
 };
 
-const ready = () => new Promise((done) => {
-  const look = () => (window.Plotly ? done(window.Plotly) : setTimeout(look, 50));
-  look();
-});
+// Asked for by the first chart of a page: its five megabytes would hold up pages that have none.
+const ready = () => (window.plotlyIsThere ??= new Promise((done) => {
+  const script = document.createElement("script");
+  script.src = "/static/plotly.min.js";
+  script.onload = () => done(window.Plotly);
+  document.head.append(script);
+}));
+
+// On a phone long words beside a plot would be cut off: a title or a name that has room for two lines gets them.
+const NARROW = 480, LONG = 26;
+const inTwo = (text) => {
+  const places = [...(text ?? "").matchAll(/\s|(?<=：)|(?=（)/gu)].map((found) => found.index);
+  if (!places.length || text.length <= LONG || text.includes("<")) return text;
+  const off = (place) => Math.abs(place - text.length / 2);
+  const place = places.reduce((one, other) => (off(other) < off(one) ? other : one));
+  return `${text.slice(0, place)}<br>${text.slice(place).trim()}`;
+};
+const fitted = ({ data, layout }) => {
+  if (innerWidth > NARROW) return { data, layout };
+  const axes = Object.keys(layout).filter((name) => /^[xy]axis/.test(name) && layout[name].title?.text);
+  const titled = axes.map((name) => {
+    const { title, ...rest } = layout[name];
+    return [name, { ...rest, title: { ...title, text: inTwo(title.text) } }];
+  });
+  return {
+    data: data.map((trace) => (trace.name ? { ...trace, name: inTwo(trace.name) } : trace)),
+    layout: { ...layout, ...Object.fromEntries(titled) },
+  };
+};
 
 const draw = async () => {
   current = props.value;
@@ -36,9 +61,12 @@ const draw = async () => {
   part(".table").replaceChildren(table);
   const plot = part(".plot");
   plot.setAttribute("aria-label", `${current.title}. ${current.summary}`);
+  plot.setAttribute("aria-busy", "true");
   plot.style.minHeight = `${current.figure.layout.height || 320}px`;
   const Plotly = await ready();
-  await Plotly.react(plot, current.figure.data, current.figure.layout, { responsive: true, displayModeBar: false });
+  const { data, layout } = fitted(current.figure);
+  await Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
+  plot.removeAttribute("aria-busy");
   if (!plot.dataset.listens) {
     plot.dataset.listens = "yes";
     plot.on("plotly_click", (event) => {
@@ -72,5 +100,6 @@ element.addEventListener("click", (event) => {
   }
 });
 
+ready();
 watch("value", draw);
 draw();

@@ -109,7 +109,18 @@ def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: flo
     ranks = list(range(len(grid.by_rank[panel])))
     bar: dict[str, Any] = {"marker": {"color": GREY, "line": {"width": 0}}, "showlegend": False}
     above, side = "%{x}: %{y:.1%}<extra></extra>", "%{y}: %{x:.1%}<extra></extra>"
-    figure.add_bar(x=outputs, y=grid.by_output[panel], hovertemplate=above, row=row, col=1, **bar)
+    figure.add_scatter(  # one outline: hundreds of bars would take a browser a second to draw
+        x=outputs,
+        y=grid.by_output[panel],
+        mode="lines",
+        line={"shape": "hvh", "width": 0},
+        fill="tozeroy",
+        fillcolor=GREY,
+        showlegend=False,
+        hovertemplate=above,
+        row=row,
+        col=1,
+    )
     figure.add_bar(x=grid.by_rank[panel], y=ranks, orientation="h", hovertemplate=side, row=row + 1, col=2, **bar)
     figure.add_heatmap(
         x=outputs,
