@@ -3,7 +3,7 @@
 Two scores differ "clearly" where their 95 % intervals do not overlap: a cautious rule that can miss small differences.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 
 from lori_core.figures.drawing import listed, method_label, number, percent
@@ -18,7 +18,7 @@ from lori_core.figures.means import (
     seeds,
     single_scores,
 )
-from lori_core.results import ContinualResult, StudyResult
+from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
 Scores = Mapping[str, Interval]  # task -> score
@@ -75,6 +75,12 @@ def compared(ours: Scores, theirs: Scores, our_name: str, their_name: str, langu
     if len(higher) + len(lower) < len(tasks):
         parts.append(translate("report.compared.rest", language))
     return translate("report.sentence_space", language).join(parts)
+
+
+def isolation_notes(scores: Iterable[Score], language: str) -> list[str]:
+    """What held the programs that a model wrote, a sentence for each way; none where no program ran."""
+    held = sorted({score.isolation for score in scores} - {""})
+    return [translate(f"report.isolation.{each}", language) for each in held]
 
 
 def _single_findings(result: StudyResult, language: str) -> list[str]:

@@ -19,8 +19,8 @@ from lori_core.assets import ASSETS
 from lori_core.figures import Drawing
 from lori_core.figures.drawing import listed, method_label
 from lori_core.figures.means import merge_methods, methods, seeds
-from lori_core.findings import findings, warnings
-from lori_core.results import Calibration, StudyResult
+from lori_core.findings import findings, isolation_notes, warnings
+from lori_core.results import Calibration, Score, StudyResult
 from lori_core.translate import translate
 
 DRAW = """
@@ -32,10 +32,14 @@ document.querySelectorAll(".plot").forEach((element, place) =>
 
 @dataclass(frozen=True)
 class Section:
-    """Figures under one heading; each group has the same limits, which are said once."""
+    """Figures under one heading; each group has the same limits, which are said once.
+
+    notes: what held the programs behind its scores, see isolation_notes.
+    """
 
     title: str
     groups: list[list[Drawing]]
+    notes: list[str]
 
 
 def report(result: StudyResult, language: str = "en") -> str:
@@ -108,14 +112,25 @@ def _sections(result: StudyResult, language: str) -> list[Section]:
         ],
         "training": [figures.losses(result, task, language) for task in result.tasks],
     }
+    behind = _scores(result)
     return [
         Section(
             translate(f"report.section.{name}", language),
             [list(group) for _, group in groupby(found, key=lambda drawing: drawing.limits)],
+            isolation_notes(behind.get(name, ()), language),
         )
         for name, found in drawings.items()
         if found
     ]
+
+
+def _scores(result: StudyResult) -> dict[str, list[Score]]:
+    """Section -> the scores that its figures show."""
+    return {
+        "scores": [*result.base_scores.values(), *(each.score for each in (*result.singles, *result.controls))],
+        "merging": [score for merge in result.merges for score in merge.scores.values()],
+        "continual": [score for sequence in result.continual for row in sequence.scores for score in row],
+    }
 
 
 def _first_calibrations(result: StudyResult) -> list[Calibration]:

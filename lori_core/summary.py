@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lori_core.findings import isolation_notes
 from lori_core.results import (
     Calibration,
     ContinualResult,
@@ -94,9 +95,8 @@ def score_table(scores: Sequence[Score], language: str) -> Table:
 
 def _with_notes(table: Table, scores: Iterable[Score], language: str, notes: Iterable[str] = ()) -> RenderableType:
     """The table, and beneath it what a reader has to know: the notes, and what held programs that were run to judge."""
-    held = sorted({score.isolation for score in scores} - {""})
-    keys = [*notes, *(f"command.isolation.{each}" for each in held)]
-    return Group(table, *(Text(translate(key, language)) for key in keys))
+    sentences = [*(translate(note, language) for note in notes), *isolation_notes(scores, language)]
+    return Group(table, *map(Text, sentences))
 
 
 def _interval(score: Score | Share) -> list[str]:

@@ -173,7 +173,7 @@ def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(giv
     result = json.loads(run.result())
     score = result["by_task"]["code"]["score"]
     assert score["isolation"] == isolation() and len(result["by_task"]["code"]["outputs"]) == 5
-    assert translate(f"command.isolation.{isolation()}", "en") in drawn.stdout
+    assert translate(f"report.isolation.{isolation()}", "en") in drawn.stdout
     assert score["prompts"] == "lab-1"
     refused(lori("evaluate", "--task", f"code={file}", "--samples", 0, *where, "--allow-code-execution"), "0")
     trained = lori("train", "--task", f"code={file}", "--allow-code-execution", "--rank", 4, *where)

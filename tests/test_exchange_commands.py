@@ -50,6 +50,13 @@ def given(tmp_path) -> Path:
     return tmp_path
 
 
+def rows_of_text(folder: Path) -> Path:
+    """A task as a file."""
+    rows = [{"prompt": f"{a}{b}:", "response": b} for a in "abcd" for b in "abcdefghij"]
+    (folder / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "same.jsonl"
+
+
 def same_updates(left: Adapter, right: Adapter) -> None:
     assert left.factors.keys() == right.factors.keys()
     for module, factors in left.factors.items():
@@ -103,9 +110,7 @@ def test_a_published_adapter_brings_its_mask_which_training_takes(given):
     same_updates(load_adapter(given / "in"), adapter)
     masks = load_adapter(given / "in-mask-0.9").masks
     assert all(torch.equal(masks[module], mask) for module, mask in half.items())
-    rows = [{"prompt": f"{a}{b}:", "response": b} for a in "abcd" for b in "abcdefghij"]
-    (given / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    what = ["--task", f"same={given / 'same.jsonl'}", "--mask", given / "in-mask-0.9", "--rank", 4, "--steps", 1]
+    what = ["--task", f"same={rows_of_text(given)}", "--mask", given / "in-mask-0.9", "--rank", 4, "--steps", 1]
     done(lori("train", *what, "--base", given / "base", "--precision", "fp32", "--out", given / "lab"))
     (trained,) = (given / "lab").glob("*/adapters/trained")
     assert all(torch.equal(mask, half[module]) for module, mask in load_adapter(trained).masks.items())
@@ -156,6 +161,48 @@ def test_a_version_of_a_store_goes_out_by_its_name_with_the_scores_in_its_record
     assert not (given / "third").exists()
 
 
+def test_versions_of_a_store_are_merged_and_scored_by_their_names(given):
+    store = AdapterStore(given / "store")
+    parts = [tiny.filled(load_adapter(given / "adapter"), seed=seed) for seed in (5, 6)]
+    for part in parts:
+        store.save(part)
+    store.tag("after@2", "good")
+    named = ["after@1", "after@good", "--weight", 0.5, "--name", "both", "--store", given / "store"]
+    done(lori("merge", *named, "--out", given / "lab"))
+    (run,) = (given / "lab").iterdir()
+    made = load_adapter(run / "adapters" / "merged")
+    for module, factors in made.factors.items():
+        expected = sum(0.5 * store.load(f"after@{number}").factors[module].update for number in (1, 2))
+        torch.testing.assert_close(factors.update, expected, rtol=1e-2, atol=1e-3)  # kept in bf16
+    assert [part["id"] for part in made.record["parents"]] == [v.row.id for v in store.versions("after")]
+    assert store.load("both@1").factors.keys() == made.factors.keys()  # a store that is named keeps the result too
+    pinned = json.loads((run / "spec.json").read_text())["config"]["adapters"]
+    assert pinned == [
+        str(given / "store" / "after" / number) for number in "12"
+    ]  # what is newest may change, a run not
+    scored = ["evaluate", "--task", f"same={rows_of_text(given)}", "--base", given / "base", "--limit", 2]
+    done(lori(*scored, "--adapter", "after", "--store", given / "store", "--out", given / "scores"))
+    (run,) = (given / "scores").iterdir()
+    assert json.loads((run / "result.json").read_text())["adapter"] == str(given / "store" / "after" / "2")
+    refused(lori(*scored, "--adapter", "after@3", "--store", given / "store"), "after@3", "@1 @2 @good")
+    refused(lori("merge", "after@1", "before", "--store", given / "store"), "before", given / "store")
+
+
+def test_a_name_of_a_folder_and_of_a_version_is_refused_and_each_can_be_said(given, monkeypatch):
+    monkeypatch.chdir(given)
+    Path("adapter").rename("after")
+    done(lori("export", "after", "out"))  # no store yet: the folder
+    AdapterStore("store").save(tiny.filled(load_adapter("after"), seed=5))
+    refused(lori("export", "after", "again"), "./after", "after@1")
+    refused(lori("merge", "after@1", "after", "--language", "ja"), "./after", "after@1")
+    refused(lori("evaluate", "--task", "math", "--adapter", "after"), "./after", "after@1")
+    done(lori("export", "./after", "folder"))
+    same_updates(import_peft("folder"), load_adapter("after"))
+    done(lori("export", "after@1", "version"))
+    same_updates(import_peft("version"), AdapterStore("store").load("after@1"))
+    assert not Path("again").exists() and not Path("lab").exists()
+
+
 def test_an_adapter_of_the_same_weights_in_4_bits_goes_into_the_whole_base_and_that_is_told(given):
     adapter = load_adapter(given / "adapter")
     record = adapter.record | {"base": adapter.record["base"] | {"quantization": "4bit"}}
@@ -163,9 +210,7 @@ def test_an_adapter_of_the_same_weights_in_4_bits_goes_into_the_whole_base_and_t
     told = "another quantisation"
     output = done(lori("export", given / "packed", given / "merged", "--to", "base", "--device", "cpu"))
     assert told in output and "quantised, 4bit" in (given / "merged" / "README.md").read_text()
-    rows = [{"prompt": f"{a}{b}:", "response": b} for a in "abcd" for b in "abcdefghij"]
-    (given / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scored = ["evaluate", "--task", f"same={given / 'same.jsonl'}", "--base", given / "base", "--limit", 2]
+    scored = ["evaluate", "--task", f"same={rows_of_text(given)}", "--base", given / "base", "--limit", 2]
     assert told in done(lori(*scored, "--adapter", given / "packed", "--out", given / "lab"))
     assert told not in done(lori(*scored, "--adapter", given / "adapter", "--out", given / "lab"))
 

@@ -1,5 +1,6 @@
 """Each exercise's check takes the right answer, and names three typical mistakes."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from lori_core.lessons import checks
 from lori_core.lessons.answers import WrongAnswer
 from lori_core.translate import LANGUAGES
+from notebooks.build import sources
 
 
 def layer(forward: Callable[[Any, Any], Any]) -> type[nn.Module]:
@@ -198,6 +200,11 @@ def test_a_typical_mistake_is_named_in_both_languages(exercise: str, mistake: st
     found = [message(exercise, ANSWERS[exercise][1][mistake], language) for language in LANGUAGES]
     assert [each.key for each in found] == [f"{exercise}.{mistake}"] * 2
     assert str(found[0]) != str(found[1])
+
+
+def test_the_exercises_of_the_notebooks_are_these():
+    asked = [re.findall(r"^checks\.(\w+)\(", source.read_text(encoding="utf-8"), re.MULTILINE) for source in sources()]
+    assert sorted(exercise for found in asked for exercise in found) == sorted(ANSWERS)
 
 
 def test_each_exercise_names_three_mistakes():

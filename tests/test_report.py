@@ -5,11 +5,13 @@ from html.parser import HTMLParser
 
 import pytest
 from example_results import diverged, example, without_nulls
+from markupsafe import escape
 
 from lori_core.figures.means import Interval
 from lori_core.findings import compared, findings, warnings
 from lori_core.report import report
 from lori_core.results import Output, from_json, to_json
+from lori_core.translate import translate
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -57,6 +59,22 @@ def test_names_and_outputs_from_users_are_escaped_everywhere():
 def test_odd_studies_have_a_report_too(result):
     for language in ("en", "ja"):
         assert report(from_json(type(result), to_json(result)), language)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_what_held_the_programs_of_a_model_stands_where_their_scores_do_and_nowhere_else(language):
+    result = example()
+    names, limits = (translate(f"report.isolation.{held}", language) for held in ("namespaces", "limits"))
+    assert names not in report(result, language) and limits not in report(result, language)
+    single = replace(result.singles[0], score=replace(result.singles[0].score, isolation="namespaces"))
+    last = result.merges[-1]
+    code = replace(last.scores["code"], isolation="limits")
+    merge = replace(last, scores=last.scores | {"code": code})
+    page = report(replace(result, singles=(single, *result.singles[1:]), merges=(*result.merges[:-1], merge)), language)
+    headings = [translate(f"report.section.{name}", language) for name in ("scores", "merging", "continual")]
+    places = [page.index(f"<h2>{escape(heading)}</h2>") for heading in headings]
+    assert places[0] < page.index(str(escape(names))) < places[1] < page.index(str(escape(limits))) < places[2]
+    assert page.count(str(escape(names))) == page.count(str(escape(limits))) == 1
 
 
 def test_the_report_is_the_same_text_each_time():

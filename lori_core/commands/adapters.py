@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from lori_core.commands.options import Group, Language, Out, Store, Tasks, choices, with_groups
+from lori_core.commands.options import Group, Language, Out, Tasks, choices, with_groups
 from lori_core.commands.running import start
+from lori_core.commands.store import STORE, VersionsIn, adapter_folder
 from lori_core.commands.telling import told
 from lori_core.config import ChoiceLength, EvaluateJob, MergeJob, Sampling
 
@@ -16,7 +17,9 @@ SAMPLING = Sampling()
 
 
 def merge(
-    adapters: Annotated[list[str], typer.Argument(help="Folders of the adapters.")],
+    adapters: Annotated[
+        list[str], typer.Argument(help="Folders of the adapters, or versions: NAME, NAME@3, NAME@TAG.")
+    ],
     method: Annotated[str, typer.Option(help="concat | task_arithmetic | ties | dare | linear ...")] = "concat",
     weights: Annotated[
         list[float] | None, typer.Option("--weight", help=f"One for all (default {MERGE_WEIGHT}), or one for each.")
@@ -31,7 +34,10 @@ def merge(
         typer.Option(help="Of the result, by SVD; for dW of concat take task_arithmetic."),
     ] = None,
     name: Annotated[str, typer.Option(help="Of the merged adapter.")] = "merged",
-    store: Store = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help=f"The store that holds the versions, default: {STORE}; if named, it keeps the result too."),
+    ] = None,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -41,14 +47,18 @@ def merge(
         each = given * len(adapters) if len(given) == 1 else given
         asked = {"keep": keep, "drop": drop, "seed": seed, "rank": rank}
         options = {option: value for option, value in asked.items() if value is not None}
-        job = {"adapters": adapters, "method": method, "weights": each, "options": options, "name": name}
-        start(out, language, "merge", MergeJob, **job, store=store)
+        folders = [str(adapter_folder(adapter, store)) for adapter in adapters]
+        job = {"adapters": folders, "method": method, "weights": each, "options": options, "name": name}
+        start(out, language, "merge", MergeJob, **job, store=store and str(store))
 
 
 @with_groups
 def evaluate(
     tasks: Tasks,
-    adapter: Annotated[str | None, typer.Option(help="Folder of an adapter; default: the base alone.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Its folder, or a version: NAME, NAME@3, NAME@TAG; default: the base alone.")
+    ] = None,
+    store: VersionsIn = None,
     split: Annotated[str, typer.Option(help="train | validation | test")] = "test",
     limit: Annotated[int, typer.Option(help="Examples of each task.")] = 200,
     samples: Annotated[
@@ -74,7 +84,7 @@ def evaluate(
             EvaluateJob,
             **base,
             tasks=tasks,
-            adapter=adapter,
+            adapter=None if adapter is None else str(adapter_folder(adapter, store)),
             split=split,
             limit=limit,
             sampling=None if samples is None else Sampling(n=samples, temperature=temperature, top_p=top_p),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lori_core.commands.options import Device, Language, Revision
-from lori_core.commands.store import STORE
+from lori_core.commands.store import VersionsIn, adapter_folder
 from lori_core.commands.telling import say, told
 from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def export_adapter(
     adapter: Annotated[str, typer.Argument(help="Folder of the adapter, or a version: NAME, NAME@3, NAME@TAG.")],
     folder: Annotated[Path, typer.Argument(help="A new folder to write.")],
-    store: Annotated[
-        Path | None, typer.Option(help=f"Folder of the store that holds the version; default: {STORE}.")
-    ] = None,
+    store: VersionsIn = None,
     to: Annotated[
         Literal["peft", "base"],
         typer.Option(help="peft: as PEFT has adapters. base: added to the base's weights."),
@@ -40,10 +38,12 @@ def export_adapter(
 ) -> None:
     """Hand an adapter out, with a model card: in PEFT's format, or as a whole model with the adapter in its weights."""
     with told(language):
+        from lori_core.adapter_files import load_adapter
         from lori_core.exchange import export_peft
         from lori_core.merge import reduce_rank
 
-        given, scores = _given(adapter, store)
+        lies = adapter_folder(adapter, store)
+        given, scores = load_adapter(lies), _scores_beside(lies)
         if rank is not None:
             given, scores = reduce_rank(given, rank), []  # what was scored is not what is left of it
             say("command.reduced", language, rank=rank, error=f"{given.record['reduced']['error']:.3g}")
@@ -54,17 +54,6 @@ def export_adapter(
             where = {"base": name, "revision": revision or known_revision, "device": device, "precision": precision}
             _export_base(given, folder, prompts, scores, where, language)
         say("command.exported", language, path=folder)
-
-
-def _given(adapter: str, store: Path | None) -> tuple["Adapter", list[Score]]:
-    """The adapter, and the scores that lie beside it; those of a version are in its record."""
-    from lori_core.adapter_files import load_adapter
-    from lori_core.store import AdapterStore
-
-    path = Path(adapter)
-    if store is None and (path.is_dir() or path.name != adapter):
-        return load_adapter(path), _scores_beside(path)
-    return AdapterStore(store or STORE).load(adapter), []
 
 
 def _export_base(
@@ -113,7 +102,7 @@ def import_adapter(
 
 
 def _scores_beside(folder: Path) -> list[Score]:
-    """The test score of an adapter that lies in the run of a study or a training; none where it lies elsewhere."""
+    """The test score of an adapter in the run of a study or a training; a version has its scores in its record."""
     run = folder.resolve().parent.parent
     path = run / "result.json" if folder.name == "trained" else run / "units" / f"{folder.name}.json"
     try:

@@ -7,6 +7,7 @@ import typer
 
 from lori_core.commands.options import Language
 from lori_core.commands.telling import REFUSED, console, say, say_text, told
+from lori_core.errors import ConfigError, LoRIError
 
 if TYPE_CHECKING:
     from lori_core.store import AdapterStore  # imports torch, which --help need not wait for
@@ -16,6 +17,9 @@ app = typer.Typer(help="Versions of adapters: what there is, where it comes from
 Root = Annotated[Path, typer.Option("--store", help="Folder of the store.")]
 Reference = Annotated[str, typer.Argument(help="NAME (its newest version), NAME@3 or NAME@TAG.")]
 STORE = Path("store")
+VersionsIn = Annotated[
+    Path | None, typer.Option("--store", help=f"Folder of the store that holds the version; default: {STORE}.")
+]
 
 
 @app.command("list")
@@ -113,6 +117,31 @@ def reindex(root: Root = STORE, language: Language = "en") -> None:
     """Make the index again from the folders."""
     with told(language):
         say("command.reindexed", language, count=_open(root).reindex())
+
+
+def adapter_folder(adapter: str, root: Path | None) -> Path:
+    """Where an adapter lies that is named by its folder or by a version of a store.
+
+    Args:
+        adapter: a path; or, where it has no separator, "name", "name@3" or "name@tag" of the store, or a folder here.
+        root: of the store; None: STORE.
+    Raises:
+        ConfigError: it is both a folder here and a version. AdapterError, StorageError: it is neither.
+    """
+    path, root = Path(adapter), root or STORE
+    if path.name != adapter:
+        return path
+    try:
+        version = _open(root).folder(adapter)
+    except LoRIError:
+        if path.is_dir():
+            return path
+        raise
+    if path.is_dir():
+        raise ConfigError(
+            "folder_or_version", adapter=adapter, store=root, version=f"{version.parent.name}@{version.name}"
+        )
+    return version
 
 
 def _open(root: Path) -> "AdapterStore":

@@ -38,7 +38,7 @@ def embedded_base() -> Base:
     return load_base("embedded", device="cpu")
 
 
-def score(base: Base, adapter: Adapter | None, tasks: Sequence[Task], examples: int = 60) -> dict[str, Score]:
+def score(base: Base, adapter: Adapter | None, tasks: Sequence[Task], examples: int = 64) -> dict[str, Score]:
     """Task -> its test score, of the base with the adapter, or of the bare base."""
     with applied(base.model, adapter) if adapter else nullcontext():
         return {task.name: evaluate(base.model, base.tokenizer, task, "test", examples).score for task in tasks}

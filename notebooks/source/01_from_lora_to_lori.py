@@ -14,13 +14,13 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 1 · LoRA から LoRI へ
 #
-# **問い:LoRI は何を学習し、何に触れず、どれだけ小さいのでしょうか。**
+# **問い：LoRI は何を学習し、何に触れず、どれだけ小さいのでしょうか。**
 #
-# モデルの線形写像は、`out_features` 行 `in_features` 列の行列 `W` です。LoRA は `W` をそのままにして、細い積を横に足します。
+# モデルの線形写像は、`out_features` 行 `in_features` 列の行列 `W` です。LoRA は `W` をそのままにして、その横に、細長い二つの行列の積を足します。
 #
 # $$y = W x + \text{scaling} \cdot B A x, \qquad A: (\text{rank}, \text{in\_features}), \quad B: (\text{out\_features}, \text{rank})$$
 #
-# LoRA は `A` と `B` を学習します。**LoRI** は `A` をランダムに決めて固定し、`B` だけを学習するか(LoRI-D、密)、`B` のうちマスクが残す要素だけを学習します(LoRI-S、疎)。
+# LoRA は `A` と `B` を学習します。**LoRI** は `A` をランダムに決めて固定し、`B` だけを学習するか（LoRI-D、密）、`B` のうちマスクが残す要素だけを学習します（LoRI-S、疎）。
 #
 # このノートブックでは、数を数え、層を十行で書き、ほかの二つのプログラムと照らし合わせます。
 
@@ -62,9 +62,9 @@ shapes = target_modules(base.model)  # module -> (out_features, in_features)
 # %% [markdown] lang="ja"
 # このパッケージに付属する小さなモデルの、最初の層にある七つの線形写像です。
 #
-# ## 演習 1:数える
+# ## 演習 1：数える
 #
-# 一つの線形写像について、各方式が学習する値の数を書いてください:LoRA、LoRI-D、そして与えられたスパース率(`B` のうち 0 に固定する割合)での LoRI-S。LoRI-S は整数に丸めてください。
+# 一つの線形写像について、各方式が学習する値の数を書いてください：LoRA、LoRI-D、そして与えられたスパース率（`B` のうち 0 に固定する割合）での LoRI-S。LoRI-S は整数に丸めてください。
 #
 # <details><summary>ヒント</summary>
 #
@@ -142,7 +142,7 @@ yours = [sum(column) for column in zip(*(counts(*shape, 32, 0.9) for shape in sh
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2:層を十行で
+# ## 演習 2：層を十行で
 #
 # `forward` を書いてください。`x` の形は (..., in_features) で、マスクは `B` の要素が効くところで True です。
 #
@@ -207,7 +207,7 @@ say(f"最大の差は {max(difference.values()):.1e} で、出力は最大 {larg
 # %% [markdown] lang="ja" tags=["control"]
 # ## 失敗する対照実験
 #
-# 最初に `B` へマスクを掛けておけば、層の中のマスクは要らないのでしょうか。勾配に聞いてみます。`LoRILinear` では残した値だけがパラメーターです。**マスクのない**層を、同じマスク済みの `B` から始めて、一歩だけ進めます。
+# 最初に `B` へマスクを掛けておけば、層の中のマスクは要らないのでしょうか。勾配に聞いてみます。`LoRILinear` では残した値だけがパラメーターです。**マスクのない**層を、同じマスク済みの `B` から始めて、1 ステップだけ学習します。
 
 # %%
 def outside_after_a_step(layer):
@@ -235,7 +235,7 @@ with_mask = LoRILinear(linear, A, mask * B, mask, 2.0)
 # That so few values are *enough*. It says nothing about scores, speed or memory: a mask saves no multiplications, since `B` is scattered into a dense matrix before it is used. Scores come in notebook 4.
 
 # %% [markdown] lang="ja"
-# 最初だけのマスクは、マスクになりません。最初の一歩で埋まってしまいます。毎回の順伝播でマスクを掛けるか、外の値をパラメーターにしないかのどちらかです。`LoRILinear` は後者なので、オプティマイザーの状態も持ちません。
+# 最初だけのマスクは、マスクになりません。最初の 1 ステップで埋まってしまいます。毎回の順伝播でマスクを掛けるか、外の値をパラメーターにしないかのどちらかです。`LoRILinear` は後者なので、オプティマイザーの状態も持ちません。
 #
 # ## やってみよう
 #

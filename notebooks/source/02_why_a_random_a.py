@@ -8,7 +8,7 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 2 · なぜ A はランダムなのか
 #
-# **問い:互いを知らずに学習した二つのタスクの更新は、なぜぶつからないのでしょうか。**
+# **問い：互いを知らずに学習した二つのタスクの更新は、なぜぶつからないのでしょうか。**
 #
 # どのタスクも、自分の更新 `dW = scaling · B A` を同じ行列に足します。二つの更新が同じ方向を向けば、強め合ったり打ち消し合ったりします。LoRI の答えは、タスクごとに `A` をランダムに引くことです。広い空間では、ランダムな方向はほとんど直交します。どのくらい直交するのかを測り、そうしない場合も見てみます。
 
@@ -41,9 +41,9 @@ from lori_core.projection import draw
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1:二つの更新のコサイン
+# ## 演習 1：二つの更新のコサイン
 #
-# 二つの更新を二つの長いベクトルとして比べます。要素どうしの積の和を、両方の長さ(フロベニウスノルム)で割ります。
+# 二つの更新を二つの長いベクトルとして比べます。要素どうしの積の和を、両方の長さ（フロベニウスノルム）で割ります。
 #
 # <details><summary>ヒント</summary>
 #
@@ -66,7 +66,7 @@ checks.cosine(cosine, LANGUAGE)
 # %% [markdown] lang="ja" tags=["prediction"]
 # ## 予想
 #
-# 最悪の場合を考えます。二つのタスクがまったく**同じ** `B` を必要とし、それぞれのために引いた `A` だけが違うとします。幅 `in_features` は 1024 です。**コサインはどのくらいの大きさになるでしょうか。**(1 は同じ方向、0 は直角)
+# 最悪の場合を考えます。二つのタスクがまったく**同じ** `B` を必要とし、それぞれのために引いた `A` だけが違うとします。幅 `in_features` は 1024 です。**コサインはどのくらいの大きさになるでしょうか。**（1 は同じ方向、0 は直角）
 
 # %%
 guess = None
@@ -105,15 +105,15 @@ spread = {width: sum(each**2 for each in cosines) ** 0.5 for width, cosines in o
 
 # %% lang="en" tags=["said"]
 say(
-    f"{inside} of {total} cosines lie within ±2/√d. The width does the work: from 64 to 1024 it grows by 16, and the spread shrinks by {spread[64] / spread[1024]:.1f}; theory says √16. "
+    f"{inside} of {total} cosines lie within ±2/√d. The width does the work: from 64 to 1024 it grows by 16, and the spread shrinks by {spread[64] / spread[1024]:.1f}; theory says √16, that is 4. "
     f"Orthogonal blocks give {max(abs(c) for cs in orthogonal.values() for c in cs):.1e}, which is zero up to rounding, as long as the ranks of all tasks fit into the width. "
     f"With one shared A the cosine is {min(c for cs in shared.values() for c in cs):.2f}: the same B is then the same update."
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"{total} 個のコサインのうち {inside} 個が ±2/√d に入ります。効いているのは幅です。幅が 64 から 1024 へ 16 倍になると、ばらつきは {spread[64] / spread[1024]:.1f} 分の一になります(理論では √16)。"
-    f"直交するブロックでは {max(abs(c) for cs in orthogonal.values() for c in cs):.1e} で、丸めを除けば 0 です(全タスクの rank の合計が幅に収まる限り)。"
+    f"{total} 個のコサインのうち {inside} 個が ±2/√d に入ります。効いているのは幅です。幅が 64 から 1024 へ 16 倍になると、ばらつきは {spread[64] / spread[1024]:.1f} 分の一になります（理論では √16、つまり 4 分の一）。"
+    f"直交するブロックでは {max(abs(c) for cs in orthogonal.values() for c in cs):.1e} で、丸めを除けば 0 です（全タスクの rank の合計が幅に収まる限り）。"
     f"A を共有すると {min(c for cs in shared.values() for c in cs):.2f} になります。同じ B なら、同じ更新になるからです。"
 )
 
@@ -132,13 +132,13 @@ say(
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2:更新を作らずに計算する
+# ## 演習 2：更新を作らずに計算する
 #
 # 大きな写像の更新は、それ自体も大きくなります。二つの更新の内積は、因子だけから計算できます。
 #
 # $$\langle B_s A_s,\; B_t A_t\rangle = \sum (B_s^\top B_t) \odot (A_s A_t^\top)$$
 #
-# ランダムな `A` が役立つ理由も、この式からわかります。`A_s A_tᵀ` が小さければ、B が何であっても小さな数が掛かります。
+# ランダムな `A` が役立つ理由も、この式からわかります。`A_s A_tᵀ` が小さければ、B がどうであれ、小さな数が掛かるからです。
 #
 # <details><summary>ヒント</summary>
 #
@@ -165,7 +165,7 @@ out_features, in_features, rank = 14336, 4096, 32  # the largest maps of Llama-3
 # %% [markdown] lang="ja"
 # ## 学習したアダプター
 #
-# ここまでの `B` はランダムでした。次は、四つの小さなタスクを学習したアダプターです(パッケージに付属)。タスクごとに `A` を持つものと、一つの `A` を共有したものがあります。色の中心は、偶然で得られる値です。
+# ここまでの `B` はランダムでした。次は、四つの小さなタスクを学習したアダプターです（パッケージに付属）。タスクごとに `A` を持つものと、一つの `A` を共有したものがあります。色の中心は、偶然で得られる値です。
 
 # %%
 tasks = ("nlu", "math", "code", "safety")
@@ -196,9 +196,9 @@ say(
 say(
     f"二つのタスクの |コサイン| の最大は、タスクごとの A で {sizes['lori_d']:.3f}、共有した A で {sizes['lori_d_shared']:.3f} です。"
     + (
-        "A を共有すると、タスクが同じ方向で出会います。タスクごとの A なら離れたままです。"
+        "A を共有すると、タスクの更新が同じ方向に重なります。タスクごとの A なら離れたままです。"
         if sizes["lori_d_shared"] > 2 * sizes["lori_d"]
-        else "ここでは差が小さいです。似た B を求めるタスクではないので、A を共有してもぶつかりません。"
+        else "ここでは差が小さくなりました。互いに似た B を必要とするタスクではないので、A を共有してもぶつかりません。"
     )
 )
 
@@ -216,7 +216,7 @@ say(
 # ## やってみよう
 #
 # - 幅 64 の直交する `A` で、`cosine_of_two_tasks` の `rank` を 64 にしてください。ライブラリーは何と言いますか。それはなぜですか。
-# - 二つのタスクに逆向きの B(`B` と `-B`)を与えてください。共有した `A` ではどうなりますか。
+# - 二つのタスクに逆向きの B（`B` と `-B`）を与えてください。共有した `A` ではどうなりますか。
 #
 # ## ここからはわからないこと
 #

@@ -8,9 +8,9 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 5 · 干渉
 #
-# **問い:二つのアダプターは、重みの上で、またモデルの計算の上で、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
+# **問い：二つのアダプターは、重みの上で、またモデルの計算の上で、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
 #
-# 「干渉」にはいくつかの意味があります。ここでは三つ測ります:マスクが同じ要素を残すこと、更新が同じ方向を向くこと、アダプターが別のタスクの活性を変えることです。数字だけでは何も言えないので、どれも偶然で得られる値と並べます。
+# 「干渉」にはいくつかの意味があります。ここでは三つ測ります：マスクが同じ要素を残すこと、更新が同じ方向を向くこと、アダプターが別のタスクの活性を変えることです。数字だけでは何も言えないので、どれも偶然で得られる値と並べます。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -42,9 +42,9 @@ adapters = [ready_made(name, "lori_s") for name in names]
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1:偶然の重なり
+# ## 演習 1：偶然の重なり
 #
-# ランダムに引いた二つのマスクが、それぞれ全要素の p = 1 − スパース率 を残します。Jaccard 係数(両方 / 少なくとも一方)の期待値はいくつでしょうか。
+# ランダムに引いた二つのマスクが、それぞれ全要素の p = 1 − スパース率 を残します。Jaccard 係数（両方 / 少なくとも一方）の期待値はいくつでしょうか。
 #
 # <details><summary>ヒント</summary>
 #
@@ -68,7 +68,7 @@ checks.chance_overlap(chance_overlap, LANGUAGE)
 # %% [markdown] lang="ja" tags=["prediction"]
 # ## 予想
 #
-# 四つのタスクに共通点はありません:世界についての質問、計算、小さなプログラム、拒否です。**マスクどうしの Jaccard 係数の最大はいくつでしょうか。**(偶然の値は、今書いたとおりです)
+# 四つのタスクに共通点はありません：世界についての質問、計算、小さなプログラム、拒否です。**マスクどうしの Jaccard 係数の最大はいくつでしょうか。**（偶然の値は、今書いたとおりです）
 
 # %%
 guess = None
@@ -94,9 +94,9 @@ show(figures.pairs("lori_s", overlap, LANGUAGE))
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2:偶然からどれだけ離れているか
+# ## 演習 2：偶然からどれだけ離れているか
 #
-# 図の白は、*写像ごとの残す要素数を前提にした*偶然の値です。同じ写像に集まるマスクは、個々の要素で一致していなくても重なりが増えるからです。値が偶然から標準偏差いくつ分離れているかを求めてください。
+# 図の白は、*写像ごとの残す要素数を前提にした*偶然の値です。同じ写像に集まるマスクは、個々の要素で一致していなくても重なりが増えるからです。値が、偶然の平均から標準偏差の何倍離れているかを求めてください。
 #
 # <details><summary>ヒント</summary>
 #
@@ -120,21 +120,21 @@ expected = chance_overlap(0.9)
 say(
     f"{names[s]} and {names[t]}: {value:.3f}, {value / expected:.1f} times what masks without any preference would share ({expected:.3f}), "
     f"and {z:.0f} standard deviations from masks that only prefer the same maps ({overlap.null_mean[s][t]:.3f}). "
-    + ("So they agree on entries, not only on maps." if z > 4 else "So most of it is a common preference for the same maps.")
+    + ("So they agree on entries too, not only on maps, however little that is." if z > 4 else "So most of it is a common preference for the same maps.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"{names[s]} と {names[t]} は {value:.3f} です。好みのないマスク({expected:.3f})の {value / expected:.1f} 倍で、"
-    f"同じ写像を好むだけのマスク({overlap.null_mean[s][t]:.3f})からは標準偏差 {z:.0f} 個分離れています。"
-    + ("写像だけでなく、要素でも一致しています。" if z > 4 else "ほとんどは、同じ写像を好むことによるものです。")
+    f"{names[s]} と {names[t]} は {value:.3f} です。偏りのないマスク（{expected:.3f}）の {value / expected:.1f} 倍で、"
+    f"同じ写像に偏るだけのマスク（{overlap.null_mean[s][t]:.3f}）からは標準偏差の {z:.0f} 倍離れています。"
+    + ("わずかであっても、写像だけでなく要素でも一致しています。" if z > 4 else "ほとんどは、同じ写像に偏っていることによるものです。")
 )
 
 # %% [markdown] lang="en"
 # Where do they meet?
 
 # %% [markdown] lang="ja"
-# どこで出会うのでしょうか。
+# どこで重なるのでしょうか。
 
 # %%
 show(figures.pair_places(overlap, names[s], names[t], LANGUAGE))
@@ -182,7 +182,7 @@ say(
 # %% [markdown] lang="ja"
 # ## 機能の上での干渉
 #
-# 次は、モデルに各タスクの入力を読ませ、どのアダプターが活性をどれだけ動かすかを、そのタスク自身のアダプターを 1 として測ります。直交するアダプターは、ほかのタスクの入力に触れないのでしょうか。
+# 次は、モデルに各タスクの入力を読ませ、それぞれのアダプターが活性をどれだけ動かすかを、そのタスク自身のアダプターを 1 として測ります。直交するアダプターは、ほかのタスクの入力に影響しないのでしょうか。
 
 # %%
 base, tasks = embedded_base(), [load_task(name) for name in names]
@@ -203,9 +203,9 @@ say(
 
 # %% lang="ja" tags=["said"]
 say(
-    f"別のタスクのアダプターは、平均して、自分のアダプターの {mean_own:.2f} 倍だけ活性を動かします(A を共有すると {mean_shared:.2f} 倍)。"
+    f"別のタスクのアダプターは、平均して、自分のアダプターの {mean_own:.2f} 倍だけ活性を動かします（A を共有すると {mean_shared:.2f} 倍）。"
     f"コサインは最大でも {most_own:.3f} なのに、です。"
-    + ("直交していても、アダプターは黙りません。影響は無関係になりますが、小さくはなりません。" if mean_own > 0.3 else "ここでは、ほかのタスクの入力にほとんど触れていません。")
+    + ("直交していても、アダプターの影響は消えません。ほかのアダプターの影響と無関係になるだけで、小さくはなりません。" if mean_own > 0.3 else "ここでは、ほかのタスクの入力にほとんど影響していません。")
 )
 
 # %% [markdown] lang="en"
@@ -221,7 +221,7 @@ say(
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - `lori_core.metrics` の `principal_angles(adapters, "column")` と `"row"` を比べてください。タスクが出会うのは、読む側と書く側のどちらでしょうか。
+# - `lori_core.metrics` の `principal_angles(adapters, "column")` と `"row"` を比べてください。タスクが重なるのは、読む側と書く側のどちらでしょうか。
 # - `sign_conflict(shared_adapters)` を見てください。タスクごとに `A` があるアダプターでは意味がないのはなぜでしょうか。
 #
 # ## ここからはわからないこと

@@ -8,9 +8,9 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 6 · マージ
 #
-# **問い:四つのアダプターを一つのモデルに。すべてをマージしたとき、各タスクはどれだけ残り、LoRI は LoRA より多く残すのでしょうか。**
+# **問い：四つのアダプターを一つのモデルに。すべてをマージしたとき、各タスクはどれだけ残り、LoRI は LoRA より多く残すのでしょうか。**
 #
-# マージは、複数のタスクの更新を足します:`dW = Σ w · dW_t`。ほかの方法もあります。二つを自分で書き、五つを比べます。
+# マージは、複数のタスクの更新を足します：`dW = Σ w · dW_t`。ほかの方法もあります。二つを自分で書き、五つを比べます。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -43,13 +43,13 @@ from lori_core.tasks.registry import load_task
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1:連結
+# ## 演習 1：連結
 #
 # 論文の方法で、誤差がありません。因子を積み重ね、rank 2r のアダプター一つで両方の働きをさせます。B A = weight · B_s A_s + weight · B_t A_t となる `(A, B)` を返してください。
 #
 # <details><summary>ヒント</summary>
 #
-# `torch.cat` で A は縦に(dim 0)、B は横に(dim 1)並べます。重みはどちらか一方に掛けます。
+# `torch.cat` で A は縦に（dim 0）、B は横に（dim 1）並べます。重みはどちらか一方に掛けます。
 # </details>
 
 # %% tags=["exercise"]
@@ -74,7 +74,7 @@ checks.concat(concat, LANGUAGE)
 # %% [markdown] lang="ja"
 # ## 演習 2:TIES の投票
 #
-# TIES は食い違いを裁きます。要素ごとに**和**の符号を選び、**その符号を持つ**更新だけの平均を結果とします。`updates` の形は (tasks, entries) です。(TIES は先に小さな要素を除きますが、ここでは投票だけを扱います)
+# TIES は食い違いを投票で解消します。要素ごとに**和**の符号を選び、**その符号を持つ**更新だけの平均を結果とします。`updates` の形は (tasks, entries) です。（TIES は先に小さな要素を除きますが、ここでは投票だけを扱います）
 #
 # <details><summary>ヒント</summary>
 #
@@ -106,6 +106,7 @@ checks.ties(ties, LANGUAGE)
 base = embedded_base()
 names = ("nlu", "math", "code", "safety")
 tasks = [load_task(name) for name in names]
+EXAMPLES = 32  # of each task's test
 
 
 def merged(variant, weight, method="concat", **options):
@@ -115,11 +116,11 @@ def merged(variant, weight, method="concat", **options):
 
 def validation(adapter):
     with applied(base.model, adapter):
-        scores = [evaluate(base.model, base.tokenizer, task, "validation", 30).score.value for task in tasks]
+        scores = [evaluate(base.model, base.tokenizer, task, "validation", 16).score.value for task in tasks]
     return sum(scores) / len(scores)
 
 
-weights = {variant: {w: validation(merged(variant, w)) for w in (0.3, 0.6, 1.0)} for variant in ("lora", "lori_d", "lori_s")}
+weights = {variant: {w: validation(merged(variant, w)) for w in (0.3, 0.6, 1.0)} for variant in ("lora", "lori_d", "lori_s", "lori_d_shared")}
 show(figures.dial("weight", weights, LANGUAGE))
 
 # %% [markdown] lang="en" tags=["prediction"]
@@ -130,7 +131,7 @@ show(figures.dial("weight", weights, LANGUAGE))
 # %% [markdown] lang="ja" tags=["prediction"]
 # ## 予想
 #
-# **四つをマージしたとき、LoRI-S は四タスクの平均スコアの何パーセントを保つでしょうか。**(100 なら何も失われません)
+# **四つをマージしたとき、LoRI-S は四タスクの平均スコアの何パーセントを保つでしょうか。**（100 なら何も失われません）
 
 # %%
 guess = None
@@ -140,63 +141,72 @@ best = {variant: max(by_weight, key=by_weight.get) for variant, by_weight in wei
 
 
 def singly(variant):
-    return {task.name: score(base, ready_made(task.name, variant), [task], 40)[task.name] for task in tasks}
+    return {task.name: score(base, ready_made(task.name, variant), [task], EXAMPLES)[task.name] for task in tasks}
 
 
 def mean(scores):
     return sum(each.value for each in scores.values()) / len(scores)
 
 
-single, together = singly("lori_s"), score(base, merged("lori_s", best["lori_s"]), tasks, 40)
+single, together = singly("lori_s"), score(base, merged("lori_s", best["lori_s"]), tasks, EXAMPLES)
 guessed(guess, 100 * mean(together) / mean(single), LANGUAGE)
 
 # %%
-show(figures.compared_scores({"base": score(base, None, tasks, 40), "single": single, "merged_lori_s": together}, LANGUAGE))
+show(figures.compared_scores({"base": score(base, None, tasks, EXAMPLES), "single": single, "merged_lori_s": together}, LANGUAGE))
 
 # %% [markdown] lang="en" tags=["control"]
 # ## Methods side by side, with a control that should fail
 #
-# LoRA, LoRI-D and LoRI-S, each merged at its own best weight, and the control: LoRI-D whose tasks **share one A**. If random As are what keeps tasks apart, the control must lose.
+# LoRA, LoRI-D and LoRI-S, and the control: LoRI-D whose tasks **share one A**. Each is merged at its own best weight. If an A for each task is what keeps tasks apart, the control must lose.
 
 # %% [markdown] lang="ja" tags=["control"]
 # ## 方式の比較と、失敗するはずの対照実験
 #
-# LoRA、LoRI-D、LoRI-S を、それぞれ最良の重みでマージします。対照実験は、タスクが **A を共有する** LoRI-D です。ランダムな A がタスクを離しているのなら、対照実験は負けるはずです。
+# LoRA、LoRI-D、LoRI-S と、対照実験として、タスクが **A を共有する** LoRI-D を比べます。どれも、それぞれ最良の重みでマージします。タスクごとの A がタスクを離しているのなら、対照実験は負けるはずです。
 
 # %%
-by_method = {f"merged_{variant}": score(base, merged(variant, best[variant]), tasks, 40) for variant in ("lora", "lori_d")}
-by_method |= {"merged_lori_s": together, "merged_lori_d_shared": score(base, merged("lori_d_shared", best["lori_d"]), tasks, 40)}
+by_method = {f"merged_{variant}": score(base, merged(variant, best[variant]), tasks, EXAMPLES) for variant in ("lora", "lori_d")}
+by_method |= {"merged_lori_s": together, "merged_lori_d_shared": score(base, merged("lori_d_shared", best["lori_d_shared"]), tasks, EXAMPLES)}
+own, shared = by_method["merged_lori_d"], by_method["merged_lori_d_shared"]
+lost = {name: single[name].value - together[name].value for name in names}
+most = max(lost, key=lost.get)
 show(figures.compared_scores(by_method, LANGUAGE))
 
 # %% lang="en" tags=["said"]
 say(
-    "LoRI-S against LoRA, merged: " + compared(by_method["merged_lori_s"], by_method["merged_lora"], "LoRI-S", "LoRA", LANGUAGE)
-    + " An A for each against one shared A: "
-    + compared(by_method["merged_lori_d"], by_method["merged_lori_d_shared"], "an A for each", "the shared A", LANGUAGE)
-    + " Where no difference shows, the lesson is about the setting: each of these tasks has a prompt form of its own, and the base has practised "
-    "them, so even adapters that overlap do not get in each other's way. A control that does *not* fail says that this experiment "
-    "cannot show what it was made for. Make the tasks harder to tell apart below."
+    f"Alone and merged, LoRI-S differs most on {most}: {single[most].value:.2f} and {together[most].value:.2f}. "
+    + "LoRI-S against LoRA, merged: " + compared(together, by_method["merged_lora"], "LoRI-S", "LoRA", LANGUAGE)
+    + " An A for each against one shared A: " + compared(own, shared, "an A for each", "the shared A", LANGUAGE)
+    + (
+        " The control fails, as it should if an A for each task is what helps."
+        if mean(shared) < mean(own) and any(shared[name].high < own[name].low for name in names)
+        else f" The control does **not** fail (mean {mean(shared):.2f}, with an A for each {mean(own):.2f}), so what is lost or kept here is not explained by the As. "
+        f"{EXAMPLES} examples a task show large differences only; the README has three seeds and more examples."
+    )
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    "マージ後の LoRI-S と LoRA:" + compared(by_method["merged_lori_s"], by_method["merged_lora"], "LoRI-S", "LoRA", LANGUAGE)
-    + " タスクごとの A と共有した A:"
-    + compared(by_method["merged_lori_d"], by_method["merged_lori_d_shared"], "タスクごとの A", "共有した A", LANGUAGE)
-    + " 差が出ないところから学べるのは、実験の条件についてです。どのタスクにも固有のプロンプト形式があり、ベースは練習済みなので、"
-    "重なるアダプターでも邪魔になりません。*失敗しない*対照実験は、この実験では目的のことを示せない、と告げています。"
-    "下の課題で、タスクを見分けにくくしてみてください。"
+    f"LoRI-S で、単独とマージ後の差が最も大きいのは {most} です（{single[most].value:.2f} と {together[most].value:.2f}）。"
+    + "マージ後の LoRI-S と LoRA の比較：" + compared(together, by_method["merged_lora"], "LoRI-S", "LoRA", LANGUAGE)
+    + "タスクごとの A と共有した A の比較：" + compared(own, shared, "タスクごとの A", "共有した A", LANGUAGE)
+    + (
+        "対照実験は失敗しました。タスクごとの A が効いているのなら、こうなるはずです。"
+        if mean(shared) < mean(own) and any(shared[name].high < own[name].low for name in names)
+        else f"対照実験は失敗**しませんでした**（平均 {mean(shared):.2f}、タスクごとの A では {mean(own):.2f}）。ここで何が失われ、何が残るかは、A では説明できません。"
+        f"タスクごとに {EXAMPLES} 例では、大きな差しかわかりません。README には、三つのシードと、より多くの例での結果があります。"
+    )
 )
 
 # %% [markdown] lang="en"
 # ## Other recipes
 #
-# The same four LoRI-S adapters, merged in five ways. TIES and the factor-wise `linear` average, so they take a weight of their own; none was tuned here.
+# The same four LoRI-S adapters, merged in five ways. TIES takes a mean, so its weight is 1. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1. None was tuned here.
 
 # %% [markdown] lang="ja"
 # ## ほかの方法
 #
-# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。TIES と、因子ごとに混ぜる `linear` は平均を取るので、重みは別にします。どれも調整はしていません。
+# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。TIES は平均を取るので、重みは 1 です。`linear` は二つ目の対照実験です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。どれも調整はしていません。
 
 # %%
 recipes = {
@@ -206,7 +216,7 @@ recipes = {
     "dare": merged("lori_s", best["lori_s"], "dare", drop=0.5),
     "linear": merged("lori_s", best["lori_s"], "linear"),
 }
-by_recipe = {name: score(base, adapter, tasks, 40) for name, adapter in recipes.items()}
+by_recipe = {name: together if name == "concat" else score(base, adapter, tasks, EXAMPLES) for name, adapter in recipes.items()}
 show(figures.compared_scores(by_recipe, LANGUAGE))
 
 # %%
@@ -214,11 +224,11 @@ show(figures.compared_scores(by_recipe, LANGUAGE))
 
 # %% lang="en" tags=["said"]
 ranking = sorted(by_recipe, key=lambda name: -mean(by_recipe[name]))
-say("By mean score: " + ", ".join(f"{name} {mean(by_recipe[name]):.2f}" for name in ranking) + ". Forty examples a task: look at the intervals before you believe an order.")
+say("By mean score: " + ", ".join(f"{name} {mean(by_recipe[name]):.2f}" for name in ranking) + f". {EXAMPLES} examples a task: look at the intervals before you believe an order.")
 
 # %% lang="ja" tags=["said"]
 ranking = sorted(by_recipe, key=lambda name: -mean(by_recipe[name]))
-say("平均スコアの順:" + "、".join(f"{name} {mean(by_recipe[name]):.2f}" for name in ranking) + "。タスクごとに 40 例だけです。順位を信じる前に、信頼区間を見てください。")
+say("平均スコアの順：" + "、".join(f"{name} {mean(by_recipe[name]):.2f}" for name in ranking) + f"。タスクごとに {EXAMPLES} 例だけです。順位を信じる前に、信頼区間を見てください。")
 
 # %% [markdown] lang="en"
 # ## Try it yourself
@@ -233,9 +243,9 @@ say("平均スコアの順:" + "、".join(f"{name} {mean(by_recipe[name]):.2f}" 
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - 同じプロンプト形式の二つのタスク `load_task("math?conflict=form")` と `load_task("code?conflict=form")` でアダプターを学習し(呼び出し方はノートブック 4)、マージしてください。今度は対照実験が失敗しますか。
+# - 同じプロンプト形式の二つのタスク `load_task("math?conflict=form")` と `load_task("code?conflict=form")` でアダプターを学習し（呼び出し方はノートブック 4）、マージしてください。今度は対照実験が失敗しますか。
 # - safety の重みだけを二倍にしてください。どのタスクが代償を払いますか。
 #
 # ## ここからはわからないこと
 #
-# 大きなモデルでの結果は、わかりません。論文(arXiv 2504.07448)の報告では、LoRI は LoRA よりコードと安全性をずっと多く残し、NLU と数学では**少なく**なり、LoRI-S のマージは LoRI-D に劣ります。小さなベースと四つの小さなタスクからは、そのどれも読み取れません。
+# 大きなモデルでの結果は、わかりません。論文（arXiv 2504.07448）の報告では、LoRI は LoRA よりコードと安全性をずっと多く残し、NLU と数学では**少なく**なり、LoRI-S のマージは LoRI-D に劣ります。小さなベースと四つの小さなタスクからは、そのどれも読み取れません。

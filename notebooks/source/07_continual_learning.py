@@ -8,9 +8,9 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 7 · 継続学習
 #
-# **問い:有害な依頼を断ることを学んだモデルは、二つ目、三つ目のタスクを学んでも、断り続けられるのでしょうか。**
+# **問い：有害な依頼を断ることを学んだモデルは、二つ目、三つ目のタスクを学んでも、断り続けられるのでしょうか。**
 #
-# 心配なのは、後から学んだことが前のことを上書きしてしまうことです。LoRI は最初のタスクの `A` を保ち、新しいタスクのマスクを見つけ、`B` のうちそのマスクの要素だけを動かします。マスクの重なりを許すことも(論文の方法)、以前のタスクが持つ要素を避けることもできます。
+# 心配なのは、後から学んだことが前のことを上書きしてしまうことです。LoRI は最初のタスクの `A` を保ち、新しいタスクのマスクを見つけ、`B` のうちそのマスクの要素だけを動かします。マスクの重なりを許すことも（論文の方法）、以前のタスクが持つ要素を避けることもできます。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -24,7 +24,7 @@ from functools import partial
 import torch
 
 from lori_core import figures
-from lori_core.config import AdapterConfig, TrainConfig
+from lori_core.config import AdapterConfig
 from lori_core.continual import learn_sequence
 from lori_core.embedded.ready_made import ready_made
 from lori_core.evaluate import evaluate
@@ -33,6 +33,7 @@ from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
 from lori_core.pipeline import fit
+from lori_core.recipes import training_for
 from lori_core.tasks.registry import load_task
 
 # %% [markdown] lang="en"
@@ -46,9 +47,9 @@ from lori_core.tasks.registry import load_task
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1:忘却
+# ## 演習 1：忘却
 #
-# タスクを一つ学ぶたびに、全タスクを採点します。行が学んだタスク、列が採点したタスクの行列になります。忘却は、そのタスクを学んで以降の**それまでの最高点**から、**最終点**を引いたものです。タスクごとの数を並べたリストを返してください。
+# タスクを一つ学ぶたびに、全タスクを採点します。行が学んだタスク、列が採点したタスクの行列になります。あるタスクの忘却は、そのタスクを学んで以降の**それまでの最高点**から、**最終点**を引いたものです。タスクごとの数を並べたリストを返してください。
 #
 # <details><summary>ヒント</summary>
 #
@@ -78,13 +79,13 @@ checks.forgetting(forgetting, LANGUAGE)
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2:ほかのタスクに触れないマスク
+# ## 演習 2：ほかのタスクに触れないマスク
 #
 # **以前のタスクが持たない要素のうち**、最も大きく動いた `k` 個を残してください。
 #
 # <details><summary>ヒント</summary>
 #
-# 先に、持たれている要素の動きを 0 にし(`masked_fill`)、それから順位をつけます。順位をつけた後で除くと、k 個より少なくなります。
+# 先に、以前のタスクが持つ要素の動きを 0 にし（`masked_fill`）、それから順位をつけます。順位をつけた後で除くと、k 個より少なくなります。
 # </details>
 
 # %% tags=["exercise"]
@@ -114,13 +115,12 @@ checks.free_entries(free_entries, LANGUAGE)
 base = embedded_base()
 order = ("safety", "math", "code")
 tasks = [load_task(name) for name in order]
-config, first = AdapterConfig(sparsity=0.9), ready_made("safety", "lori_s")
-training = {"lori_d": TrainConfig(learning_rate=2e-3, steps=20, batch_size=8)}
-training["lori_s"] = training["lori_d"].changed(learning_rate=1e-2)
+config, first, recipes = AdapterConfig(sparsity=0.9), ready_made("safety", "lori_s"), training_for("embedded")
+training = {method: recipes[method].changed(steps=16, batch_size=8) for method in ("lori_d", "lori_s")}
 
 
 def judge(task):
-    return evaluate(base.model, base.tokenizer, task, "test", 60).score
+    return evaluate(base.model, base.tokenizer, task, "test", 32).score
 
 
 learn_in_order = partial(learn_sequence, base, tasks, "lori_s", config, training, judge, first=first)
@@ -134,7 +134,7 @@ allowed = learn_in_order(overlap="allow")
 # %% [markdown] lang="ja" tags=["prediction"]
 # ## 予想
 #
-# **二つのタスクを学んだ後、safety のスコアはどれだけ下がるでしょうか。**(0 なら何も失わず、1 ならすべて失います。スコアは、有害な依頼を断った割合と、無害な依頼に答えた割合の平均です)
+# **二つのタスクを学んだ後、safety のスコアはどれだけ下がるでしょうか。**（0 なら何も失わず、1 ならすべて失います。スコアは、有害な依頼を断った割合と、無害な依頼に答えた割合の平均です）
 
 # %%
 guess = None
@@ -156,7 +156,7 @@ dict(zip(order, parts))
 # Now with the new masks kept off entries that earlier tasks hold:
 
 # %% [markdown] lang="ja"
-# 何でも断れば、有害な依頼の点は 1 のままです。だから両方を数えています。
+# 何でも断れば、有害な依頼の点は 1 のままです。だから、両方の種類を数えます。
 #
 # 次は、以前のタスクが持つ要素を、新しいマスクから除きます。
 
@@ -175,39 +175,45 @@ show(figures.continual_matrix(excluded.result, LANGUAGE))
 # %% [markdown] lang="ja" tags=["control"]
 # ## 失敗するはずの対照実験
 #
-# 配慮の逆をします。safety が使っている**まったく同じ要素**で、三倍の学習率で計算を学びます。
+# 慎重さとは逆のことをします。safety が使っている**まったく同じ要素**で、三倍の学習率で計算を学びます。
 
 # %%
-careless = training["lori_s"].changed(learning_rate=3e-2)
+careless = training["lori_s"].changed(learning_rate=3 * training["lori_s"].learning_rate)
 overwritten, _ = fit(base, tasks[1], first, careless, trained=first.masks)
-after = {"before": score(base, first, tasks[:2]), "same_entries": score(base, overwritten, tasks[:2])}
-after |= {"allow": score(base, allowed.adapters[1], tasks[:2]), "exclude": score(base, excluded.adapters[1], tasks[:2])}
+rows = {"before": allowed.result.scores[0], "allow": allowed.result.scores[1], "exclude": excluded.result.scores[1]}
+after = {name: {each.task: each for each in row[:2]} for name, row in rows.items()}
+after["same_entries"] = score(base, overwritten, tasks[:2], 32)
 show(figures.compared_scores(after, LANGUAGE))
 
 # %%
 lost_excluded = forgetting(excluded.result.matrix)
-lost_careless = after["before"]["safety"].value - after["same_entries"]["safety"].value
+drop = {name: after["before"]["safety"].value - scores["safety"].value for name, scores in after.items()}
+more = drop["same_entries"] - max(drop["allow"], drop["exclude"])
 
 # %% lang="en" tags=["said"]
 say(
-    f"Safety lost {lost[0]:.2f} with overlap allowed, {lost_excluded[0]:.2f} with overlap excluded (two tasks each), and {lost_careless:.2f} where one task took its entries. "
+    f"After the sums, safety has lost {drop['allow']:.2f} with overlap allowed, {drop['exclude']:.2f} with overlap excluded, and {drop['same_entries']:.2f} where they took its own entries. "
     + compared(after["exclude"], after["same_entries"], "other entries", "the same entries", LANGUAGE)
     + (
-        " The control fails as it should: moving what a task stands on destroys it."
-        if lost_careless > 0.1
-        else " The control does not fail: the two tasks are asked in different words, so even shared entries can serve both. Then masks are not what protects safety here."
+        " The control fails, as it should: moving what a task stands on costs more than moving other entries."
+        if more > 0.1
+        else " The control does not fail: its own entries cost safety no more than others do. Entries that safety does not hold reach the same outputs (notebook 5)."
     )
+    + f" After both tasks it has lost {lost[0]:.2f} with overlap allowed, {lost_excluded[0]:.2f} with overlap excluded: "
+    + ("keeping entries apart protects it here." if lost[0] - lost_excluded[0] > 0.1 else "keeping entries apart does not protect it here.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"safety が失ったスコアは、重なりを許すと {lost[0]:.2f}、除くと {lost_excluded[0]:.2f}(どちらもタスク二つの後)、同じ要素を別のタスクに使うと {lost_careless:.2f} です。"
+    f"計算を学んだ後に safety が失ったスコアは、重なりを許すと {drop['allow']:.2f}、除くと {drop['exclude']:.2f}、safety 自身の要素を使うと {drop['same_entries']:.2f} です。"
     + compared(after["exclude"], after["same_entries"], "別の要素", "同じ要素", LANGUAGE)
     + (
-        "対照実験は予想どおり失敗しました。タスクの土台を動かせば、壊れます。"
-        if lost_careless > 0.1
-        else "対照実験は失敗しませんでした。二つのタスクは違う言葉で問われるので、同じ要素でも両方に使えます。ここで safety を守っているのは、マスクではありません。"
+        "対照実験は予想どおり失敗しました。タスクの土台を動かすと、ほかの要素を動かすより多くを失います。"
+        if more > 0.1
+        else "対照実験は失敗しませんでした。safety 自身の要素を動かしても、ほかの要素を動かすより多くを失うわけではありません。safety が持たない要素も、同じ出力に届くからです（ノートブック 5）。"
     )
+    + f"二つのタスクを学んだ後では、重なりを許すと {lost[0]:.2f}、除くと {lost_excluded[0]:.2f} を失いました。"
+    + ("ここでは、要素を分けることが safety を守っています。" if lost[0] - lost_excluded[0] > 0.1 else "ここでは、要素を分けても safety は守られません。")
 )
 
 # %% [markdown] lang="en"
@@ -227,7 +233,7 @@ show(figures.continual_axes([allowed.result, excluded.result], LANGUAGE))
 #
 # ## What this does not show
 #
-# Three tasks that sound different, on a base that has practised them, are the easy case. And a refusal score on invented requests is no safety case for a product: measure yours, on your requests, of both kinds.
+# Three tasks that sound different, on a base that has practised most of them, are an easy case. And a refusal score on invented requests is no safety case for a product: measure yours, on your requests, of both kinds.
 
 # %% [markdown] lang="ja"
 # ## やってみよう
@@ -237,4 +243,4 @@ show(figures.continual_axes([allowed.result, excluded.result], LANGUAGE))
 #
 # ## ここからはわからないこと
 #
-# 言い方の違う三つのタスクと、それを練習済みのベースは、易しい場合です。また、作り物の依頼での拒否のスコアは、製品の安全性の根拠にはなりません。自分の依頼で、両方の種類について測ってください。
+# 言い方の違う三つのタスクと、その大部分を練習済みのベースは、易しい場合です。また、作り物の依頼での拒否のスコアは、製品の安全性の根拠にはなりません。自分の依頼で、両方の種類について測ってください。
