@@ -103,7 +103,11 @@ def pack(masks: Masks) -> np.ndarray:
 
 def overlap_counts(masks: Sequence[Masks]) -> np.ndarray:
     """(T, T) entries that both masks keep; the diagonal is each mask's own count. Same modules in the same order."""
-    packed = [pack(each) for each in masks]
+    return packed_overlap([pack(each) for each in masks])
+
+
+def packed_overlap(packed: Sequence[np.ndarray]) -> np.ndarray:
+    """overlap_counts of masks that are packed already."""
     counts = np.zeros((len(packed), len(packed)), dtype=np.int64)
     for s in range(len(packed)):
         for t in range(s, len(packed)):
