@@ -22,6 +22,11 @@ def record(name: str, config: dict[str, Any], results: Any, folder: Path = RESUL
     return path
 
 
+def results_of(path: Path) -> dict[str, Any]:
+    """What a file of results holds already, for benchmarks that write it part by part; {} where there is none."""
+    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+
+
 def commit() -> str:
     """The commit that was measured, marked where the tree had changes; LORI_COMMIT names it where git cannot."""
     if named := os.environ.get("LORI_COMMIT"):

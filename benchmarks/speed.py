@@ -9,11 +9,10 @@ import argparse
 import json
 import os
 import time
-from typing import Any
 
 import torch
 
-from benchmarks.record import RESULTS, commit, record
+from benchmarks.record import RESULTS, commit, record, results_of
 from benchmarks.speed_parts import CONFIG, PARTS, RANK, SPARSITY, TOKENS
 
 
@@ -26,8 +25,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    path = RESULTS / "speed.json"
-    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+    results = results_of(RESULTS / "speed.json")
     settings = {"model": CONFIG.to_diff_dict(), "rank": RANK, "sparsity": SPARSITY, "tokens": TOKENS, "threads": 1}
     for name in given.parts or PARTS:
         start = time.perf_counter()

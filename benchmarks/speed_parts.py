@@ -233,7 +233,12 @@ def overlap(tasks: int = 8) -> dict[str, Any]:
     masks = [random_masks(shapes, SPARSITY, seed) for seed in range(tasks)]
     packed = [pack(each) for each in masks]
 
+    whole = [torch.cat([mask.reshape(-1) for mask in each.values()]) for each in masks]
+
     def bools() -> list[int]:
+        return [int((s & t).sum()) for s, t in combinations_with_replacement(whole, 2)]
+
+    def by_module() -> list[int]:
         pairs = combinations_with_replacement(masks, 2)
         return [sum(int((s[module] & t[module]).sum()) for module in s) for s, t in pairs]
 
@@ -243,6 +248,7 @@ def overlap(tasks: int = 8) -> dict[str, Any]:
             "packing": lambda: [pack(each) for each in masks],
             "with_packing": lambda: overlap_counts(masks),
             "bools": bools,
+            "bools_by_module": by_module,
         }
     )
     return {name: each | {"in_bools": each["seconds"] / taken["bools"]["seconds"]} for name, each in taken.items()}
