@@ -15,10 +15,10 @@ NO_WORK = {"_unsafe_view", "empty", "empty_like", "new_empty", "empty_strided", 
 
 
 def kept_bytes(model: PreTrainedModel, subject: Subject, ids: Tensor) -> int:
-    """Bytes that autograd keeps from the forward pass for the backward one: each storage once, weights apart."""
+    """Bytes that autograd keeps from the forward to the backward pass: each storage once, weights and loss apart."""
     with put_in(model, subject), to_embeddings(model), kept_for_backward() as kept:
-        own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-        forward(model, ids)
+        own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+        model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     return bytes_of(kept, own)
 
 
@@ -36,9 +36,9 @@ def kept_for_backward() -> Iterator[list[Tensor]]:
 
 
 def bytes_of(tensors: list[Tensor], own: set[int]) -> int:
-    """Of the different storages among the tensors, without those whose address is in `own`."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    return sum(size for pointer, size in storages.items() if pointer not in own)
+    """Of the different storages among the tensors, without those that are in `own`."""
+    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(size for storage, size in storages.items() if storage not in own)
 
 
 class _Kernels(TorchDispatchMode):

@@ -1,5 +1,6 @@
 """The most memory that a piece of work takes beyond what was there before it (Linux)."""
 
+import ctypes
 import gc
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 def peak_bytes(work: Callable[[], Any]) -> int:
     """Resident bytes at the worst moment of the work, its result included, beyond those before it."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # else what earlier work has freed is still there, and taken again unseen
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
     before = _status("VmRSS")
     result = work()

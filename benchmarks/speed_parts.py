@@ -159,7 +159,8 @@ def compiled() -> dict[str, Any]:
 def counts() -> dict[str, Any]:
     """Bytes at the full size with TOKENS tokens; kernels at two layers, where they are the same."""
     found = {}
-    small = LlamaConfig(**(CONFIG.to_dict() | {"num_hidden_layers": 2, "vocab_size": 64}))
+    sizes = {"hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 64}
+    small = LlamaConfig(**(CONFIG.to_dict() | sizes | {"head_dim": 8}))
     for dtype, rank in ((torch.bfloat16, 32), (torch.bfloat16, 64), (torch.float32, 32)):
         model, few = model_of(CONFIG, dtype), model_of(small, dtype)
         subjects, short = subjects_on(model, tuple(PEERS), rank), subjects_on(few, tuple(PEERS), rank)

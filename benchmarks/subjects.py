@@ -23,7 +23,7 @@ from lori_core.inject import Attached, attach
 from lori_core.masks import random_masks
 from lori_core.models import target_modules
 
-WARM, REPEATS = 2, 8
+WARM, REPEATS = 1, 8
 FLOOR = "floor"
 
 
