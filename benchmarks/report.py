@@ -71,10 +71,10 @@ def of_scale(results: dict[str, Any]) -> list[go.Figure | Table]:
     if sizes := found.get("model"):
         methods: dict[str, dict[str, float]] = {}
         for size, each in sizes.items():
-            for method, memory in each.items():
-                methods.setdefault(method, {})[size] = memory["total"] / 1e9
-        shown.append(bars("Memory of one training stage, estimated", "GB", methods))
-        shown[-1].update_yaxes(type="log")
+            for method, taken in each.items():
+                methods.setdefault(method, {})[size] = taken["total"] / 1e9
+        memory = bars("Memory of one training stage, estimated", "GB", methods)
+        shown.append(memory.update_yaxes(type="log"))
     if tasks := found.get("tasks"):
         works = next(iter(tasks.values()))
         curves = {work: {float(count): row[work] for count, row in tasks.items()} for work in works}

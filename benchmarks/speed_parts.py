@@ -90,6 +90,12 @@ def model_of(config: LlamaConfig, dtype: torch.dtype) -> PreTrainedModel:
     return model.requires_grad_(False).train()
 
 
+def changed(**sizes: int) -> LlamaConfig:
+    """CONFIG with other sizes."""
+    settings: dict[str, Any] = CONFIG.to_dict() | sizes
+    return LlamaConfig(**settings)
+
+
 def subjects_on(model: PreTrainedModel, names: Sequence[str], rank: int = RANK) -> list[Subject]:
     settings = {name: AdapterConfig(rank=rank, sparsity=SPARSITY if name in SPARSE else 0) for name in names}
     return [floor(), *(PEERS[name](model, name, settings[name]) for name in names)]
@@ -133,7 +139,7 @@ def _gigaflops() -> dict[str, float]:
 def compiled() -> dict[str, Any]:
     """Two layers: compiling takes longer than running. Each subject has a base of its own, compiled with it inside."""
     torch._dynamo.config.recompile_limit = 64
-    config = LlamaConfig(**(CONFIG.to_dict() | {"num_hidden_layers": 2, "vocab_size": 2048}))
+    config = changed(num_hidden_layers=2, vocab_size=2048)
     ids, models, seconds = rows(config), {}, {}
     for name in (FLOOR, *MAIN):
         model = model_of(config, torch.float32)
@@ -159,8 +165,7 @@ def compiled() -> dict[str, Any]:
 def counts() -> dict[str, Any]:
     """Bytes at the full size with TOKENS tokens; kernels at two layers, where they are the same."""
     found = {}
-    sizes = {"hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 64}
-    small = LlamaConfig(**(CONFIG.to_dict() | sizes | {"head_dim": 8}))
+    small = changed(hidden_size=96, intermediate_size=128, num_hidden_layers=2, vocab_size=64, head_dim=8)
     for dtype, rank in ((torch.bfloat16, 32), (torch.bfloat16, 64), (torch.float32, 32)):
         model, few = model_of(CONFIG, dtype), model_of(small, dtype)
         subjects, short = subjects_on(model, tuple(PEERS), rank), subjects_on(few, tuple(PEERS), rank)

@@ -98,6 +98,8 @@ def peft_lora(
 class OfficialLinear(nn.Module):
     """LoRI-S as the official code has it: all of B is a parameter, and the mask acts on its gradient alone."""
 
+    A: Tensor
+
     def __init__(self, base: nn.Module, A: Tensor, mask: Tensor, scaling: float) -> None:
         super().__init__()
         self.base, self.mask, self.scaling = base, mask, scaling

@@ -143,7 +143,7 @@ def _keep_largest(B: Mapping[str, Tensor], exclude: Masks, k: int) -> dict[str, 
     threshold = np.array(high << 16 | low, dtype=np.uint32).view(np.float32)
     surplus = int(histogram[low]) - (k - above - above_low)  # so many at the threshold itself are too many
     keep = {}
-    for module in reversed(B):  # the last ones go first
+    for module in reversed(list(B)):  # the last ones go first
         magnitudes = np.abs(_numbers(B[module]))
         kept = magnitudes >= threshold
         if module in exclude:

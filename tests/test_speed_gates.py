@@ -71,7 +71,7 @@ def test_the_optimizer_holds_two_moments_of_the_kept_entries_alone():
         with put_in(model, each):
             step(model, IDS, each.optimizer)
         held[name] = moment_bytes(each)
-    entries = sum(layer.B.numel() for layer in subject(model, "official").layers.values())
+    entries = sum(layer.get_parameter("B").numel() for layer in subject(model, "official").layers.values())
     assert held["lori_d"] == held["official"] == 2 * 4 * entries
     assert held["lori_s"] == 2 * 4 * round(0.1 * entries)
 
