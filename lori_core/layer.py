@@ -136,8 +136,8 @@ class LoRILinear(nn.Module):
         """Whether base and A are plain frozen matrices of x's dtype; autocast would change dtypes on the way."""
         if type(self.base) is not nn.Linear or self.values is None or torch.is_autocast_enabled(x.device.type):
             return False
-        frozen = not (self.A.requires_grad or self.base.weight.requires_grad)
-        return frozen and x.dtype == self.A.dtype == self.base.weight.dtype
+        moves = any(tensor.requires_grad for tensor in (self.A, *self.base.parameters()))
+        return not moves and x.dtype == self.A.dtype == self.base.weight.dtype
 
     def _fused(self, rows: Tensor) -> Tensor:
         base, arguments = self.base, (self.values, self.index, self.frozen, self.shape, self.scaling)
