@@ -120,9 +120,11 @@ def steps(
 
 
 def _ratios(found: dict[str, Any]) -> dict[str, Any]:
+    """With the medians of each round's ratios: other work on the machine lengthens a round's steps alike."""
     for taken in found.values():
-        taken["times_floor"] = taken["seconds"] / found[FLOOR]["seconds"]
-        taken["times_peft"] = taken["seconds"] / found["peft"]["seconds"]
+        for name, beside in (("times_floor", FLOOR), ("times_peft", "peft")):
+            pairs = zip(taken["each"], found[beside]["each"], strict=True)
+            taken[name] = median(seconds / others for seconds, others in pairs)
     return found
 
 
