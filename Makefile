@@ -35,8 +35,11 @@ bench: setup
 	.venv/bin/python -m benchmarks.sweeps
 	.venv/bin/python -m benchmarks.stop_when_stable
 	.venv/bin/python -m benchmarks.store
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.speed
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.scale
 	.venv/bin/python -m benchmarks.app
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.scores
+	.venv/bin/python -m benchmarks.report
 
 base: setup
 	.venv/bin/python -m lori_core.embedded

@@ -82,7 +82,7 @@ def prepared(size: Size, device: str) -> Bench:
 
 def steps(bench: Bench, rows: int, tokens: int, checkpointing: bool) -> dict[str, Any]:
     ids = torch.randint(bench.size.config.vocab_size, (rows, tokens), device=bench.device)
-    with _checkpointing(bench.model, checkpointing):
+    with checkpointing_on(bench.model, checkpointing):
         found = side_by_side(bench.model, list(bench.subjects.values()), ids)
     floor_taken = found[FLOOR]
     for name, taken in found.items():
@@ -97,7 +97,7 @@ def steps(bench: Bench, rows: int, tokens: int, checkpointing: bool) -> dict[str
 
 
 @contextmanager
-def _checkpointing(model: PreTrainedModel, wanted: bool) -> Iterator[None]:
+def checkpointing_on(model: PreTrainedModel, wanted: bool) -> Iterator[None]:
     if wanted:
         recompute_activations(model, "enable")
     try:

@@ -17,12 +17,17 @@ PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy")
 def record(name: str, config: dict[str, Any], results: Any, folder: Path = RESULTS) -> Path:
     """Write one benchmark's results; returns the file."""
     path = folder / f"{name}.json"
-    content = {"name": name, "config": config, "results": results, "commit": _commit(), "machine": _machine()}
+    content = {"name": name, "config": config, "results": results, "commit": commit(), "machine": _machine()}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 
 
-def _commit() -> str:
+def results_of(path: Path) -> dict[str, Any]:
+    """What a file of results holds already, for benchmarks that write it part by part; {} where there is none."""
+    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+
+
+def commit() -> str:
     """The commit that was measured, marked where the tree had changes; LORI_COMMIT names it where git cannot."""
     if named := os.environ.get("LORI_COMMIT"):
         return named

@@ -1,4 +1,4 @@
-"""What is measured side by side on one base: its own passes (the floor), PEFT's LoRA, LoRI-D and LoRI-S.
+"""What is measured side by side on one base: its own passes (the floor), PEFT's LoRA, LoRI-D, LoRI-S, the official way.
 
 They share one frozen base. Each has layers of its own, which stand in the base only while its step is measured, so that
 steps can be interleaved and no subject has the warmer machine.
@@ -6,7 +6,7 @@ steps can be interleaved and no subject has the warmer machine.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ from lori_core.inject import Attached, attach
 from lori_core.masks import random_masks
 from lori_core.models import target_modules
 
-WARM, REPEATS = 2, 8
+WARM, REPEATS = 1, 8
 FLOOR = "floor"
 
 
@@ -69,16 +69,66 @@ def random_start(model: PreTrainedModel, name: str, config: AdapterConfig) -> Ad
     return blank(name, shapes, config, masks)
 
 
-def peft_lora(model: PreTrainedModel, name: str, config: AdapterConfig) -> Subject:
-    """As PEFT makes it by default: factors in fp32 beside a base in bf16."""
+def peft_lora(
+    model: PreTrainedModel,
+    name: str,
+    config: AdapterConfig,
+    *,
+    fp32: bool = True,
+    frozen_projection: bool = False,
+    dropout: float = 0.0,
+) -> Subject:
+    """As PEFT makes it by default: factors in fp32 beside a base in bf16. fp32=False: factors in the base's dtype."""
     modules = {module: model.get_submodule(module) for module in target_modules(model)}
     alpha = int(config.scaling * config.rank)
-    settings = LoraConfig(r=config.rank, lora_alpha=alpha, target_modules=list(modules), task_type="CAUSAL_LM")
-    get_peft_model(model, settings)  # puts its layers into the model itself
+    settings = LoraConfig(
+        r=config.rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(modules), task_type="CAUSAL_LM"
+    )
+    get_peft_model(model, settings, autocast_adapter_dtype=fp32)  # puts its layers into the model itself
     layers = {module: model.get_submodule(module) for module in modules}
     for module, base in modules.items():
         model.set_submodule(module, base)
+    del model.peft_config  # else the next subject is taken for a second adapter of this one
+    for parameter_name, parameter in ((n, p) for layer in layers.values() for n, p in layer.named_parameters()):
+        if frozen_projection and "lora_A" in parameter_name:
+            parameter.requires_grad_(False)
     return Subject(name, layers, _optimizer(layers))
+
+
+class OfficialLinear(nn.Module):
+    """LoRI-S as the official code has it: all of B is a parameter, and the mask acts on its gradient alone."""
+
+    A: Tensor
+
+    def __init__(self, base: nn.Module, A: Tensor, mask: Tensor, scaling: float) -> None:
+        super().__init__()
+        self.base, self.mask, self.scaling = base, mask, scaling
+        self.register_buffer("A", A)
+        self.B = nn.Parameter(torch.zeros(mask.shape, device=A.device))
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
+        return self.base(x) + self.scaling * F.linear(F.linear(x, self.A), self.B.to(x.dtype))
+
+
+def official(model: PreTrainedModel, name: str, config: AdapterConfig) -> Subject:
+    """Written from the description of the official LoRI-S: dense gradients and moments, masked before each step.
+
+    A and the product are in the base's dtype, which is kinder to it than fp32.
+    """
+    start = random_start(model, name, config)
+    layers = {}
+    for module, factors in start.factors.items():
+        base = model.get_submodule(module)
+        weight = base.get_parameter("weight")
+        layers[module] = OfficialLinear(base, factors.A.to(weight), factors.mask.to(weight.device), factors.scaling)
+    optimizer = _optimizer(layers)
+
+    def mask_gradients(*_: Any) -> None:
+        for layer in layers.values():
+            layer.B.grad.mul_(layer.mask)
+
+    optimizer.register_step_pre_hook(mask_gradients)
+    return Subject(name, layers, optimizer)
 
 
 def _optimizer(layers: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
@@ -92,43 +142,57 @@ def put_in(model: PreTrainedModel, subject: Subject) -> Iterator[None]:
     modules = {module: model.get_submodule(module) for module in subject.layers}
     for module, layer in subject.layers.items():
         model.set_submodule(module, layer)
-    if subject.optimizer is None:
-        model.enable_input_require_grads()
     try:
-        yield
+        with to_embeddings(model) if subject.optimizer is None else nullcontext():
+            yield
     finally:
-        if subject.optimizer is None:
-            model.disable_input_require_grads()
         for module, base in modules.items():
             model.set_submodule(module, base)
 
 
-def step(model: PreTrainedModel, ids: Tensor, optimizer: torch.optim.Optimizer | None) -> None:
-    """One step as train.py does it, of rows (batch, tokens) in which every token but the first is predicted."""
+@contextmanager
+def to_embeddings(model: PreTrainedModel) -> Iterator[None]:
+    """The backward pass goes down to the embeddings, although they are frozen."""
+    model.enable_input_require_grads()
+    try:
+        yield
+    finally:
+        model.disable_input_require_grads()
+
+
+def forward(model: nn.Module, ids: Tensor) -> Tensor:
+    """The loss as train.py has it, of rows (batch, tokens) in which every token but the first is predicted."""
     counts = torch.ones_like(ids[:, 1:], dtype=torch.bool)
     output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    F.cross_entropy(output.logits[:, :-1][counts].float(), ids[:, 1:][counts]).backward()
+    return F.cross_entropy(output.logits[:, :-1][counts].float(), ids[:, 1:][counts])
+
+
+def step(model: nn.Module, ids: Tensor, optimizer: torch.optim.Optimizer | None) -> None:
+    """One step of training."""
+    forward(model, ids).backward()
     if optimizer is not None:
         optimizer.step()
         optimizer.zero_grad()
 
 
-def side_by_side(model: PreTrainedModel, subjects: Sequence[Subject], ids: Tensor) -> dict[str, Any]:
+def side_by_side(
+    model: PreTrainedModel, subjects: Sequence[Subject], ids: Tensor, warm: int = WARM, repeats: int = REPEATS
+) -> dict[str, Any]:
     """Name -> median seconds of a step, seconds of each, and on a GPU the bytes that live at the worst moment.
 
     A subject that runs out of memory is left out of further rounds and says so.
     """
     seconds: dict[str, list[float]] = {subject.name: [] for subject in subjects}
     found: dict[str, Any] = {}
-    for number in range(WARM + REPEATS):
+    for number in range(warm + repeats):
         for subject in (each for each in subjects if each.name not in found):
             taken, peak = _measured(model, subject, ids)
             if taken is None:
                 found[subject.name] = {"fits": False}
                 continue
-            if number >= WARM:
+            if number >= warm:
                 seconds[subject.name].append(taken)
-            if number + 1 == WARM + REPEATS:
+            if number + 1 == warm + repeats:
                 found[subject.name] = _summary(seconds[subject.name], ids.numel(), subject, peak)
     return found
 

@@ -3,8 +3,9 @@
 The paper ranks |B| after a dense run over all adapted matrices together ("model"), reported best; the other
 granularities share the k over groups first. Ties are broken by position: module order, then row-major.
 
-The threshold is found exactly by a radix histogram over the float bits, 16 high bits first and then the 16 low ones,
-module by module: the bits of non-negative floats are ordered as the floats are, and nothing is copied and sorted.
+The threshold is found exactly by a radix histogram over the float bits, 16 high bits first and then the 16 low ones:
+the bits of non-negative floats are ordered as the floats are. Three passes go module by module, so that beside the
+masks no more than one module's numbers are in memory a second time, and nothing is sorted.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ Masks = Mapping[str, Tensor]  # module -> (out_features, rank) bool, True where 
 
 _UP_TO_LAYER = re.compile(r".*\.\d+\.")  # what is left names the map: GPT-2 has a c_proj in attention and in the MLP
 _ATTENTION = re.compile(r"attn|attention|query_key_value|(^|\.)[qkvo]_proj")
+
+_INFINITE = 0x7F80  # the high half of infinity; NaNs lie above it
 
 # Entries compete for being kept with the entries of every module that has the same key.
 GROUP_KEY: dict[Granularity, Callable[[str], str]] = {
@@ -50,17 +53,16 @@ def magnitude_masks(
     Raises:
         AdapterError: B holds NaN or infinity (a diverged run), nothing would be kept, or too little is left to keep.
     """
-    order = {module: _order_bits(module, b, (exclude or {}).get(module)) for module, b in B.items()}
     groups: dict[str, list[str]] = {}
     for module in B:
         groups.setdefault(GROUP_KEY[granularity](module), []).append(module)
-    sizes = [sum(order[module].size for module in modules) for modules in groups.values()]
+    sizes = [sum(B[module].numel() for module in modules) for modules in groups.values()]
     if kept_count(sum(sizes), sparsity) == 0:
         raise AdapterError("mask_keeps_nothing", sparsity=sparsity, entries=sum(sizes))
-    keep: dict[str, np.ndarray] = {}
+    keep: dict[str, Tensor] = {}
     for modules, k in zip(groups.values(), shares(kept_count(sum(sizes), sparsity), sizes), strict=True):
-        keep |= _keep_largest({module: order[module] for module in modules}, k)
-    return {module: torch.from_numpy(keep[module]).view(b.shape) for module, b in B.items()}
+        keep |= _keep_largest({module: B[module] for module in modules}, exclude or {}, k)
+    return {module: keep[module] for module in B}
 
 
 def random_masks(shapes: Mapping[str, tuple[int, int]], sparsity: float, seed: int) -> dict[str, Tensor]:
@@ -103,7 +105,11 @@ def pack(masks: Masks) -> np.ndarray:
 
 def overlap_counts(masks: Sequence[Masks]) -> np.ndarray:
     """(T, T) entries that both masks keep; the diagonal is each mask's own count. Same modules in the same order."""
-    packed = [pack(each) for each in masks]
+    return packed_overlap([pack(each) for each in masks])
+
+
+def packed_overlap(packed: Sequence[np.ndarray]) -> np.ndarray:
+    """overlap_counts of masks that are packed already."""
     counts = np.zeros((len(packed), len(packed)), dtype=np.int64)
     for s in range(len(packed)):
         for t in range(s, len(packed)):
@@ -117,41 +123,63 @@ def jaccard(s: Masks, t: Masks) -> float:
     return both / (own_s + own_t - both) if own_s + own_t else 1.0
 
 
-def _order_bits(module: str, B: Tensor, exclude: Tensor | None) -> np.ndarray:
-    """(N,) uint32 that are ordered as |B| is; 0 for excluded entries, at least 1 for the others."""
-    bits = B.detach().to("cpu", torch.float32).abs().contiguous().numpy().reshape(-1).view(np.uint32)
-    if bits.size and bits.max() >= 0x7F800000:
-        raise AdapterError("not_finite", module=module)
-    order = bits + np.uint32(1)
-    if exclude is not None:
-        order[exclude.numpy().reshape(-1)] = 0
-    return order
-
-
-def _keep_largest(order: Mapping[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
-    """module -> (N,) bool, True at the k largest of all modules together, ties by position."""
-    if k > (free := sum(int(np.count_nonzero(bits)) for bits in order.values())):
+def _keep_largest(B: Mapping[str, Tensor], exclude: Masks, k: int) -> dict[str, Tensor]:
+    """module -> bool as B, True at the k largest of all modules together that are not excluded, ties by position."""
+    histogram = np.zeros(1 << 15, dtype=np.int64)
+    for module, b in B.items():
+        counted = _halves_counted(_numbers(b, exclude.get(module)))
+        if counted[_INFINITE:].any():
+            raise AdapterError("not_finite", module=module)
+        histogram += counted
+    if k > (free := int(histogram.sum())):
         raise AdapterError("too_little_left", wanted=k, free=free)
     if k == 0:
-        return {module: np.zeros(bits.size, dtype=bool) for module, bits in order.items()}
-    high, above = _digit(((bits >> 16) for bits in order.values()), k)
-    low, above_low = _digit((bits[bits >> 16 == high] & 0xFFFF for bits in order.values()), k - above)
-    threshold = np.uint32(high << 16 | low)
-    ties_left = k - above - above_low
+        return {module: torch.zeros(b.shape, dtype=torch.bool) for module, b in B.items()}
+    high, above = _digit(histogram, k)
+    histogram = np.zeros(1 << 16, dtype=np.int64)
+    for module, b in B.items():
+        histogram += _low_counted(_numbers(b, exclude.get(module)), high)
+    low, above_low = _digit(histogram, k - above)
+    threshold = np.array(high << 16 | low, dtype=np.uint32).view(np.float32)
+    surplus = int(histogram[low]) - (k - above - above_low)  # so many at the threshold itself are too many
     keep = {}
-    for module, bits in order.items():
-        keep[module] = bits > threshold
-        ties = np.flatnonzero(bits == threshold)[:ties_left]
-        keep[module][ties] = True
-        ties_left -= ties.size
+    for module in reversed(list(B)):  # the last ones go first
+        magnitudes = np.abs(_numbers(B[module]))
+        kept = magnitudes >= threshold
+        if module in exclude:
+            kept &= ~exclude[module].numpy().reshape(-1)
+        if surplus:
+            ties = np.flatnonzero(kept & (magnitudes == threshold))[-surplus:]
+            kept[ties] = False
+            surplus -= ties.size
+        keep[module] = torch.from_numpy(kept).view(B[module].shape)
     return keep
 
 
-def _digit(digits, k: int) -> tuple[int, int]:
-    """The 16-bit digit at which the k-th largest number lies, and how many numbers have a larger digit."""
-    histogram = np.zeros(1 << 16, dtype=np.int64)
-    for each in digits:
-        histogram += np.bincount(each, minlength=1 << 16)
-    at_least = histogram[::-1].cumsum()[::-1]  # (65536,) numbers whose digit is this one or a larger
+def _numbers(B: Tensor, exclude: Tensor | None = None) -> np.ndarray:
+    """(N,) fp32, row by row, without those excluded; a fp32 B on the CPU is read where it is."""
+    numbers = B.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1)
+    return numbers if exclude is None else numbers[~exclude.numpy().reshape(-1)]
+
+
+def _halves_counted(numbers: np.ndarray) -> np.ndarray:
+    """(32768,) how many of |numbers| have which high half."""
+    with_sign = np.bincount(numbers.view(np.uint16)[1::2], minlength=1 << 16)  # little-endian: low, high, low ...
+    return with_sign[: 1 << 15] + with_sign[1 << 15 :]
+
+
+def _low_counted(numbers: np.ndarray, high: int) -> np.ndarray:
+    """(65536,) how many of the |numbers| with that high half have which low half."""
+    halves = numbers.view(np.uint16)
+    with_it = np.flatnonzero((halves[1::2] & 0x7FFF) == high)
+    return np.bincount(halves[0::2][with_it], minlength=1 << 16)
+
+
+def _digit(histogram: np.ndarray, k: int) -> tuple[int, int]:
+    """The digit at which the k-th largest number lies, and how many numbers have a larger digit.
+
+    histogram: digit -> how many numbers have it.
+    """
+    at_least = histogram[::-1].cumsum()[::-1]  # how many numbers have this digit or a larger one
     digit = int(np.searchsorted(-at_least, -k, side="right")) - 1
     return digit, int(at_least[digit] - histogram[digit])

@@ -124,13 +124,12 @@ def test_only_the_kept_values_are_a_parameter_and_only_the_base_is_in_the_state(
     assert layer.state_dict().keys() == {"values", "base.weight", "base.bias"}
 
 
-@pytest.mark.parametrize("scale", [1.0, SCALING])
-def test_dense_B_is_the_B_it_started_from_whichever_part_of_it_moves(scale):
+def test_dense_B_is_the_B_it_started_from_whichever_part_of_it_moves():
     A, B, mask = factors()
     some = mask & (inputs((OUT, RANK)) > 0)
     for moves in (None, torch.zeros_like(mask), some, mask, torch.ones_like(mask)):
         layer = LoRILinear(make_base(), A, B, moves, SCALING)
-        torch.testing.assert_close(layer.B(scale), B * scale, rtol=1e-7, atol=0)
+        torch.testing.assert_close(layer.B(), B, rtol=1e-7, atol=0)
         assert (layer.values is None) == (moves is None or not moves.any())
 
 
@@ -147,6 +146,24 @@ def test_B_is_fp32_in_a_bf16_layer_also_where_it_is_zero():
     base = make_base(dtype=torch.bfloat16)
     for moves, start in ((mask, B), (None, B), (None, torch.zeros_like(B))):
         assert LoRILinear(base, A.bfloat16(), start, moves, SCALING).B().dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("kind", BASES)
+def test_it_compiles_as_one_graph_to_the_same_numbers(kind):
+    A, B, mask = factors()
+    layer = LoRILinear(make_base(kind), A, B, mask, SCALING)
+    whole = torch.compile(layer, backend="aot_eager", fullgraph=True)  # no graph break; the C++ compiler is not needed
+    found = []
+    for way in (layer, whole):
+        x = inputs((2, 3, IN)).requires_grad_()
+        layer.zero_grad()
+        y = way(x)
+        y.square().sum().backward()
+        assert layer.values is not None and layer.values.grad is not None
+        found.append((y, x.grad, layer.values.grad))
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager)
 
 
 # --- memory
@@ -183,7 +200,8 @@ def test_autograd_keeps_rank_numbers_a_token_and_no_copy_of_x(kind, needs_gradie
     with kept_for_backward() as kept:
         layer(x)
     h, dense_B = 4 * RANK * tokens, 4 * OUT * RANK
-    assert h <= bytes_of(kept, layer) <= h + dense_B
+    scattered_again = kind != "conv1d"  # beside any other base autograd keeps the dense B
+    assert h <= bytes_of(kept, layer) <= h + (0 if scattered_again else dense_B)
     trains_A = LoRILinear(make_base(kind), A, B, torch.ones_like(mask), SCALING, train_projection=True)
     with kept_for_backward() as kept:  # the control: LoRA has to keep x
         trains_A(x)
