@@ -135,6 +135,13 @@ def test_text_states_no_measured_number(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_code_that_is_seen_is_not_cut_off(name: str):
+    """JupyterLab folds computed sentences; what else is longer than its cell is wide has to be scrolled."""
+    seen = [c.source for c in cells(name) if c.cell_type == "code" and "said" not in c.metadata.get("tags", [])]
+    assert [line for text in seen for line in text.splitlines() if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_solution_runs_without_a_warning(name: str, tmp_path: Path):
     """With the cells of both languages: the code that they share runs once, and every sentence is made."""
     source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")

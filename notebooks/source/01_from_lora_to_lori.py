@@ -95,7 +95,8 @@ checks.counts(counts, LANGUAGE)
 guess = None
 
 # %%
-llama_3_8b = [(4096, 4096), (1024, 4096), (1024, 4096), (4096, 4096), (14336, 4096), (14336, 4096), (4096, 14336)]
+attention = [(4096, 4096), (1024, 4096), (1024, 4096), (4096, 4096)]
+llama_3_8b = [*attention, (14336, 4096), (14336, 4096), (4096, 14336)]
 by_map = [counts(out, width, 32, 0.9) for out, width in llama_3_8b]
 totals = {name: 32 * sum(column) for name, column in zip(("LoRA", "LoRI-D", "LoRI-S"), zip(*by_map))}
 guessed(guess, 100 * totals["LoRI-S"] / totals["LoRA"], LANGUAGE)
@@ -190,7 +191,8 @@ peft.base_model.model[0].lora_A["default"].weight.data = A
 peft.base_model.model[0].lora_B["default"].weight.data = mask * B
 with torch.no_grad():
     largest_output = float(mine(x).abs().max())
-    difference = {name: float((mine(x) - other(x)).abs().max()) for name, other in (("lori_core", library), ("PEFT", peft))}
+    others = {"lori_core": library, "PEFT": peft}
+    difference = {name: float((mine(x) - other(x)).abs().max()) for name, other in others.items()}
 difference
 
 # %% lang="en" tags=["said"]
@@ -220,7 +222,8 @@ def outside_after_a_step(layer):
 
 no_mask = MyLoRI(W, A, mask * B, torch.ones_like(mask), 2.0)
 with_mask = LoRILinear(linear, A, mask * B, mask, 2.0)
-{"entries outside the mask": int((~mask).sum()), "moved without": outside_after_a_step(no_mask), "moved with": outside_after_a_step(with_mask)}
+moved = {"moved without": outside_after_a_step(no_mask), "moved with": outside_after_a_step(with_mask)}
+{"entries outside the mask": int((~mask).sum())} | moved
 
 # %% [markdown] lang="en"
 # A mask at the start is no mask: the first step fills it in again. The mask has to stand in every forward pass, or the values outside must be no parameters. `LoRILinear` does the latter, so the optimizer keeps no state for them either.

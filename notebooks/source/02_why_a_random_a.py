@@ -75,7 +75,8 @@ guess = None
 def cosine_of_two_tasks(width, seed, **settings):
     config = AdapterConfig(rank=32, projection_seed=seed, **settings)
     slots = [{"slot": slot, "slots": 2} if config.projection == "orthogonal" else {} for slot in (0, 1)]
-    A_s, A_t = (draw(config.changed(**slot), task, "a map", width) for slot, task in zip(slots, ("math", "code")))
+    named = zip(slots, ("math", "code"))
+    A_s, A_t = (draw(config.changed(**slot), task, "a map", width) for slot, task in named)
     B = torch.randn(64, 32, generator=torch.Generator().manual_seed(seed))
     return float(cosine(B @ A_s, B @ A_t))
 
@@ -94,8 +95,11 @@ guessed(guess, max(map(abs, own[1024])), LANGUAGE)
 # ほかに二つ並べます。一つの直交行列の別々の行から取った `A` と、対照実験として、二つのタスクで**共有した `A`** です。帯は理論上の最大のばらつき 1/√d の二倍です。
 
 # %%
-orthogonal = {width: [cosine_of_two_tasks(width, seed, projection="orthogonal") for seed in range(3)] for width in own}
-shared = {width: [cosine_of_two_tasks(width, seed, shared_projection=True) for seed in range(3)] for width in own}
+def three(**settings):
+    return {width: [cosine_of_two_tasks(width, seed, **settings) for seed in range(3)] for width in own}
+
+
+orthogonal, shared = three(projection="orthogonal"), three(shared_projection=True)
 show(figures.cosines_by_width({"own": own, "orthogonal": orthogonal, "shared": shared}, LANGUAGE))
 
 # %%
@@ -169,7 +173,8 @@ out_features, in_features, rank = 14336, 4096, 32  # the largest maps of Llama-3
 
 # %%
 tasks = ("nlu", "math", "code", "safety")
-trained = {variant: cosine_matrix([ready_made(task, variant) for task in tasks]) for variant in ("lori_d", "lori_d_shared")}
+variants = ("lori_d", "lori_d_shared")
+trained = {variant: cosine_matrix([ready_made(task, variant) for task in tasks]) for variant in variants}
 show(figures.pairs("lori_d", trained["lori_d"], LANGUAGE))
 
 # %%

@@ -145,7 +145,8 @@ show(figures.mask(found.report, LANGUAGE))
 # 全体での順位（`"model"`）では写像どうしが競い、`"matrix"` ではどの写像も同じ割合になります。二つのマスクはどれだけ共通するでしょうか。同じ学習結果から選ぶだけなので、追加の学習は要りません。
 
 # %%
-by_granularity = {g: magnitude_masks(found.movement, 0.9, g) for g in ("model", "kind", "projection", "layer", "matrix")}
+granularities = ("model", "kind", "projection", "layer", "matrix")
+by_granularity = {each: magnitude_masks(found.movement, 0.9, each) for each in granularities}
 {granularity: round(library_jaccard(found.masks, masks), 3) for granularity, masks in by_granularity.items()}
 
 # %% [markdown] lang="en" tags=["control"]
@@ -165,7 +166,8 @@ def with_mask(sparsity, masks):
 
 
 def both(sparsity):
-    anywhere = random_masks({module: (out, config.rank) for module, (out, _) in shapes.items()}, sparsity, seed=0)
+    of_B = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
+    anywhere = random_masks(of_B, sparsity, seed=0)
     largest = magnitude_masks(found.movement, sparsity)
     return {"calibrated": with_mask(sparsity, largest), "random_mask": with_mask(sparsity, anywhere)}
 
@@ -231,7 +233,7 @@ def agreement(data, examples):
 
 
 everything = len(task.examples("train"))
-good = {count: agreement(task, count) for count in (4, 32, everything)}  # the last: the same data in another order
+good = {count: agreement(task, count) for count in (4, 32, everything)}  # the last: in another order
 wrong = {everything: agreement(replace(task, load=shuffled), everything)}
 show(figures.dial("examples", {"good_data": good, "shuffled": wrong}, LANGUAGE))
 

@@ -146,7 +146,8 @@ guessed(guess, 100 * files["lori_s"] / files["lora"], LANGUAGE)
 }
 
 # %%
-scores = {"base": score(base, None, [task])} | {method: score(base, each.adapter, [task]) for method, each in learned.items()}
+scores = {"base": score(base, None, [task])}
+scores |= {method: score(base, each.adapter, [task]) for method, each in learned.items()}
 show(figures.compared_scores(scores, LANGUAGE))
 
 # %% lang="en" tags=["said"]
@@ -211,7 +212,7 @@ say(
 
 # %% lang="ja" tags=["said"]
 say(
-    "スパース率 90 % での、学習したものと枝刈りだけのものの比較：" + compared(trained, cut[0.9], "学習あり", "枝刈りのみ", LANGUAGE)
+    "スパース率 90 % での、学習したものと枝刈りだけのものの比較：" + compared(trained, cut[0.9], "学習したもの", "枝刈りだけのもの", LANGUAGE)
     + (
         "対照実験は失敗しました。B の残した要素は、ほかの要素なしで学習し直す必要があります。"
         if any(trained[t].low > cut[0.9][t].high for t in trained)
@@ -232,11 +233,13 @@ say(
 # %%
 def at_rate(rate):
     settings = {"lori_s": training["lori_s"].changed(learning_rate=rate)}
-    adapter = learn(base, task, "lori_s", AdapterConfig(sparsity=0.9), settings, masks=learned["lori_s"].adapter.masks).adapter
-    return score(base, adapter, [task])["code"].value
+    masks = learned["lori_s"].adapter.masks
+    again = learn(base, task, "lori_s", AdapterConfig(sparsity=0.9), settings, masks=masks)
+    return score(base, again.adapter, [task])["code"].value
 
 
-by_rate = {rate: at_rate(rate) for rate in (rates["lori_s"] / 50, rates["lori_d"])} | {rates["lori_s"]: scores["lori_s"]["code"].value}
+by_rate = {rate: at_rate(rate) for rate in (rates["lori_s"] / 50, rates["lori_d"])}
+by_rate[rates["lori_s"]] = scores["lori_s"]["code"].value  # as trained above
 at_best = max(by_rate, key=by_rate.get)
 show(figures.dial("rate", {"lori_s": by_rate}, LANGUAGE))
 

@@ -120,7 +120,8 @@ def validation(adapter):
     return sum(scores) / len(scores)
 
 
-weights = {variant: {w: validation(merged(variant, w)) for w in (0.3, 0.6, 1.0)} for variant in ("lora", "lori_d", "lori_s", "lori_d_shared")}
+variants = ("lora", "lori_d", "lori_s", "lori_d_shared")  # the last one is the control, see below
+weights = {variant: {w: validation(merged(variant, w)) for w in (0.3, 0.6, 1.0)} for variant in variants}
 show(figures.dial("weight", weights, LANGUAGE))
 
 # %% [markdown] lang="en" tags=["prediction"]
@@ -152,7 +153,8 @@ single, together = singly("lori_s"), score(base, merged("lori_s", best["lori_s"]
 guessed(guess, 100 * mean(together) / mean(single), LANGUAGE)
 
 # %%
-show(figures.compared_scores({"base": score(base, None, tasks, EXAMPLES), "single": single, "merged_lori_s": together}, LANGUAGE))
+untaught = score(base, None, tasks, EXAMPLES)
+show(figures.compared_scores({"base": untaught, "single": single, "merged_lori_s": together}, LANGUAGE))
 
 # %% [markdown] lang="en" tags=["control"]
 # ## Methods side by side, with a control that should fail
@@ -165,8 +167,9 @@ show(figures.compared_scores({"base": score(base, None, tasks, EXAMPLES), "singl
 # LoRA、LoRI-D、LoRI-S と、対照実験として、タスクが **A を共有する** LoRI-D を比べます。どれも、それぞれ最良の重みでマージします。タスクごとの A がタスクを離しているのなら、対照実験は負けるはずです。
 
 # %%
-by_method = {f"merged_{variant}": score(base, merged(variant, best[variant]), tasks, EXAMPLES) for variant in ("lora", "lori_d")}
-by_method |= {"merged_lori_s": together, "merged_lori_d_shared": score(base, merged("lori_d_shared", best["lori_d_shared"]), tasks, EXAMPLES)}
+by_method = {"merged_lori_s": together}
+for variant in ("lora", "lori_d", "lori_d_shared"):
+    by_method[f"merged_{variant}"] = score(base, merged(variant, best[variant]), tasks, EXAMPLES)
 own, shared = by_method["merged_lori_d"], by_method["merged_lori_d_shared"]
 lost = {name: single[name].value - together[name].value for name in names}
 most = max(lost, key=lost.get)
@@ -216,11 +219,13 @@ recipes = {
     "dare": merged("lori_s", best["lori_s"], "dare", drop=0.5),
     "linear": merged("lori_s", best["lori_s"], "linear"),
 }
-by_recipe = {name: together if name == "concat" else score(base, adapter, tasks, EXAMPLES) for name, adapter in recipes.items()}
+by_recipe = {name: score(base, adapter, tasks, EXAMPLES) for name, adapter in recipes.items() if name != "concat"}
+by_recipe = {"concat": together} | by_recipe
 show(figures.compared_scores(by_recipe, LANGUAGE))
 
 # %%
-{name: {"rank": adapter.config.rank, "lost when written as factors": round(adapter.record["merge"]["error"], 4)} for name, adapter in recipes.items()}
+errors = {name: round(adapter.record["merge"]["error"], 4) for name, adapter in recipes.items()}
+{name: {"rank": adapter.config.rank, "lost when written as factors": errors[name]} for name, adapter in recipes.items()}
 
 # %% lang="en" tags=["said"]
 ranking = sorted(by_recipe, key=lambda name: -mean(by_recipe[name]))

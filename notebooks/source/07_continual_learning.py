@@ -148,7 +148,7 @@ show(figures.continual_matrix(allowed.result, LANGUAGE))
 
 # %%
 parts = [row[0].parts for row in allowed.result.scores]  # safety after each task, by kind of request
-dict(zip(order, parts))
+{name: {kind: round(share, 2) for kind, share in each.items()} for name, each in zip(order, parts)}
 
 # %% [markdown] lang="en"
 # Refusing everything would keep the score of harmful requests at 1: that is why both kinds are counted.
@@ -164,8 +164,15 @@ dict(zip(order, parts))
 excluded = learn_in_order(overlap="exclude")
 show(figures.continual_matrix(excluded.result, LANGUAGE))
 
+# %% [markdown] lang="en"
+# What share of the second and the third mask do earlier masks hold too? By chance it is 1 − sparsity for each earlier mask.
+
+# %% [markdown] lang="ja"
+# 二つ目と三つ目のマスクのうち、以前のマスクも持つ要素はどれだけでしょうか。偶然なら、以前のマスク一つにつき 1 − スパース率 です。
+
 # %%
-{"shared with earlier masks": {"allow": allowed.result.mask_overlap, "exclude": excluded.result.mask_overlap}, "by chance": round(1 - config.sparsity, 3)}
+overlaps = {"allow": allowed.result.mask_overlap, "exclude": excluded.result.mask_overlap}
+{overlap: [round(share, 3) for share in shares] for overlap, shares in overlaps.items()}
 
 # %% [markdown] lang="en" tags=["control"]
 # ## A control that should fail
@@ -197,7 +204,7 @@ say(
     + (
         " The control fails, as it should: moving what a task stands on costs more than moving other entries."
         if more > 0.1
-        else " The control does not fail: its own entries cost safety no more than others do. Entries that safety does not hold reach the same outputs (notebook 5)."
+        else " The control does not clearly fail: that its own entries cost safety more than others do is not shown. Entries that safety does not hold reach the same outputs too (notebook 5)."
     )
     + f" After both tasks it has lost {lost[0]:.2f} with overlap allowed, {lost_excluded[0]:.2f} with overlap excluded: "
     + ("keeping entries apart protects it here." if lost[0] - lost_excluded[0] > 0.1 else "keeping entries apart does not protect it here.")
@@ -210,20 +217,21 @@ say(
     + (
         "対照実験は予想どおり失敗しました。タスクの土台を動かすと、ほかの要素を動かすより多くを失います。"
         if more > 0.1
-        else "対照実験は失敗しませんでした。safety 自身の要素を動かしても、ほかの要素を動かすより多くを失うわけではありません。safety が持たない要素も、同じ出力に届くからです（ノートブック 5）。"
+        else "対照実験は、はっきりとは失敗しませんでした。safety 自身の要素を動かすほうが多くを失うとは言えません。safety が持たない要素も、同じ出力に届きます（ノートブック 5）。"
     )
     + f"二つのタスクを学んだ後では、重なりを許すと {lost[0]:.2f}、除くと {lost_excluded[0]:.2f} を失いました。"
     + ("ここでは、要素を分けることが safety を守っています。" if lost[0] - lost_excluded[0] > 0.1 else "ここでは、要素を分けても safety は守られません。")
 )
 
 # %% [markdown] lang="en"
-# Both sides at once: what new tasks reached, and what was left of the old ones. A method that learns nothing forgets nothing, so never look at forgetting alone.
+# Both sides at once, after the last task: what the new task reached, and what is left of the old ones. A method that learns nothing forgets nothing, so never look at forgetting alone.
 
 # %% [markdown] lang="ja"
-# 両面を一度に見ます。新しいタスクがどこまで届いたか、前のタスクがどれだけ残ったか。何も学ばなければ何も忘れません。忘却だけを見てはいけません。
+# 最後のタスクの後で、両面を一度に見ます。新しいタスクがどこまでできるようになったか、前のタスクがどれだけ残ったか。何も学ばなければ、何も忘れません。忘却だけを見てはいけません。
 
 # %%
-show(figures.continual_axes([allowed.result, excluded.result], LANGUAGE))
+final = {"allow": allowed.result.scores[-1], "exclude": excluded.result.scores[-1]}
+show(figures.compared_scores({name: {each.task: each for each in row} for name, row in final.items()}, LANGUAGE))
 
 # %% [markdown] lang="en"
 # ## Try it yourself
