@@ -149,6 +149,6 @@ class LoRILinear(nn.Module):
         # Cast explicitly: under autocast the base returns another dtype than A has, and addmm_ refuses a mixture.
         h = F.linear(rows.to(y.dtype), self.A.to(y.dtype))
         B = self.B(y.dtype)
-        if y._is_view():
+        if torch.compiler.is_compiling() or y._is_view():  # a compiler fuses on its own, and cannot ask
             return torch.addmm(y, h, B.T, alpha=self.scaling)
         return y.addmm_(h, B.T, alpha=self.scaling)
