@@ -275,7 +275,7 @@ def polls(address: str, name: str, seconds: float) -> list[float]:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             began = time.perf_counter()
-            taken.append(_answered(client, session, {"fn_index": tick, "data": [name, None, "", None]}))
+            taken.append(_answered(client, session, {"fn_index": tick, "data": [name, None]}))
             time.sleep(max(0.0, POLL - (time.perf_counter() - began)))
     return taken
 

@@ -3,7 +3,6 @@
 import shlex
 from html import escape
 from typing import Any
-from zlib import crc32
 
 import gradio as gr
 
@@ -42,7 +41,9 @@ def build(page: Context) -> None:
     pick = gr.Dropdown(  # any name is taken, since another browser may discard the run that is shown
         [], label=page.say("runs.pick"), interactive=True, allow_custom_value=True
     )
-    seen, listed = gr.State([]), gr.State(None)
+    seen = gr.State("")
+    # Their changes ask for what changes seldom; a state's would not be noticed past the queue.
+    rare, listed = (gr.Textbox(visible="hidden") for _ in range(2))
     status = gr.HTML()
     with gr.Row():
         stop = gr.Button(page.say("runs.stop"))
@@ -57,7 +58,8 @@ def build(page: Context) -> None:
     pinned = comparing(page, pick)
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     specs(page, pick, name).success(None, name, None, js=OPEN_RUN)
-    views = [seen, stop, resume, discard, status, losses, mask, settling, log, spec]
+    often: list[Any] = [seen, status, losses, rare]
+    seldom = [stop, resume, discard, mask, settling, log, spec]
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
@@ -67,24 +69,24 @@ def build(page: Context) -> None:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
-    def nothing(status: str) -> list[Any]:
-        return [[], *_buttons(None), status, None, None, None, "", ""]
-
-    def look(name: str | None, before: list[Any]) -> Any:
-        """before: what the page shows: the run's mark, and a fingerprint of each view. Only other views are sent."""
+    def look(name: str | None, before: str) -> Any:
+        """What changes with each step; `rare` changes with what else there is to see, and that asks for it."""
         if not name:
-            return nothing("") if before else [gr.skip()] * len(views)
+            return ["", "", None, ""]
         try:
             run = page.workspace.run(name)
         except LoRIError as error:
-            return nothing(f"<p>{escape(error.in_language(page.language))}</p>")
+            return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, ""]
         now = LATEST.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
-        if before[:1] == [now]:
-            return [gr.skip()] * len(views)
-        made = LATEST.of(("view", run.path, page.language, now), POLL, lambda: _with_fingerprints(_view(page, run)))
-        shown_before = before[1:] or [None] * len(made)
-        news = [view if mark != old else gr.skip() for (mark, view), old in zip(made, shown_before, strict=True)]
-        return [[now, *(mark for mark, _ in made)], *news]
+        if now == before:
+            return [gr.skip()] * len(often)
+        return [now, *LATEST.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run))]
+
+    def look_again(name: str | None) -> Any:
+        try:
+            return _seldom(page, page.workspace.run(name)) if name else NOTHING
+        except LoRIError:
+            return NOTHING
 
     def do(action: str) -> Any:
         def act(name: str | None) -> None:
@@ -96,24 +98,20 @@ def build(page: Context) -> None:
 
         return act
 
-    def relist(state: str, before: list[Any] | None) -> Any:
-        names = LATEST.of(("runs", page.workspace.runs, page.language), POLL, lambda: _choices(page))
-        if [state, names] == before:
-            return [gr.skip()] * 3
-        wanted = [each for each in names if each[2] == state or not state]
-        return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names)), [state, names]
+    def names() -> list[tuple[str, str, str]]:
+        return LATEST.of(("runs", page.workspace.runs, page.language), POLL, lambda: _choices(page))
 
-    on_load(first, None, pick).then(look, [pick, seen], views, **QUIET)
+    def relist(state: str) -> Any:
+        wanted = [each for each in names() if each[2] == state or not state]
+        return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names()))
+
+    on_load(first, None, pick).then(look, [pick, seen], often, **QUIET)
     on_load(lambda: offer_interrupted(page), None, interrupted)
-    pick.change(look, [pick, seen], views, **QUIET)
-    timer = gr.Timer(POLL)
-    timer.tick(
-        lambda name, before, state, names: [*look(name, before), *relist(state, names)],
-        [pick, seen, only, listed],
-        [*views, pick, pinned, listed],
-        **AT_ONCE,
-    )
-    only.change(relist, [only, listed], [pick, pinned, listed], **AT_ONCE)
+    pick.change(look, [pick, seen], often, **QUIET)
+    rare.change(look_again, pick, seldom, **AT_ONCE)
+    gr.on([listed.change, only.change], relist, only, [pick, pinned], **AT_ONCE)
+    timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped
+    timer.tick(lambda name, before: [*look(name, before), str(names())], [pick, seen], [*often, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, None, **AT_ONCE)
     resume.click(do("resume"), pick, None, **AT_ONCE)
     really.click(do("discard"), pick, None, **AT_ONCE).then(first, None, pick, **QUIET)
@@ -147,25 +145,36 @@ def _pairs(names: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
     return [(label, name) for label, name, _ in names]
 
 
+NOTHING = [*_buttons(None), None, None, "", ""]  # where no run is shown
+
+
 def _mark(page: Context, run: Run) -> str:
     """Differs whenever there is something new to show."""
     sizes = [path.stat().st_size for path in (run.path / "events.jsonl", run.path / "log.txt") if path.exists()]
     return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
-def _with_fingerprints(views: list[Any]) -> list[tuple[int, Any]]:
-    return [(crc32(repr(view).encode()), view) for view in views]
-
-
-def _view(page: Context, run: Run) -> list[Any]:
+def _often(page: Context, run: Run) -> tuple[str, Any, str]:
+    """Status, losses, and what differs whenever one of _seldom() does."""
     found = follow(run)
     curves = {stage_words(page, stage): curve for stage, curve in found.losses.items() if curve}
+    log = run.path / "log.txt"
+    rare = [
+        run.path.name,
+        state_of(page, run),
+        sum(map(len, found.looks.values())),
+        log.stat().st_size if log.exists() else 0,
+    ]
+    drawn = shown(figures.live_losses(curves, page.language)) if curves else None
+    return _status(page, run, found), drawn, str(rare)
+
+
+def _seldom(page: Context, run: Run) -> list[Any]:
+    found = follow(run)
     calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
     spec = (run.path / "spec.json").read_text(encoding="utf-8")
     return [
         *_buttons(state_of(page, run)),
-        _status(page, run, found),
-        shown(figures.live_losses(curves, page.language)) if curves else None,
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
         f'<pre class="log" tabindex="0">{escape(log_of(run))}</pre>',
