@@ -9,7 +9,7 @@ from lori_core.config import Method, TrainConfig
 Training = dict[Method, TrainConfig]  # method -> its settings
 
 # benchmarks/learning_rates.py searched the first three on validation, with equal budgets; "full" was not searched.
-_EMBEDDED_RATES: dict[Method, float] = {"lora": 1e-3, "lori_d": 4e-3, "lori_s": 1e-2, "full": 2e-4}
+_EMBEDDED_RATES: dict[Method, float] = {"lora": 4e-4, "lori_d": 1e-3, "lori_s": 1e-2, "full": 2e-4}
 
 # The official code, Llama-3-8B, r = 32: LoRI-D 5e-5, LoRI-S 5e-4; LoRA and full fine-tuning are common choices.
 _LARGE_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
