@@ -17,12 +17,12 @@ PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy")
 def record(name: str, config: dict[str, Any], results: Any, folder: Path = RESULTS) -> Path:
     """Write one benchmark's results; returns the file."""
     path = folder / f"{name}.json"
-    content = {"name": name, "config": config, "results": results, "commit": _commit(), "machine": _machine()}
+    content = {"name": name, "config": config, "results": results, "commit": commit(), "machine": _machine()}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit that was measured, marked where the tree had changes; LORI_COMMIT names it where git cannot."""
     if named := os.environ.get("LORI_COMMIT"):
         return named
