@@ -185,7 +185,7 @@ def checked_device(device: str | None) -> str:
 
 
 def usual_precision(device: str) -> Precision:
-    """bf16, but on a CPU without AVX-512: it has to imitate bf16, and a training step takes 30 times as long."""
+    """bf16, but on a CPU without AVX-512, which has to imitate it: a training step takes over ten times as long."""
     if device != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return "bf16"
     return "fp32"
