@@ -21,15 +21,14 @@ from lori_core.files import write_atomic
 
 OUT = Path("assets/screenshots")
 LOOKS = {"en": (1280, "light"), "ja": (390, "dark")}  # language -> (width in pixels, colours)
-HEIGHT, TALLEST, COLOURS = 900, 1400, 48  # few colours keep the files small
+HEIGHT, TALLEST, COLOURS = 900, 1400, 128  # few colours keep the files small
 SETTLED = 2000  # milliseconds that what is there has to come to rest
 PATIENCE = 120_000  # milliseconds for what has to be computed first
 SHOWS = {  # page -> what is there once it is complete
     "runs": ".main-svg",
-    "report": "iframe.report",
+    "report": "iframe.report, .empty",
     "masks": ".main-svg",
     "interference": ".main-svg",
-    "continual": ".main-svg",
     "adapters": ".card h3",
 }
 

@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.jobs import Jobs
 from app.worker import Worker
-from benchmarks.record import RESULTS, record
+from benchmarks.record import RESULTS, commit, record
 from benchmarks.store import INNER, LAYERS, RANK, SHAPES, random_adapter
 from lori_core.adapter_files import save_adapter
 from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
@@ -353,7 +353,7 @@ def main(
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for part in parts or PARTS:
             cores = len(os.sched_getaffinity(0))
-            found[part] = PARTS[part](browser, (keep or Path(place)) / part) | {"on_cores": cores}
+            found[part] = PARTS[part](browser, (keep or Path(place)) / part) | {"on_cores": cores, "commit": commit()}
             print(part, found[part], flush=True)
         browser.close()
     config = {"updates": UPDATES, "seconds_between": UPDATE, "readers": READERS, "poll_seconds": POLL, "events": EVENTS}
