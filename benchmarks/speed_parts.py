@@ -46,7 +46,7 @@ from benchmarks.subjects import (
 from lori_core.adapter import Adapter
 from lori_core.adapter_files import save_adapter
 from lori_core.config import AdapterConfig
-from lori_core.masks import magnitude_masks, overlap_counts, pack, packed_overlap, random_masks
+from lori_core.masks import magnitude_masks, overlap_counts, pack, packed_overlap
 from lori_core.merge import merge
 from lori_core.merged_base import merged_into
 
@@ -237,8 +237,11 @@ def threshold() -> dict[str, Any]:
 
 
 def overlap(tasks: int = 8) -> dict[str, Any]:
-    shapes = {module: (out, RANK) for module, (out, _) in SHAPES.items()}
-    masks = [random_masks(shapes, SPARSITY, seed) for seed in range(tasks)]
+    generator = torch.Generator().manual_seed(0)
+    masks = [
+        {module: torch.rand(out, RANK, generator=generator) >= SPARSITY for module, (out, _) in SHAPES.items()}
+        for _ in range(tasks)
+    ]
     packed = [pack(each) for each in masks]
 
     whole = [torch.cat([mask.reshape(-1) for mask in each.values()]) for each in masks]
