@@ -175,7 +175,8 @@ def _prepare(
 ) -> _Session:
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")  # else it takes a GPU that is there
-    optimizer = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0)
+    # fused: one kernel a parameter; LoRI-S has many small ones.
+    optimizer = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0, fused=True)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     pad = tokenizer.pad_token_id or tokenizer.eos_token_id or 0  # any id will do: padding is masked everywhere
     can_skip_logits = "logits_to_keep" in inspect.signature(model.forward).parameters

@@ -149,7 +149,7 @@ def test_B_is_fp32_in_a_bf16_layer_also_where_it_is_zero():
 
 
 @pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning")
-@pytest.mark.parametrize("kind", BASES)
+@pytest.mark.parametrize("kind", ["linear", "without bias"])
 def test_it_compiles_as_one_graph_to_the_same_numbers(kind):
     A, B, mask = factors()
     layer = LoRILinear(make_base(kind), A, B, mask, SCALING)
