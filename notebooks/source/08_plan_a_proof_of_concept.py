@@ -5,7 +5,12 @@
 #
 # This notebook is a checklist that runs. It has two small tasks as CSV files standing in for yours; put your files and your base in their place, and the decision at the end is about your case.
 #
-# 1. Data as files, and a look at them. 2. A study: methods, merge, control. 3. What it cost. 4. A sweep of sparsity. 5. A decision. 6. A report.
+# 1. Data as files, and a look at them
+# 2. A study: methods, merge, control
+# 3. What it cost
+# 4. A sweep of sparsity
+# 5. A decision
+# 6. A report
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 8 · 概念実証を計画する
@@ -14,7 +19,12 @@
 #
 # このノートブックは、実行できるチェックリストです。二つの小さなタスクの CSV が、あなたのデータの代わりをします。自分のファイルとベースに置き換えれば、最後の決定は、あなた自身のケースについての決定になります。
 #
-# 1. ファイルにしたデータと、その確認。2. 検証：方式、マージ、対照実験。3. コスト。4. スパース率の比較。5. 決定。6. レポート。
+# 1. ファイルにしたデータと、その確認
+# 2. 検証：方式、マージ、対照実験
+# 3. コスト
+# 4. スパース率の比較
+# 5. 決定
+# 6. レポート
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -137,14 +147,14 @@ print(example.prompt, "→", example.response)
 #
 # ## 2 · The study
 #
-# Three methods, both tasks, merged, and the control with one shared `A`. On a real base take more steps, several merge weights and at least three seeds; here it must be done in under a minute.
+# Three methods, both tasks, merged, and the control with one shared `A`. On a real base take more steps, more merge weights and at least three seeds; here it must be done in under a minute.
 
 # %% [markdown] lang="ja"
 # 分割は、プロンプトのハッシュで自動的に行われ、同じプロンプトが二つの分割に入ることはありません。進む前に、少なくとも二十例は読んでください。悪いデータは、どの方式でも直りません（ノートブック 3）。
 #
 # ## 2 · 検証
 #
-# 三つの方式、二つのタスク、マージ、そして `A` を共有する対照実験です。本物のベースでは、ステップを増やし、マージの重みをいくつか試し、シードは三つ以上にしてください。ここでは一分以内で終わらせます。
+# 三つの方式、二つのタスク、マージ、そして `A` を共有する対照実験です。本物のベースでは、ステップを増やし、マージの重みをもっと試し、シードは三つ以上にしてください。ここでは一分以内で終わらせます。
 
 # %% [markdown] lang="en" tags=["prediction"]
 # **Predict:** what will LoRI-S retain of its gain over the base when both tasks are merged, on average over the tasks? (1: everything.)
@@ -160,7 +170,7 @@ rates = {method: training_for("embedded")[method].learning_rate for method in ("
 settings = {method: TrainConfig(learning_rate=rate, steps=16, batch_size=8) for method, rate in rates.items()}
 config = StudyConfig(
     tasks=specs, train=settings, adapter=AdapterConfig(sparsity=0.9), device="cpu", precision="fp32",
-    merge_weights=(1.0,), continual=None, validation_examples=16, test_examples=32,
+    merge_weights=(0.6, 1.0), continual=None, validation_examples=16, test_examples=32,
 )
 embedded_base()  # quiet from here on
 result = run_study(config, folder / "study")
