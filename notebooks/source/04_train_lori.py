@@ -140,7 +140,7 @@ guessed(guess, 100 * files["lori_s"] / files["lora"], LANGUAGE)
         "optimizer bytes": each.training.optimizer_bytes,
         "by your formula": adam_bytes(each.training.trained_parameters),
         "file bytes": files[method],
-        "update / weights": percent(each.update_ratio),
+        "update / weights, %": round(100 * each.update_ratio, 1),
     }
     for method, each in learned.items()
 }

@@ -140,12 +140,12 @@ say(
 show(figures.pair_places(overlap, names[s], names[t], LANGUAGE))
 
 # %% [markdown] lang="en" tags=["control"]
-# ## Directions, and a control that fails
+# ## Directions, and a control that should fail
 #
 # The same entry of `B` means something else under another `A`, so overlap of masks need not be a collision. Cosines of the updates tell. The control shares one `A`: now the same entry *is* the same direction.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 方向と、失敗する対照実験
+# ## 方向と、失敗するはずの対照実験
 #
 # `A` が違えば、`B` の同じ要素でも意味が違います。マスクの重なりは衝突とは限りません。更新のコサインを見るとわかります。対照実験では `A` を共有します。今度は、同じ要素が*同じ*方向になります。
 
