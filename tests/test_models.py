@@ -55,8 +55,8 @@ def test_a_tokenizer_without_a_padding_token_pads_with_its_end_token(tmp_path):
 
 def test_the_dtype_is_the_one_asked_for(tmp_path):
     name = save(architectures.model("llama"), tmp_path)
-    for dtype, expected in [("fp32", torch.float32), ("bf16", torch.bfloat16)]:
-        weights = load_base(name, device="cpu", dtype=dtype).model.parameters()
+    for asked, expected in DTYPES.items():
+        weights = load_base(name, device="cpu", dtype=asked).model.parameters()
         assert {parameter.dtype for parameter in weights} == {expected}
 
 
@@ -201,6 +201,6 @@ def test_attention_that_cannot_be_had_is_refused_by_name(tmp_path, architecture,
 
 def test_a_job_that_names_no_precision_gets_the_usual_one_and_one_that_does_gets_that(tmp_path):
     folder = tiny.saved_base(tmp_path / "base").name
-    for asked in ("fp32", "bf16"):
-        assert open_base(BaseConfig(base=folder, device="cpu", precision=asked)).model.dtype == DTYPES[asked]
+    for asked, expected in DTYPES.items():
+        assert open_base(BaseConfig(base=folder, device="cpu", precision=asked)).model.dtype == expected
     assert open_base(BaseConfig(base=folder, device="cpu")).model.dtype == DTYPES[default_precision("cpu")]
