@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from app.lab import PRIVATE, QUIET, Context, on_load
-from app.pages.runs import OPEN_RUN
+from app.pages.runs import opens_run
 from app.question import asked_first
 from app.shelf_views import PLACES, choices, details, difference, place_of, table
 from lori_core.config import ExportJob
@@ -88,7 +88,7 @@ def _export(page: Context, pick: gr.Dropdown) -> None:
     base = gr.Textbox("embedded", label=page.say("adapters.base"), info=page.say("adapters.base_info"))
     model = gr.Button(page.say("adapters.make_model"))
     name = gr.Textbox(visible="hidden")
-    model.click(whole, [pick, base], name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
+    opens_run(model, whole, [pick, base], name)
 
 
 def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:

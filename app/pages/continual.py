@@ -5,8 +5,8 @@ from typing import Any
 import gradio as gr
 
 from app.finished import finished, label
-from app.lab import PRIVATE, QUIET, Context, on_load
-from app.pages.runs import OPEN_RUN
+from app.lab import QUIET, Context, on_load
+from app.pages.runs import opens_run
 from app.plot import chart, shown
 from lori_core import figures
 from lori_core.config import AdapterConfig, ContinualJob, Method
@@ -113,7 +113,7 @@ def _form(page: Context) -> None:
     button = gr.Button(page.say("continual.go"), variant="primary")
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     given = [base, tasks, methods, overlap, rank, sparsity]
-    button.click(start, given, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
+    opens_run(button, start, given, name)
 
 
 def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:

@@ -5,8 +5,8 @@ from typing import Any
 import gradio as gr
 
 from app.finished import finished, when
-from app.lab import PRIVATE, QUIET, Context, on_load
-from app.pages.runs import OPEN_RUN
+from app.lab import QUIET, Context, on_load
+from app.pages.runs import opens_run
 from app.plot import chart, shown
 from app.shelf_views import choices
 from lori_core import figures
@@ -101,8 +101,8 @@ def build(page: Context) -> None:
     pick.change(weigh, [pick, entries], [*sliders, tasks], **QUIET)
     method.change(options, method, [keep, drop], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
-    plain.click(merge_only, given, run, **PRIVATE).success(None, run, None, js=OPEN_RUN)
-    score.click(merge_and_score, [tasks, base, search, *given], run, **PRIVATE).success(None, run, None, js=OPEN_RUN)
+    opens_run(plain, merge_only, given, run)
+    opens_run(score, merge_and_score, [tasks, base, search, *given], run)
     _results(page)
 
 

@@ -1,6 +1,7 @@
 """Runs: what there is, and one of them as it goes: /<language>/runs?run=<its folder's name>."""
 
 import shlex
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -8,7 +9,7 @@ import gradio as gr
 
 from app.comparing import comparing, specs
 from app.following import Following, follow, forming, log_of
-from app.lab import AT_ONCE, QUIET, Context, on_load
+from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
 from app.latest import Latest
 from app.plot import chart, shown
 from app.question import asked_first
@@ -28,6 +29,12 @@ POLL = 1.0  # seconds between two looks at the run that is shown
 SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
 ADAPTERS_BY = ("try", "masks", "interference")  # pages of a run's adapters
 LATEST = Latest()  # what pages of one run show is made once for all of them in each POLL
+
+
+def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any] | None, name: gr.Textbox) -> None:
+    """A click starts a run, whose name goes into a hidden box, and leads to it."""
+    # Not past the queue: gradio shows no refusal from there.
+    button.click(start, given, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
 
 
 def build(page: Context) -> None:

@@ -7,7 +7,7 @@ import gradio as gr
 from app.fit import fit
 from app.lab import PRIVATE, Context, on_load
 from app.own_file import own_file
-from app.pages.runs import OPEN_RUN, offer_interrupted
+from app.pages.runs import offer_interrupted, opens_run
 from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label
@@ -65,8 +65,8 @@ def build(page: Context) -> None:
             raise page.error(error) from None
 
     look.click(estimate, given, fits, concurrency_limit=1, **PRIVATE)
-    button.click(start, given, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
-    preset.click(start_preset, None, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
+    opens_run(button, start, given, name)
+    opens_run(preset, start_preset, None, name)
 
 
 def _step(page: Context, number: int) -> None:
