@@ -20,7 +20,7 @@ def training_for(base: str, overrides: Training | None = None) -> Training:
     known: Training = {}
     if base == "embedded":
         for method, rate in _EMBEDDED_RATES.items():
-            known[method] = TrainConfig(learning_rate=rate, batch_size=16)  # 32 take twice the time and score the same
+            known[method] = TrainConfig(learning_rate=rate, batch_size=16)  # 32 take twice the time
     else:
         # Constant, no warm-up, no clipping: the official recipe. Steps are ours: the paper counts epochs by task.
         large = TrainConfig(

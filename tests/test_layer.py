@@ -1,7 +1,5 @@
 """LoRILinear against PEFT's LoRA with the same masked factors, against autograd, and for what autograd keeps."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from benchmarks.counts import kept_for_backward
 from lori_core.layer import LoRILinear
 
 IN, OUT, RANK, SCALING = 12, 20, 4, 1.5
@@ -167,19 +166,6 @@ def test_it_compiles_as_one_graph_to_the_same_numbers(kind):
 
 
 # --- memory
-
-
-@contextmanager
-def kept_for_backward() -> Iterator[list[Tensor]]:
-    """The tensors that autograd keeps while the block runs."""
-    kept: list[Tensor] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
 
 
 def bytes_of(tensors: list[Tensor], but: nn.Module) -> int:
