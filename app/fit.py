@@ -9,7 +9,7 @@ import sys
 from html import escape
 
 from app.jobs import environment
-from app.lab import Context
+from app.lab import Context, alert
 from lori_core.config import StudyConfig
 from lori_core.errors import RunError
 from lori_core.pace import expected_seconds
@@ -33,7 +33,7 @@ def fit(page: Context, config: StudyConfig) -> str:
     except subprocess.TimeoutExpired:
         raise RunError("estimate_slow", seconds=PATIENCE) from None
     if done.returncode:
-        return f'<p role="alert">{escape(done.stderr.strip() or done.stdout.strip())}</p>'
+        return alert(escape(done.stderr.strip() or done.stdout.strip()))
     return _memory(page, json.loads(done.stdout)) + _time(page, config)
 
 

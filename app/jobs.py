@@ -77,7 +77,7 @@ class Jobs:
             self._deadlines.setdefault(pid, time.monotonic() + self.patience)
 
     def discard(self, run: Run) -> None:
-        """End its processes now and remove its folder."""
+        """End its processes now and remove its folder, which is out of sight at once."""
         with self._change:
             (run.path / "queued").unlink(missing_ok=True)
             for pid in filter(None, {_holder(run), self._pid(run.path)}):
@@ -87,7 +87,7 @@ class Jobs:
             process.wait()
         while run.state() == "running":  # of an app before this one: not our child, so there is nothing to wait on
             time.sleep(0.02)
-        shutil.rmtree(run.path)
+        shutil.rmtree(run.path.rename(run.path.with_name(f".{run.path.name}")))
 
     def waiting(self) -> list[Run]:
         """What waits, next first."""

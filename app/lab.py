@@ -24,7 +24,7 @@ from lori_core.translate import translate
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of handlers: none is part of an interface for programs
 QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}  # of those that take no time
 # Of those that go past the queue: in it many readers wait for each other, and gradio's page loses the answer to a click
-# that comes just as the answer before it ends.
+# that comes just as the answer before it ends. That page shows no gr.Error from there: show an alert() instead.
 AT_ONCE: dict[str, Any] = QUIET | {"queue": False}
 
 
@@ -100,6 +100,11 @@ def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None
     return gr.on([blocks.load], handler, inputs, outputs, **QUIET)
 
 
+def alert(refusal: str) -> str:
+    """The HTML of a refusal that stays on the page; the text must be escaped, as Context.in_words() is."""
+    return f'<p role="alert">{refusal}</p>'
+
+
 @dataclass(frozen=True)
 class Context:
     """What a page is built from. language: "en" or "ja", fixed for all that is built with it."""
@@ -113,8 +118,11 @@ class Context:
 
     def error(self, error: LoRIError) -> gr.Error:
         """A refusal to raise from a handler: it is shown as a message in the reader's language."""
-        text = escape(error.in_language(self.language), quote=False)  # it holds names from users; gradio shows HTML
-        return self._refusal(text)
+        return self._refusal(self.in_words(error))
+
+    def in_words(self, error: LoRIError) -> str:
+        """In the reader's language, as HTML: it holds names from users."""
+        return escape(error.in_language(self.language), quote=False)
 
     def missing(self, key: str) -> gr.Error:
         """A refusal of a form that is not filled in, to raise from a handler."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import PRIVATE, QUIET, Context
+from app.lab import PRIVATE, QUIET, Context, alert
 from lori_core.errors import LoRIError
 from lori_core.tasks.base import Task
 from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
@@ -50,8 +50,7 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
             task = load_task(_spec(page, *given))
             return _preview(page, task, examine(task)), gr.update(interactive=True)
         except LoRIError as error:
-            refusal = f'<p role="alert">{escape(error.in_language(page.language))}</p>'
-            return refusal, gr.update(interactive=False)
+            return alert(page.in_words(error)), gr.update(interactive=False)
 
     def choose(chosen: list[str], choices: list[tuple[str, str]], *given: str) -> Any:
         spec = _spec(page, *given)

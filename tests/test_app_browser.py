@@ -34,8 +34,6 @@ def test_a_study_starts_by_one_click_and_its_curve_is_back_after_a_reload(lab, b
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{address}/en/")
-    page.locator("button.primary").wait_for()
-    page.wait_for_timeout(2000)  # gradio's page loses the answer to a click that comes just as its first ones end
     page.locator("button.primary").click()
     page.wait_for_url("**/en/runs?run=*")
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=300_000)  # once the base is scored

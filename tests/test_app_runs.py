@@ -128,6 +128,18 @@ def test_only_what_the_state_allows_can_be_pressed(lab, browser, run):
     page.close()
 
 
+def test_a_click_on_what_went_on_in_the_meantime_is_refused_in_words(lab, browser, run):
+    page = shown(browser, lab, run)
+    button(page, "runs.resume", able=True)
+    with run.start():
+        button(page, "runs.resume", able=False)
+        resume = page.get_by_role("button", name=say("runs.resume"), exact=True)
+        resume.evaluate("(late) => { late.disabled = false; late.click() }")  # as before the news reached the page
+        page.get_by_role("alert").get_by_text(run.path.name).wait_for()
+    assert not (run.path / "queued").exists()
+    page.close()
+
+
 def button(page, key, able):
     """Waits until it can be pressed, or cannot."""
     page.get_by_role("button", name=say(key), exact=True, disabled=not able).wait_for()

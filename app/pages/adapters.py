@@ -87,8 +87,7 @@ def _export(page: Context, pick: gr.Dropdown) -> None:
     button.click(export, [pick, form], archive, **PRIVATE)
     base = gr.Textbox("embedded", label=page.say("adapters.base"), info=page.say("adapters.base_info"))
     model = gr.Button(page.say("adapters.make_model"))
-    name = gr.Textbox(visible="hidden")
-    opens_run(model, whole, [pick, base], name)
+    opens_run(model, whole, [pick, base])
 
 
 def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:

@@ -111,9 +111,7 @@ def _form(page: Context) -> None:
         rank = gr.Slider(1, 128, 32, step=1, label=page.say("continual.rank"))
         sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("continual.sparsity"))
     button = gr.Button(page.say("continual.go"), variant="primary")
-    name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
-    given = [base, tasks, methods, overlap, rank, sparsity]
-    opens_run(button, start, given, name)
+    opens_run(button, start, [base, tasks, methods, overlap, rank, sparsity])
 
 
 def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:

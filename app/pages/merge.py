@@ -40,7 +40,7 @@ def build(page: Context) -> None:
     with gr.Row():
         score = gr.Button(page.say("merge.score"), variant="primary")
         plain = gr.Button(page.say("merge.plain"))
-    entries, run = gr.State([]), gr.Textbox(visible="hidden")
+    entries = gr.State([])
 
     def job(
         references: list[str], method: str, keep: float, drop: float, name: str, store: bool, *weights: float
@@ -101,8 +101,8 @@ def build(page: Context) -> None:
     pick.change(weigh, [pick, entries], [*sliders, tasks], **QUIET)
     method.change(options, method, [keep, drop], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
-    opens_run(plain, merge_only, given, run)
-    opens_run(score, merge_and_score, [tasks, base, search, *given], run)
+    opens_run(plain, merge_only, given)
+    opens_run(score, merge_and_score, [tasks, base, search, *given])
     _results(page)
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.comparing import comparing, specs
 from app.following import Following, follow, forming, log_of
-from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
+from app.lab import AT_ONCE, QUIET, Context, alert, on_load
 from app.latest import Latest
 from app.plot import chart, shown
 from app.question import asked_first
@@ -21,7 +21,7 @@ from lori_core.translate import messages, translate
 
 # A moment later: left while its connection closes, gradio's page logs an error.
 OPEN_RUN = (
-    "(name) => { const lab = location.pathname.split('/').slice(0, 2).join('/');"
+    "(name) => { if (!name) return; const lab = location.pathname.split('/').slice(0, 2).join('/');"
     " setTimeout(() => location.assign(lab + '/runs?run=' + name), 100) }"
 )
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
@@ -31,10 +31,21 @@ ADAPTERS_BY = ("try", "masks", "interference")  # pages of a run's adapters
 LATEST = Latest()  # what pages of one run show is made once for all of them in each POLL
 
 
-def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any] | None, name: gr.Textbox) -> None:
-    """A click starts a run, whose name goes into a hidden box, and leads to it."""
-    # Not past the queue: gradio shows no refusal from there.
-    button.click(start, given, name, **PRIVATE).success(None, name, None, js=OPEN_RUN)
+def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any] | None) -> None:
+    """A click starts a run and leads to it; why it does not stands where this is called.
+
+    start: takes the values of `given`, returns the name of the run's folder; its gr.Error is shown.
+    """
+    name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
+    refusal = gr.HTML(padding=False)
+
+    def answer(*values: Any) -> tuple[str, str]:
+        try:
+            return start(*values), ""
+        except gr.Error as error:
+            return "", alert(error.message)
+
+    button.click(answer, given, [name, refusal], **AT_ONCE).then(None, name, None, js=OPEN_RUN)
 
 
 def build(page: Context) -> None:
@@ -57,6 +68,7 @@ def build(page: Context) -> None:
         resume = gr.Button(page.say("runs.resume"))
         discard = gr.Button(page.say("runs.discard"), variant="stop")
     really = asked_first(page, discard, page.say("runs.really"), page.say("runs.yes"))
+    refusal = gr.HTML(padding=False)
     losses, mask, settling = chart(page), chart(page), chart(page)
     with gr.Accordion(page.say("runs.log"), open=False):
         log = gr.HTML()
@@ -96,12 +108,13 @@ def build(page: Context) -> None:
             return NOTHING
 
     def do(action: str) -> Any:
-        def act(name: str | None) -> None:
+        def act(name: str | None) -> str:
             try:
                 if name:
                     getattr(page.jobs, action)(page.workspace.run(name))
             except LoRIError as error:
-                raise page.error(error) from None
+                return alert(page.in_words(error))
+            return ""
 
         return act
 
@@ -119,9 +132,9 @@ def build(page: Context) -> None:
     gr.on([listed.change, only.change], relist, only, [pick, pinned], **AT_ONCE)
     timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped
     timer.tick(lambda name, before: [*look(name, before), str(names())], [pick, seen], [*often, listed], **AT_ONCE)
-    stop.click(do("stop_and_keep"), pick, None, **AT_ONCE)
-    resume.click(do("resume"), pick, None, **AT_ONCE)
-    really.click(do("discard"), pick, None, **AT_ONCE).then(first, None, pick, **QUIET)
+    stop.click(do("stop_and_keep"), pick, refusal, **AT_ONCE)
+    resume.click(do("resume"), pick, refusal, **AT_ONCE)
+    really.click(do("discard"), pick, refusal, **AT_ONCE).then(first, None, pick, **QUIET)
 
 
 def _choices(page: Context) -> list[tuple[str, str, str]]:
@@ -225,7 +238,7 @@ def _status(page: Context, run: Run, found: Following) -> str:
         facts.append((page.say("runs.speed"), f"{found.step['tokens_per_second']:,.0f}"))
         facts.append((page.say("runs.memory"), f"{found.step['memory_bytes'] / 1e9:.2f} GB"))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
-    error = f'<p role="alert">{escape(_refusal(page, found.error))}</p>' if found.error else ""
+    error = alert(escape(_refusal(page, found.error))) if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'
 
 

@@ -26,6 +26,7 @@ def build(page: Context) -> None:
     interrupted = gr.HTML()
     on_load(lambda: offer_interrupted(page), None, interrupted)
     preset = gr.Button(page.say("study.preset"), variant="primary")
+    opens_run(preset, start_preset, None)
     _step(page, 1)
     base = gr.Textbox("embedded", label=page.say("study.base"), info=page.say("study.base_info"))
     _step(page, 2)
@@ -51,7 +52,6 @@ def build(page: Context) -> None:
     fits = gr.HTML()
     _step(page, 5)
     button = gr.Button(page.say("study.start"))
-    name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     given = [base, tasks, level, paper, methods, rank, sparsity, seeds]
 
     def start(*values: Any) -> str:
@@ -65,8 +65,7 @@ def build(page: Context) -> None:
             raise page.error(error) from None
 
     look.click(estimate, given, fits, concurrency_limit=1, **PRIVATE)
-    opens_run(button, start, given, name)
-    opens_run(preset, start_preset, None, name)
+    opens_run(button, start, given)
 
 
 def _step(page: Context, number: int) -> None:
