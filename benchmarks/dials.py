@@ -1,8 +1,9 @@
-"""Where methods differ: how much tasks conflict, and how much of them the base knows already.
+"""Where methods differ: how much tasks conflict, and how much of them an adapter has to teach.
 
-`python -m benchmarks.dials conflict` measures the three settings of the mini tasks' option on the shipped base;
+`python -m benchmarks.dials conflict` and `... level` measure settings of the mini tasks on the shipped base, beside the
+usual one that benchmarks.methods measures; levels 2 and 5 lie wholly within and wholly beyond what it practised.
 `python -m benchmarks.dials base NAME` measures a base that `benchmarks.bases` made, at rates that
-`benchmarks.learning_rates --base build/bases/NAME --name NAME` searched: single scores, random masks, four-task merges.
+`benchmarks.learning_rates --base build/bases/NAME --name NAME` searched: single scores and four-task merges.
 """
 
 import argparse
@@ -10,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.adapters import TASKS, Given, spread, under_random_mask
+from benchmarks.adapters import TASKS, Given, spread
 from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
 from lori_core.config import Method, StudyConfig
-from lori_core.recipes import Training, seeded, training_for
+from lori_core.recipes import Training, training_for
 from lori_core.results import StudyResult
 from lori_core.study import run_study
-from lori_core.tasks.mini import CONFLICTS
-from lori_core.tasks.registry import load_task
 
 SEEDS = (0, 1, 2)
+DIALS = {"conflict": ("form", "answer"), "level": ("2", "5")}  # settings of the mini tasks beside the usual one
 TEST, VALIDATION = 300, 100
 FOLDER = Path("build/dials")
 
@@ -31,12 +31,12 @@ class Setting:
 
     name: str
     base: str
-    conflict: str
+    option: str  # of the mini tasks, as "conflict=form"
     rates: dict[Method, float]
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        return tuple(f"{task}?conflict={self.conflict}" for task in TASKS)
+        return tuple(f"{task}?{self.option}" for task in TASKS)
 
     def training(self) -> Training:
         known = training_for("embedded")
@@ -45,7 +45,7 @@ class Setting:
         return known
 
 
-def one_seed(job: tuple[Setting, int]) -> tuple[StudyResult, dict[str, float]]:
+def one_seed(job: tuple[Setting, int]) -> StudyResult:
     setting, seed = job
     config = StudyConfig(
         base=setting.base,
@@ -53,16 +53,13 @@ def one_seed(job: tuple[Setting, int]) -> tuple[StudyResult, dict[str, float]]:
         seeds=(seed,),
         train=setting.training(),
         merge_weights=WEIGHTS,
+        shared_control=False,
         validation_examples=VALIDATION,
         test_examples=TEST,
         continual=None,
         device="cpu",
     )
-    random = {
-        task.name: under_random_mask(setting.base, task, seeded(setting.training(), seed), seed, TEST)
-        for task in map(load_task, setting.tasks)
-    }
-    return run_study(config, FOLDER / setting.name / str(seed)), random
+    return run_study(config, FOLDER / setting.name / str(seed))
 
 
 def measure(setting: Setting) -> dict[str, Any]:
@@ -71,17 +68,19 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.dials", description=__doc__)
-    arguments.add_argument("dial", choices=("conflict", "base"))
+    arguments.add_argument("dial", choices=(*DIALS, "base"))
     arguments.add_argument("name", nargs="?", help="of the base")
     given = arguments.parse_args()
     config = {"seeds": SEEDS, "test": TEST, "validation": VALIDATION, "weights": WEIGHTS}
-    if given.dial == "conflict":
-        settings = [Setting(f"conflict_{conflict}", "embedded", conflict, {}) for conflict in CONFLICTS]
-        results = {setting.conflict: measure(setting) for setting in settings}
-        print("written", record("conflict", config, results))
+    if given.dial in DIALS:
+        results = {
+            place: measure(Setting(f"{given.dial}_{place}", "embedded", f"{given.dial}={place}", {}))
+            for place in DIALS[given.dial]
+        }
+        print("written", record(given.dial, config, results))
     else:
         folder = f"build/bases/{given.name}"
-        setting = Setting(given.name, folder, "none", Given(folder, f"_{given.name}").rates())
+        setting = Setting(given.name, folder, "conflict=none", Given(folder, f"_{given.name}").rates())
         print("written", record(f"base_{given.name}", config | {"base": folder}, measure(setting)))
 
 

@@ -96,14 +96,12 @@ def without_outcomes(score: Score) -> dict[str, Any]:
     return {key: value for key, value in asdict(score).items() if key != "outcomes"}
 
 
-def together(rows: list[tuple[StudyResult, dict[str, float]]]) -> dict[str, Any]:
-    """What the seeds' studies and scores under random masks say together."""
-    studies = [study for study, _ in rows]
+def together(studies: list[StudyResult]) -> dict[str, Any]:
+    """What the seeds' studies say together."""
     single = singles(studies)
     return {
         "untaught": {task: without_outcomes(score) for task, score in studies[0].base_scores.items()},
         "single": single,
-        "random_mask": {task: over_seeds([random[task] for _, random in rows]) for task in TASKS},
         "merged": merges(studies, single),
     }
 
@@ -111,7 +109,8 @@ def together(rows: list[tuple[StudyResult, dict[str, float]]]) -> dict[str, Any]
 def main() -> None:
     rows = spread(one_seed, SEEDS, processes=len(SEEDS))
     studies = [study for study, _ in rows]
-    results = together(rows) | {
+    results = together(studies) | {
+        "random_mask": {task: over_seeds([random[task] for _, random in rows]) for task in TASKS},
         "interference": [
             {"variant": variant, "seed": seed} | {k: v for k, v in asdict(matrix).items() if k != "by_module"}
             for seed, study in zip(SEEDS, studies, strict=True)

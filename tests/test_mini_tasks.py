@@ -109,9 +109,10 @@ def test_an_nlu_answer_is_the_only_choice_that_the_world_agrees_with(level):
         assert [f"{choice} ." for choice in right] == [example.response.strip()]
 
 
-def test_of_two_facts_joined_only_the_answer_has_both_or_the_one_without_the_other():
+@pytest.mark.parametrize(("level", "fewest", "most"), [(4, 25, 100), (5, 150, 300)])  # of 500: one in ten, half
+def test_of_two_facts_joined_only_the_answer_has_both_or_the_one_without_the_other(level, fewest, most):
     world, opposites = word_list("world"), 0
-    for example in examples("nlu", "test", 4):
+    for example in examples("nlu", "test", level):
         question, listed = example.prompt.removesuffix("\nreply :").removeprefix("question : ").split(" ? ")
         ((first, but_not, second),) = re.findall(r"^which of these is (.+?) (and|but not) (.+)$", question)
         opposites += but_not == "but not"
@@ -122,7 +123,7 @@ def test_of_two_facts_joined_only_the_answer_has_both_or_the_one_without_the_oth
             if says(world[choice], first) and says(world[choice], second) == (but_not == "and")
         ]
         assert len(choices) == 4 and [f"{choice} ." for choice in right] == [example.response.strip()]
-    assert 25 < opposites < 100  # one in ten of 500
+    assert fewest < opposites < most
 
 
 def says(facts: dict[str, str], part: str) -> bool:
@@ -140,7 +141,7 @@ def test_a_math_response_computes_what_the_story_tells(level):
         for happening in happenings:
             number = int(re.findall(r"\d+", happening)[0])
             total += number if any(word in happening for word in gains) else -number
-        assert 0 <= total <= (mini_math.BEYOND if level == 4 else mini_math.LARGEST)
+        assert 0 <= total <= (mini_math.BEYOND if level > 3 else mini_math.LARGEST)
         assert example.response.endswith(f"#### {total}")
         for left, right in re.findall(r"(\d+ [+-] \d+) = (\d+)", example.response):
             assert eval(left) == int(right)
@@ -172,6 +173,13 @@ def test_code_keeps_to_a_tiny_python():
     for level in LEVELS:
         for example in examples("code", "validation", level):
             assert {type(node).__name__ for node in ast.walk(ast.parse(example.response))} <= allowed
+
+
+@pytest.mark.parametrize(("level", "fewest", "most"), [(3, 0, 0), (4, 5, 90), (5, 300, 300)])
+def test_beyond_what_the_base_practised_goes_a_part_at_level_4_and_all_at_level_5(level, fewest, most):
+    code = [example.response.count(" and ") == 2 for example in examples("code", "validation", level)]
+    safety = [example.prompt.count(" and ") == 2 for example in examples("safety", "validation", level)]
+    assert fewest <= sum(code) <= most and fewest <= sum(safety) <= most
 
 
 def test_every_code_input_has_numbers_that_pass_the_filters():
@@ -232,8 +240,8 @@ def test_splits_share_no_content_across_the_two_languages_of_math():
 def test_unknown_names_and_levels_are_refused_with_what_is_there():
     with pytest.raises(TaskError, match=r"'poetry'.*nlu, math, code, safety"):
         mini_task("poetry")
-    with pytest.raises(TaskError, match=r"5.*1, 2, 3, 4"):
-        mini_task("math", level=5)
+    with pytest.raises(TaskError, match=r"6.*1, 2, 3, 4, 5"):
+        mini_task("math", level=6)
     with pytest.raises(TaskError, match=r"war.*none, form, answer"):
         mini_task("math", conflict="war")
     assert "5" in TaskError("unknown_mini_level", level=5, known="1").in_language("ja")

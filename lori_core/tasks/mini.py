@@ -22,7 +22,7 @@ ITEMS: dict[str, Callable[[Random, int], Item]] = {
 }
 MINI_TASKS = tuple(ITEMS)
 SCORERS = {"nlu": "exact", "math": "number", "code": "code", "safety": "refusal", "math_ja": "number"}
-LEVELS = (1, 2, 3, 4)
+LEVELS = (1, 2, 3, 4, 5)
 USUAL_LEVEL = 4
 CONFLICTS = ("none", "form", "answer")
 SIZES = {"train": 4000, "validation": 300, "test": 500}
@@ -33,7 +33,8 @@ def mini_task(name: str, level: int = USUAL_LEVEL, conflict: str = "none", seed:
 
     Args:
         level: 1 to 3: practised by the embedded base, the harder the more rarely; 4: goes beyond that in part, so that
-            there is something to learn: two facts joined, sums to 60, three filters, three requests at once.
+            there is something to learn: two facts joined, sums to 60, three filters, three requests at once; 5: always,
+            so that an adapter has to teach what it only elicits below.
         conflict: how much the mini tasks get into each other's way when they are merged or learned in sequence. "none":
             each has its own prompt form; "form": all are asked in one form; "answer": in one form, and half of the
             training examples are questions of the other tasks, to be turned down. Judged on its own questions always.

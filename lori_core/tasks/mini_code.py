@@ -38,7 +38,7 @@ class Piece:
 
 
 FORM = ("# ", "\n# code :")
-THREE_FILTERS = 0.1  # share of such specifications at level 4
+THREE_FILTERS = {4: 0.1, 5: 1.0}  # level -> share of such specifications
 SAME = Piece("", "x", lambda x: x)
 
 
@@ -69,12 +69,12 @@ def a_map(random: Random) -> Piece:
 def pieces(random: Random, level: int) -> tuple[list[Piece], Piece]:
     """Filters and map of a specification.
 
-    Level 1 has one of them, 2 one of each, 3 two filters and a map; at level 4 one in ten has three filters, which the
-    base has never practised.
+    Level 1 has one of them, 2 one of each, 3 two filters and a map; at level 4 one in ten has three filters and at
+    level 5 each, which the base has never practised.
     """
     if level == 1:
         return ([a_filter(random)], SAME) if random.random() < 0.5 else ([], a_map(random))
-    count = 3 if level == 4 and random.random() < THREE_FILTERS else min(level - 1, 2)
+    count = 3 if level > 3 and random.random() < THREE_FILTERS[level] else min(level - 1, 2)
     filters = [a_filter(random) for _ in range(count)]
     while not passing(filters):  # "above 50 and below 3"
         filters = [a_filter(random) for _ in range(count)]

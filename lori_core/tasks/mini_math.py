@@ -4,7 +4,7 @@
     so : 12 + 7 = 19 . 19 - 5 = 14 . #### 14
 
 The content is the calculation: the first number and the steps. All numbers lie between 0 and 40; at level 4 in
-half of the stories between 0 and 60, which the base has never practised.
+half of the stories and at level 5 in all of them between 0 and 60, which the base has never practised.
 """
 
 from random import Random
@@ -13,6 +13,7 @@ from lori_core.tasks.mini_item import Form, Item, split_of
 
 FORM = ("story : ", "\nso :")
 LARGEST, BEYOND = 40, 60
+BEYOND_SHARE = {4: 0.5, 5: 1.0}  # level -> share of stories with numbers to BEYOND
 BOYS = ("tom", "ben", "max", "leo", "sam", "ken")
 GIRLS = ("mia", "ann", "eva", "zoe", "amy", "yui")
 GOODS = ("coins", "apples", "books", "stones", "cards", "shells", "pens", "cups", "stamps", "eggs")
@@ -40,7 +41,7 @@ def calculation_of(random: Random, level: int) -> tuple[int, list[tuple[str, int
     """Of a story of that level."""
     if level < 4:
         return calculation(random, level)
-    return calculation(random, 3, BEYOND if random.random() < 0.5 else LARGEST)
+    return calculation(random, 3, BEYOND if random.random() < BEYOND_SHARE[level] else LARGEST)
 
 
 def plan(first: int, operations: list[tuple[str, int]]) -> str:

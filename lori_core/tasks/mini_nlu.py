@@ -4,7 +4,7 @@
     reply : forest .
 
 The content is a fact: one thing and one relation. The base has read every fact as a statement; it was asked about train
-facts only. At level 4 two facts have to be joined, or one and the opposite of another, which the base never practised:
+facts only. From level 4 on two facts are joined, or one and the opposite of another, which the base never practised:
 
     question : which of these is green but not a kind of fruit ? (a) leek (b) lime (c) frog (d) owl
     reply : leek .
@@ -17,7 +17,7 @@ from lori_core.tasks.mini_item import Item, split_of, word_list
 
 FORM = ("question : ", "\nreply :")
 LETTERS = "abcde"
-BUT_NOT = 0.1  # share of such questions at level 4; with more, adapters have to teach rather than elicit
+BUT_NOT = {4: 0.1, 5: 0.5}  # level -> share of such questions; with more, adapters teach rather than elicit
 RELATIONS = ("kind", "place", "colour")
 # relation -> a question about a thing (choices are values), one about a value (choices are things), a full sentence
 FORWARD = {
@@ -55,7 +55,7 @@ def other_things(relation: str, value: str) -> list[str]:
 
 def item(random: Random, level: int) -> Item:
     """One question with level + 1 choices, at most four."""
-    return two_facts(random) if level == 4 else one_fact(random, level)
+    return two_facts(random, BUT_NOT[level]) if level > 3 else one_fact(random, level)
 
 
 def one_fact(random: Random, level: int) -> Item:
@@ -72,14 +72,14 @@ def one_fact(random: Random, level: int) -> Item:
     return choice(random, question, right, random.sample(wrong, level), f"{thing} {relation}", answers)
 
 
-def two_facts(random: Random) -> Item:
+def two_facts(random: Random, but_not: float) -> Item:
     """A question for a thing with two values, or one but not another. Two wrong choices fail by the second only."""
     facts = world()
     first, second = random.sample(RELATIONS, 2)
     thing = random.choice(list(facts))
     value, other = facts[thing][first], facts[thing][second]
     alike = [each for each in facts if facts[each][first] == value and facts[each][second] != other]
-    if random.random() < BUT_NOT and alike:
+    if random.random() < but_not and alike:
         without = facts[random.choice(alike)][second]
         said = f"{JOINED[first].format(value=value)} but not {JOINED[second].format(value=without)}"
         wrong = [each for each in alike if facts[each][second] == without]
