@@ -3,13 +3,15 @@
 The paper ranks |B| after a dense run over all adapted matrices together ("model"), reported best; the other
 granularities share the k over groups first. Ties are broken by position: module order, then row-major.
 
-The threshold is found exactly by a radix histogram over the float bits, 16 high bits first and then the 16 low ones:
-the bits of non-negative floats are ordered as the floats are. Three passes go module by module, so that beside the
-masks no more than one module's numbers are in memory a second time, and nothing is sorted.
+The threshold is found exactly in one pass, module by module: a sample says between which two magnitudes it lies; what
+is above goes into the mask, what lies between is kept aside, and the threshold is found among that. Beside the masks no
+more is in memory than one module's numbers and those aside, 12 bytes for each of some 0.7 % of all entries, more where
+as many are equal.
 """
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -26,7 +28,7 @@ Masks = Mapping[str, Tensor]  # module -> (out_features, rank) bool, True where 
 _UP_TO_LAYER = re.compile(r".*\.\d+\.")  # what is left names the map: GPT-2 has a c_proj in attention and in the MLP
 _ATTENTION = re.compile(r"attn|attention|query_key_value|(^|\.)[qkvo]_proj")
 
-_INFINITE = 0x7F80  # the high half of infinity; NaNs lie above it
+_SAMPLE = 1 << 18  # entries that bracket the threshold
 
 # Entries compete for being kept with the entries of every module that has the same key.
 GROUP_KEY: dict[Granularity, Callable[[str], str]] = {
@@ -125,61 +127,59 @@ def jaccard(s: Masks, t: Masks) -> float:
 
 def _keep_largest(B: Mapping[str, Tensor], exclude: Masks, k: int) -> dict[str, Tensor]:
     """module -> bool as B, True at the k largest of all modules together that are not excluded, ties by position."""
-    histogram = np.zeros(1 << 15, dtype=np.int64)
-    for module, b in B.items():
-        counted = _halves_counted(_numbers(b, exclude.get(module)))
-        if counted[_INFINITE:].any():
-            raise AdapterError("not_finite", module=module)
-        histogram += counted
-    if k > (free := int(histogram.sum())):
+    entries = sum(b.numel() for b in B.values())
+    free = entries - sum(int(exclude[module].sum()) for module in B if module in exclude)
+    if k > free:
         raise AdapterError("too_little_left", wanted=k, free=free)
-    if k == 0:
-        return {module: torch.zeros(b.shape, dtype=torch.bool) for module, b in B.items()}
-    high, above = _digit(histogram, k)
-    histogram = np.zeros(1 << 16, dtype=np.int64)
+    keep = np.empty(entries, dtype=np.bool_)
+    for low, high in (_bracket(B, exclude, k / free if free else 0.0), (0.0, math.inf)):
+        places, magnitudes = _compared(B, exclude, low, high, keep)
+        wanted = k - int(np.count_nonzero(keep))  # of those between the two
+        if 0 <= wanted <= magnitudes.size:
+            break  # else the sample misled, and the second round looks at all
+    if wanted:
+        threshold = np.partition(magnitudes, -wanted)[-wanted]
+        keep[places[magnitudes > threshold]] = True
+        ties = places[magnitudes == threshold]
+        keep[ties[: wanted - int(np.count_nonzero(magnitudes > threshold))]] = True
+    parts = torch.from_numpy(keep).split([b.numel() for b in B.values()])
+    return {module: part.view(b.shape) for (module, b), part in zip(B.items(), parts, strict=True)}
+
+
+def _bracket(B: Mapping[str, Tensor], exclude: Masks, fraction: float) -> tuple[float, float]:
+    """Two magnitudes with the one that so large a fraction reaches almost certainly between them, from a sample."""
+    random, entries = np.random.default_rng(0), sum(b.numel() for b in B.values())
+    drawn = []
     for module, b in B.items():
-        histogram += _low_counted(_numbers(b, exclude.get(module)), high)
-    low, above_low = _digit(histogram, k - above)
-    threshold = np.array(high << 16 | low, dtype=np.uint32).view(np.float32)
-    surplus = int(histogram[low]) - (k - above - above_low)  # so many at the threshold itself are too many
-    keep = {}
-    for module in reversed(list(B)):  # the last ones go first
-        magnitudes = np.abs(_numbers(B[module]))
-        kept = magnitudes >= threshold
+        count = math.ceil(_SAMPLE * b.numel() / entries)
+        places = torch.from_numpy((random.random(count) * b.numel()).astype(np.int64))
         if module in exclude:
-            kept &= ~exclude[module].numpy().reshape(-1)
-        if surplus:
-            ties = np.flatnonzero(kept & (magnitudes == threshold))[-surplus:]
-            kept[ties] = False
-            surplus -= ties.size
-        keep[module] = torch.from_numpy(kept).view(B[module].shape)
-    return keep
+            places = places[~exclude[module].reshape(-1)[places]]
+        drawn.append(b.detach().reshape(-1)[places.to(b.device)].abs().to("cpu", torch.float32).numpy())
+    sample = np.sort(np.concatenate(drawn))[::-1]
+    rank, spread = fraction * sample.size, 6 * math.sqrt(fraction * (1 - fraction) * sample.size) + 1
+    above, below = math.floor(rank - spread), math.ceil(rank + spread)
+    return (
+        float(sample[below]) if below < sample.size else 0.0,
+        float(sample[above]) if above >= 0 else math.inf,
+    )
 
 
-def _numbers(B: Tensor, exclude: Tensor | None = None) -> np.ndarray:
-    """(N,) fp32, row by row, without those excluded; a fp32 B on the CPU is read where it is."""
-    numbers = B.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1)
-    return numbers if exclude is None else numbers[~exclude.numpy().reshape(-1)]
-
-
-def _halves_counted(numbers: np.ndarray) -> np.ndarray:
-    """(32768,) how many of |numbers| have which high half."""
-    with_sign = np.bincount(numbers.view(np.uint16)[1::2], minlength=1 << 16)  # little-endian: low, high, low ...
-    return with_sign[: 1 << 15] + with_sign[1 << 15 :]
-
-
-def _low_counted(numbers: np.ndarray, high: int) -> np.ndarray:
-    """(65536,) how many of the |numbers| with that high half have which low half."""
-    halves = numbers.view(np.uint16)
-    with_it = np.flatnonzero((halves[1::2] & 0x7FFF) == high)
-    return np.bincount(halves[0::2][with_it], minlength=1 << 16)
-
-
-def _digit(histogram: np.ndarray, k: int) -> tuple[int, int]:
-    """The digit at which the k-th largest number lies, and how many numbers have a larger digit.
-
-    histogram: digit -> how many numbers have it.
-    """
-    at_least = histogram[::-1].cumsum()[::-1]  # how many numbers have this digit or a larger one
-    digit = int(np.searchsorted(-at_least, -k, side="right")) - 1
-    return digit, int(at_least[digit] - histogram[digit])
+def _compared(
+    B: Mapping[str, Tensor], exclude: Masks, low: float, high: float, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Writes into `keep` where |B| is above `high`; positions in it, and magnitudes, of those from `low` to `high`."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    end = 0
+    for module, b in B.items():
+        start, end = end, end + b.numel()
+        magnitudes = np.abs(b.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1))
+        if not magnitudes.max(initial=0.0) < math.inf:  # NaN is not either
+            raise AdapterError("not_finite", module=module)
+        if module in exclude:
+            magnitudes[exclude[module].numpy().reshape(-1)] = -1
+        above = np.greater(magnitudes, high, out=keep[start:end])
+        between = np.flatnonzero((magnitudes >= low) != above)
+        found.append((start + between, magnitudes[between]))
+    places, magnitudes = zip(*found, strict=True)
+    return np.concatenate(places), np.concatenate(magnitudes)

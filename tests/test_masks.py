@@ -69,6 +69,14 @@ def test_the_global_mask_of_a_million_entries_is_a_stable_sort_s():
         assert np.array_equal(flat(magnitude_masks(B, sparsity)), largest(magnitudes, k))
 
 
+@pytest.mark.parametrize("misled", [(0.0, 0.0), (2.0, 3.0), (9.0, 9.0)])
+def test_a_sample_that_misleads_costs_time_and_changes_no_entry(misled, monkeypatch):
+    B = random_B()
+    right = flat(magnitude_masks(B, 0.9))
+    monkeypatch.setattr("lori_core.masks._bracket", lambda *_: misled)
+    assert np.array_equal(flat(magnitude_masks(B, 0.9)), right)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     values=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=2, max_size=40),
