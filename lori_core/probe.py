@@ -89,7 +89,7 @@ def _input_map(factors: Factors) -> Tensor:
 
 
 def _random_frames(maps: Mapping[str, Sequence[Tensor]], seed: int) -> dict[int, Tensor]:
-    """in_features -> (DRAWS, rank, in_features), each draw orthonormal rows in uniformly random directions."""
+    """in_features -> (DRAWS · rank, in_features), of each draw orthonormal rows in uniformly random directions."""
     generator = torch.Generator().manual_seed(seed)
     first = next(iter(maps.values()))[0]
     ranks: dict[int, int] = {}
@@ -97,7 +97,7 @@ def _random_frames(maps: Mapping[str, Sequence[Tensor]], seed: int) -> dict[int,
         width = each[0].shape[1]
         ranks[width] = max(ranks.get(width, 0), *(min(P.shape) for P in each))
     return {
-        width: torch.linalg.qr(torch.randn(DRAWS, width, rank, generator=generator)).Q.mT.contiguous().to(first)
+        width: torch.linalg.qr(torch.randn(DRAWS, width, rank, generator=generator)).Q.mT.reshape(-1, width).to(first)
         for width, rank in ranks.items()
     }
 
@@ -123,14 +123,15 @@ def _energies(
     """module -> for each adapter the energy Σ ‖dW x‖² over all tokens, and its mean and variance by chance."""
     stacked = {module: torch.cat(list(each)) for module, each in maps.items()}  # one product for all adapters
     seen: dict[str, list[Tensor]] = {}  # module -> Σ (P x)² by row, Σ (turn x)² by draw and row, Σ ‖x‖²
+    last: tuple[Tensor, list[Tensor]] | None = None  # an input, and the two sums that do not depend on the module
 
-    def listen(module: str, x: Tensor) -> None:
-        x = x.detach().reshape(-1, x.shape[-1]).to(stacked[module].dtype)
-        sums = [
-            (x @ stacked[module].T).square().sum(dim=0),
-            (x @ turns[x.shape[1]].mT).square().sum(dim=1),
-            x.square().sum(),
-        ]
+    def listen(module: str, given: Tensor) -> None:
+        nonlocal last
+        x = given.detach().reshape(-1, given.shape[-1]).to(stacked[module].dtype)
+        if last is None or last[0] is not given:  # q, k and v see one input, gate and up another
+            turned = (x @ turns[x.shape[1]].T).square().sum(dim=0).view(DRAWS, -1)
+            last = given, [turned, x.square().sum()]
+        sums = [(x @ stacked[module].T).square().sum(dim=0), *last[1]]
         before = seen.get(module)
         seen[module] = sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
 
