@@ -3,7 +3,7 @@
     value[s][t] = √( E‖dW_s x_t‖² / E‖dW_t x_t‖² ),   x_t: what the adapted modules see while the base reads task t
 
 With B scaled = Q R (QR decomposition) and P = R A, ‖dW x‖ = ‖P x‖: only rank-sized products are formed and stored, in
-one forward pass an example. Energies are summed over the modules before the ratio is taken.
+one forward pass of each example. Energies are summed over the modules before the ratio is taken.
 
 Why beside metrics.py: orthogonal updates do not make dW_s x_t small. Independent A make the two tasks' changes
 uncorrelated, and leave the other task's change about as large as its own: interference in function is decorrelated, not
@@ -13,6 +13,7 @@ removed. A value near 1 is therefore what to expect, also where the cosine of th
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from lori_core.tasks.base import Task
 from lori_core.tasks.encode import encode
 
 DRAWS = 32  # of the null; they give its spread to about 13 %
+BATCH_TOKENS = 1024
 
 Cell = tuple[float, float, float]  # energy, and its mean and variance by chance; they add up over modules
 
@@ -62,8 +64,8 @@ def cross_talk(
     turns = _random_frames(maps, seed)
     found: dict[str, list[list[Cell]]] = {module: [] for module in maps}  # module -> column by column
     for task in tasks:
-        sequences = _sequences(tokenizer, task, examples, seed, max_length)
-        energies = _energies(model, sequences, maps, turns)
+        batches = _batches(_sequences(tokenizer, task, examples, seed, max_length))
+        energies = _energies(model, batches, maps, turns)
         for module, cells in energies.items():
             found[module].append(cells)
     total = [[_sum_cells([found[m][t][s] for m in found]) for s in range(len(adapters))] for t in range(len(tasks))]
@@ -114,9 +116,15 @@ def _sequences(
     return sequences
 
 
+def _batches(sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+    """(n, tokens), of one length each: padding would have activations too."""
+    for length, alike in groupby(sorted(sequences, key=len), len):
+        yield from torch.tensor(list(alike)).split(max(1, BATCH_TOKENS // length))
+
+
 def _energies(
     model: nn.Module,
-    sequences: Sequence[Sequence[int]],
+    batches: Iterable[Tensor],
     maps: Mapping[str, Sequence[Tensor]],
     turns: Mapping[int, Tensor],
 ) -> dict[str, list[Cell]]:
@@ -136,8 +144,8 @@ def _energies(
         seen[module] = sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
 
     with _listening(model, maps, listen):
-        for input_ids in sequences:  # one at a time: no padding, whose activations would have to be left out
-            model(input_ids=torch.tensor([input_ids], device=next(model.parameters()).device))
+        for batch in batches:
+            model(input_ids=batch.to(next(model.parameters()).device))
     return {module: _cells(maps[module], *(each.double().cpu() for each in sums)) for module, sums in seen.items()}
 
 
