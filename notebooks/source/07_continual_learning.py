@@ -116,7 +116,7 @@ base = embedded_base()
 order = ("safety", "math", "code")
 tasks = [load_task(name) for name in order]
 config, first, recipes = AdapterConfig(sparsity=0.9), ready_made("safety", "lori_s"), training_for("embedded")
-training = {method: recipes[method].changed(steps=16, batch_size=8) for method in ("lori_d", "lori_s")}
+training = {method: recipes[method].changed(steps=12, batch_size=8) for method in ("lori_d", "lori_s")}
 
 
 def judge(task):

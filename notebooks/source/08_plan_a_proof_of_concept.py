@@ -167,7 +167,7 @@ guess = None
 
 # %%
 rates = {method: training_for("embedded")[method].learning_rate for method in ("lora", "lori_d", "lori_s")}
-settings = {method: TrainConfig(learning_rate=rate, steps=16, batch_size=8) for method, rate in rates.items()}
+settings = {method: TrainConfig(learning_rate=rate, steps=12, batch_size=8) for method, rate in rates.items()}
 config = StudyConfig(
     tasks=specs, train=settings, adapter=AdapterConfig(sparsity=0.9), device="cpu", precision="fp32",
     merge_weights=(0.6, 1.0), continual=None, validation_examples=16, test_examples=32,
@@ -294,7 +294,7 @@ print(page)
 #
 # ## What this does not show
 #
-# How this ends on your base. Two toy tasks, one seed and sixteen steps show that the *procedure* runs from files to a report, and no more. `lori study --base YOUR_MODEL --task ...` does the same on a GPU, and `lori estimate` says beforehand whether it fits.
+# How this ends on your base. Two toy tasks, one seed and a dozen steps show that the *procedure* runs from files to a report, and no more. `lori study --base YOUR_MODEL --task ...` does the same on a GPU, and `lori estimate` says beforehand whether it fits.
 
 # %% [markdown] lang="ja"
 # ## 導入を決める前に
@@ -314,4 +314,4 @@ print(page)
 #
 # ## ここからはわからないこと
 #
-# あなたのベースでどうなるかは、わかりません。二つの小さなタスク、一つのシード、十六ステップが示すのは、ファイルからレポートまでの*手順*が動くことだけです。`lori study --base YOUR_MODEL --task ...` で同じことが GPU でできます。収まるかどうかは、先に `lori estimate` でわかります。
+# あなたのベースでどうなるかは、わかりません。二つの小さなタスク、一つのシード、十二ステップが示すのは、ファイルからレポートまでの*手順*が動くことだけです。`lori study --base YOUR_MODEL --task ...` で同じことが GPU でできます。収まるかどうかは、先に `lori estimate` でわかります。
