@@ -151,10 +151,15 @@ class Jobs:
 
 
 def environment() -> dict[str, str]:
-    """Of processes that run lori_core: the app changes its folder, so a checkout that is not installed is named."""
+    """Of processes that run lori_core: the app changes its folder, so a checkout that is not installed is named.
+
+    One core stays free for the app and the browser: threads that share theirs wait for each other, so that of two
+    cores both are slower than one (benchmarks/README.md).
+    """
     here = str(Path(lori_core.__file__).parent.parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores - 1))} | os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _device(run: Run) -> str:

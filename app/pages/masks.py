@@ -76,10 +76,12 @@ def build(page: Context) -> None:
         at = sparsity if other else None
         return _grid(page, module, reference, beside, at, first=max(0, int(first)), count=STRETCH)
 
-    def open_module(reference: str, event: gr.EventData) -> Any:
+    def open_module(
+        reference: str, beside: str | None, other: bool, sparsity: float, event: gr.EventData
+    ) -> tuple[Any, Any]:
         row, column = event.index
         found = figures.module_at(_layout(page, reference, None).kept, row, column)
-        return gr.update(value=found) if found else gr.skip()
+        return (found, grid(found, reference, beside, other, sparsity)) if found else (gr.skip(), gr.skip())
 
     def open_bits(event: gr.EventData) -> int:
         return max(0, int(event.x))
@@ -100,10 +102,11 @@ def build(page: Context) -> None:
     redraw(other.input(lambda on: gr.update(visible=on), other, sparsity, **AT_ONCE))
     redraw(beside.input(lambda: None, None, None, **QUIET))
     redraw(sparsity.input(lambda: None, None, None, trigger_mode="always_last", **QUIET))
-    module.change(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)
+    module.input(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)
     first.change(near, [first, *given], bits, **QUIET)
     for place in drawn:
-        place.select(open_module, pick, module, **AT_ONCE)
+        opened = place.select(open_module, what, [module, pooled], **AT_ONCE)
+        opened.then(near, [first, *given], bits, **QUIET)
     pooled.select(open_bits, None, first, **AT_ONCE)
 
 

@@ -20,7 +20,9 @@ PRESET = ("nlu", "math", "safety")
 
 def build(page: Context) -> None:
     def start_preset() -> str:
-        return page.submit("study", StudyConfig(tasks=PRESET, methods=("lora", "lori_s")))
+        # Few examples: a look at all of it in minutes.
+        few = {"validation_examples": 50, "test_examples": 100}
+        return page.submit("study", StudyConfig(tasks=PRESET, methods=("lora", "lori_s"), **few))
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
     interrupted = gr.HTML()

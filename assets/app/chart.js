@@ -43,6 +43,18 @@ const fitted = ({ data, layout }) => {
   };
 };
 
+// Thousands of cells that nobody looks at would take longer than the plot.
+const tabulate = () => {
+  if (!current || !part("details").open) return part(".table")?.replaceChildren();
+  const table = document.createElement("table");
+  const head = document.createElement("thead");
+  head.append(row(current.header, "th"));
+  const body = document.createElement("tbody");
+  body.append(...current.rows.map((cells) => row(cells, "td")));
+  table.append(head, body);
+  part(".table").replaceChildren(table);
+};
+
 const draw = async () => {
   current = props.value;
   const figure = part("figure.chart");
@@ -52,13 +64,7 @@ const draw = async () => {
   part("figcaption").textContent = current.title;
   part(".summary").textContent = current.summary;
   part(".limits").textContent = current.limits;
-  const table = document.createElement("table");
-  const head = document.createElement("thead");
-  head.append(row(current.header, "th"));
-  const body = document.createElement("tbody");
-  body.append(...current.rows.map((cells) => row(cells, "td")));
-  table.append(head, body);
-  part(".table").replaceChildren(table);
+  tabulate();
   const plot = part(".plot");
   plot.setAttribute("aria-label", `${current.title}. ${current.summary}`);
   plot.setAttribute("aria-busy", "true");
@@ -100,6 +106,7 @@ element.addEventListener("click", (event) => {
   }
 });
 
+element.addEventListener("toggle", tabulate, true); // it does not bubble
 ready();
 watch("value", draw);
 draw();
