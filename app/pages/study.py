@@ -21,8 +21,8 @@ PRESET = ("nlu", "math", "safety")
 def build(page: Context) -> None:
     def start_preset() -> str:
         # Few examples: a look at all of it in minutes.
-        few = {"validation_examples": 50, "test_examples": 100}
-        return page.submit("study", StudyConfig(tasks=PRESET, methods=("lora", "lori_s"), **few))
+        config = StudyConfig(tasks=PRESET, methods=("lora", "lori_s"), validation_examples=50, test_examples=100)
+        return page.submit("study", config)
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
     interrupted = gr.HTML()
