@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from lori_core.config import BaseConfig, StudyConfig
 from lori_core.runs import Run
@@ -42,7 +43,7 @@ def expected_seconds(config: StudyConfig, runs: Iterable[Run]) -> float | None:
     for run in runs:
         if run.kind != "study" or any(run.config.get(field) != asked[field] for field in SAME):
             continue
-        taken = _taken(run, len(config.tasks))
+        taken = _taken(run, asked)
         found = [taken.get(_kind(name)) or taken.get(_stage(name)) for name in planned(config)]
         known = [seconds for seconds in found if seconds is not None]
         if len(known) == len(found):
@@ -50,15 +51,20 @@ def expected_seconds(config: StudyConfig, runs: Iterable[Run]) -> float | None:
     return None
 
 
-def _taken(run: Run, tasks: int) -> dict[str, float]:
-    """Mean seconds of a unit, by kind and by stage, as they would be with that many tasks."""
+def _taken(run: Run, asked: dict[str, Any]) -> dict[str, float]:
+    """Mean seconds of a unit, by kind and by stage, as they would be with as many tasks as are asked for."""
     each: dict[str, list[float]] = {}
     for path in (run.path / "seconds").glob("*"):
         stage = _stage(path.name)
-        grown = (tasks / len(run.config["tasks"])) ** GROWS.get(stage, 0)
+        grown = (_tasks(asked, stage) / _tasks(run.config, stage)) ** GROWS.get(stage, 0)
         for key in {stage, _kind(path.name)}:
             each.setdefault(key, []).append(_seconds(path) * grown)
     return {key: fmean(seconds) for key, seconds in each.items()}
+
+
+def _tasks(config: dict[str, Any], stage: str) -> int:
+    """How many a unit of that stage is about; a sequence may have fewer than the study."""
+    return len((stage == "continual" and config["continual"]) or config["tasks"])
 
 
 def _seconds(path: Path) -> float:

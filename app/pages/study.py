@@ -20,8 +20,13 @@ PRESET = ("nlu", "math", "safety")
 
 def build(page: Context) -> None:
     def start_preset() -> str:
-        # Few examples: a look at all of it in minutes.
-        config = StudyConfig(tasks=PRESET, methods=("lora", "lori_s"), validation_examples=50, test_examples=100)
+        config = StudyConfig(  # a look at all of it in minutes: few examples, the shortest sequence
+            tasks=PRESET,
+            methods=("lora", "lori_s"),
+            continual=("safety", "math"),
+            validation_examples=50,
+            test_examples=100,
+        )
         return page.submit("study", config)
 
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
