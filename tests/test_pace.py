@@ -38,6 +38,13 @@ def test_a_merge_grows_with_the_tasks_and_a_sequence_with_their_square(tmp_path)
     assert expected_seconds(six, [run]) == sum(weights.get(name.split("-")[0], 1) for name in planned(six))
 
 
+def test_a_sequence_that_was_shorter_than_its_study_counts_as_short(tmp_path):
+    run = study(tmp_path, StudyConfig(tasks=("a", "b", "c"), continual=("a", "b")), lambda name: 1)
+    whole = StudyConfig(tasks=("a", "b", "c"))
+    weights = {"continual": (3 / 2) ** 2}
+    assert expected_seconds(whole, [run]) == sum(weights.get(name.split("-")[0], 1) for name in planned(whole))
+
+
 @pytest.mark.parametrize("differs", [{"base": "other"}, {"precision": "fp32"}, {"train": {"lora": {"steps": 9}}}])
 def test_a_study_on_other_terms_tells_nothing(tmp_path, differs):
     run = study(tmp_path, StudyConfig(), lambda name: 1)
