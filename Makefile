@@ -32,6 +32,10 @@ notebooks-build: setup
 bench: setup
 	.venv/bin/python -m benchmarks.learning_rates
 	.venv/bin/python -m benchmarks.methods
+	.venv/bin/python -m benchmarks.sequences
+	.venv/bin/python -m benchmarks.dials level
+	.venv/bin/python -m benchmarks.dials conflict
+	.venv/bin/python -m benchmarks.ready_made
 	.venv/bin/python -m benchmarks.sweeps
 	.venv/bin/python -m benchmarks.stop_when_stable
 	.venv/bin/python -m benchmarks.store

@@ -73,11 +73,10 @@ def main() -> None:
     given = arguments.parse_args()
     config = {"seeds": SEEDS, "test": TEST, "validation": VALIDATION, "weights": WEIGHTS}
     if given.dial in DIALS:
-        results = {
-            place: measure(Setting(f"{given.dial}_{place}", "embedded", f"{given.dial}={place}", {}))
-            for place in DIALS[given.dial]
-        }
-        print("written", record(given.dial, config, results))
+        results = {}
+        for place in DIALS[given.dial]:
+            results[place] = measure(Setting(f"{given.dial}_{place}", "embedded", f"{given.dial}={place}", {}))
+            print("written", record(given.dial, config, results))
     else:
         folder = f"build/bases/{given.name}"
         setting = Setting(given.name, folder, "conflict=none", Given(folder, f"_{given.name}").rates())
