@@ -153,8 +153,8 @@ class Jobs:
 def environment() -> dict[str, str]:
     """Of processes that run lori_core: the app changes its folder, so a checkout that is not installed is named.
 
-    One core stays free for the app and the browser: threads that share theirs wait for each other, so that of two
-    cores both are slower than one (benchmarks/README.md).
+    One core stays free for the app and the browser: where threads share a core with those, all wait for the slowest,
+    and two threads on two cores take longer than one (benchmarks/README.md). Who sets OMP_NUM_THREADS is heeded.
     """
     here = str(Path(lori_core.__file__).parent.parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -139,9 +139,10 @@ def _keep_largest(B: Mapping[str, Tensor], exclude: Masks, k: int) -> dict[str, 
             break  # else the sample misled, and the second round looks at all
     if wanted:
         threshold = np.partition(magnitudes, -wanted)[-wanted]
-        keep[places[magnitudes > threshold]] = True
+        above = magnitudes > threshold
+        keep[places[above]] = True
         ties = places[magnitudes == threshold]
-        keep[ties[: wanted - int(np.count_nonzero(magnitudes > threshold))]] = True
+        keep[ties[: wanted - int(np.count_nonzero(above))]] = True
     parts = torch.from_numpy(keep).split([b.numel() for b in B.values()])
     return {module: part.view(b.shape) for (module, b), part in zip(B.items(), parts, strict=True)}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import Jobs
+from app.jobs import Jobs, environment
 from app.lab import Workspace
 from lori_core.config import AdapterConfig, StudyConfig
 from lori_core.errors import RunError
@@ -83,6 +83,16 @@ def test_a_name_that_is_no_run_is_refused(tmp_path, name):
     with pytest.raises(RunError) as caught:
         Workspace(tmp_path, tmp_path / "exports").run(name)
     assert caught.value.key == "no_run_named"
+
+
+def test_a_job_leaves_a_core_to_the_app_unless_told_how_many_threads(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    assert environment()["OMP_NUM_THREADS"] == "5"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert environment()["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert environment()["OMP_NUM_THREADS"] == "7"
 
 
 def test_the_app_imports_no_torch():

@@ -170,6 +170,17 @@ def test_a_figure_is_saved_as_png_svg_and_csv(lab, browser, run):
     page.close()
 
 
+def test_the_numbers_of_a_figure_stand_in_a_table_once_it_is_opened_and_follow(lab, browser, run):
+    page = shown(browser, lab, run)
+    cells = page.locator(".chart-place").first.locator(".table tbody td")
+    assert cells.count() == 0
+    page.get_by_text(say("chart.numbers"), exact=True).first.click()
+    cells.get_by_text("3", exact=True).wait_for()
+    emit(run, [4])
+    cells.get_by_text("4", exact=True).wait_for()
+    page.close()
+
+
 def test_a_loss_that_is_no_number_is_a_gap_and_is_told(lab, browser, run):
     emit(run, [4], loss=float("nan"))
     page = shown(browser, lab, run)

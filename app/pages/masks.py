@@ -105,8 +105,7 @@ def build(page: Context) -> None:
     module.input(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)
     first.change(near, [first, *given], bits, **QUIET)
     for place in drawn:
-        opened = place.select(open_module, what, [module, pooled], **AT_ONCE)
-        opened.then(near, [first, *given], bits, **QUIET)
+        place.select(open_module, what, [module, pooled], **AT_ONCE).then(near, [first, *given], bits, **QUIET)
     pooled.select(open_bits, None, first, **AT_ONCE)
 
 

@@ -45,7 +45,7 @@ const fitted = ({ data, layout }) => {
 
 // Thousands of cells that nobody looks at would take longer than the plot.
 const tabulate = () => {
-  if (!current || !part("details").open) return part(".table")?.replaceChildren();
+  if (!current || !part("details").open) return part(".table").replaceChildren();
   const table = document.createElement("table");
   const head = document.createElement("thead");
   head.append(row(current.header, "th"));
