@@ -14,6 +14,7 @@ from lori_core.assets import ASSETS
 from lori_core.embedded import pretrain as pretraining
 from lori_core.embedded.corpus import CUE, DRILL_SHARES, FAMILIES, TASK_SHARES, WANTED, document, task
 from lori_core.embedded.drills import DRILLS
+from lori_core.embedded.muon import Muon, orthogonalized
 from lori_core.embedded.pretrain import COPIED, SPECIAL_AND_BYTES, Batches, Recipe, pretrain, tokens_of
 from lori_core.embedded.skills import answers, held_out
 from lori_core.embedded.tokenizer import POSITIONS, train_tokenizer
@@ -230,3 +231,28 @@ def test_the_base_knows_the_facts_that_nobody_asked_it_about(base):
 def test_sizes_of_the_mini_tasks_are_what_the_card_says():
     card = (BASE / "README.md").read_text(encoding="utf-8")
     assert all(f"{size:,}" in card for size in SIZES.values())
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (48, 32)])
+def test_our_muon_in_bf16_gives_torchs_very_values(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ours, torchs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+    stepping = [Muon([ours], 0.02, 0.1, torch.bfloat16), torch.optim.Muon([torchs], lr=0.02, weight_decay=0.1)]
+    for _ in range(3):
+        ours.grad = torchs.grad = torch.randn(shape)
+        for optimizer in stepping:
+            optimizer.step()
+    assert torch.equal(ours, torchs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 99))
+def test_what_muon_steps_by_has_the_singular_vectors_of_the_gradient_and_values_near_one(
+    m: int, n: int, seed: int
+) -> None:
+    gradient = torch.randn(m, n, generator=torch.Generator().manual_seed(seed))
+    u, values, v = torch.linalg.svd(gradient, full_matrices=False)
+    inside = u.T @ orthogonalized(gradient, torch.float32) @ v.T
+    torch.testing.assert_close(inside, torch.diag(inside.diag()), atol=1e-3, rtol=0)
+    large = values > 0.02 * values.norm()  # smaller ones are not all brought up in five iterations
+    assert ((inside.diag()[large] > 0.4) & (inside.diag()[large] < 1.3)).all()

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lori_core.embedded.corpus import WANTED, Document, document
+from lori_core.embedded.muon import Muon
 from lori_core.embedded.skills import measure
 from lori_core.embedded.tokenizer import END, PAD, POSITIONS, START
 from lori_core.models import default_precision
@@ -87,11 +88,12 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
     return LlamaForCausalLM(config)
 
 
-def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(model: nn.Module, recipe: Recipe, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Of the matrices, in `dtype`, and of the rest."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
-        torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=recipe.matrix_decay),
+        Muon(matrices, recipe.matrix_rate, recipe.matrix_decay, dtype),
         torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
 
@@ -164,7 +166,7 @@ def pretrain(
     if device == "cpu":  # compiled, faster than the fused kernel, whose backward pass is slow there
         model.set_attn_implementation("eager")
     in_bf16 = default_precision(device) == "bf16"
-    optimizing = optimizers(model, recipe)
+    optimizing = optimizers(model, recipe, torch.bfloat16 if in_bf16 else torch.float32)
     done, seconds = _resume(folder / "checkpoint.pt", model, optimizing)
 
     @torch.compile(dynamic=False)
