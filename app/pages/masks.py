@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
+from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.plot import chart, shown
 from app.shelf_views import choices, of_run
 from lori_core import figures
@@ -25,6 +25,7 @@ def build(page: Context) -> None:
     )  # fmt: skip
     missing = gr.Markdown(page.say("masks.no_calibration"), visible=False, elem_classes="empty")
     overview, pair = chart(page), chart(page)
+    refusal = gr.HTML(padding=False)
     module = gr.Dropdown([], label=page.say("masks.module"), interactive=True)
     pooled = chart(page)
     first = gr.Number(
@@ -78,10 +79,13 @@ def build(page: Context) -> None:
 
     def open_module(
         reference: str, beside: str | None, other: bool, sparsity: float, event: gr.EventData
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, Any, str]:
         row, column = event.index
-        found = figures.module_at(_layout(page, reference, None).kept, row, column)
-        return (found, grid(found, reference, beside, other, sparsity)) if found else (gr.skip(), gr.skip())
+        try:
+            found = figures.module_at(_layout(page, reference, None).kept, row, column)
+            return (found, grid(found, reference, beside, other, sparsity), "") if found else (gr.skip(), gr.skip(), "")
+        except gr.Error as error:  # the adapter was deleted meanwhile
+            return gr.skip(), gr.skip(), alert(error.message)
 
     def open_bits(event: gr.EventData) -> int:
         return max(0, int(event.x))
@@ -105,7 +109,7 @@ def build(page: Context) -> None:
     module.input(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)
     first.change(near, [first, *given], bits, **QUIET)
     for place in drawn:
-        place.select(open_module, what, [module, pooled], **AT_ONCE).then(near, [first, *given], bits, **QUIET)
+        place.select(open_module, what, [module, pooled, refusal], **AT_ONCE).then(near, [first, *given], bits, **QUIET)
     pooled.select(open_bits, None, first, **AT_ONCE)
 
 

@@ -56,7 +56,8 @@ const tabulate = () => {
 };
 
 const draw = async () => {
-  current = props.value;
+  current = props.value ? JSON.parse(props.value) : null;
+  if (current) current.figure = JSON.parse(current.figure);
   const figure = part("figure.chart");
   if (!figure) return;
   figure.hidden = !current;
