@@ -22,7 +22,8 @@ const ready = () => (window.plotlyIsThere ??= new Promise((done) => {
 }));
 
 // On a phone long words beside a plot would be cut off: a title or a name that has room for two lines gets them.
-const NARROW = 480, LONG = 26;
+// A legend of many names gets height of its own there, else plotly cuts it.
+const NARROW = 480, LONG = 26, LEGEND_ROW = 19, ROWS_WITH_ROOM = 3;
 const inTwo = (text) => {
   const places = [...(text ?? "").matchAll(/\s|(?<=：)|(?=（)/gu)].map((found) => found.index);
   if (!places.length || text.length <= LONG || text.includes("<")) return text;
@@ -37,10 +38,12 @@ const fitted = ({ data, layout }) => {
     const { title, ...rest } = layout[name];
     return [name, { ...rest, title: { ...title, text: inTwo(title.text) } }];
   });
-  return {
-    data: data.map((trace) => (trace.name ? { ...trace, name: inTwo(trace.name) } : trace)),
-    layout: { ...layout, ...Object.fromEntries(titled) },
-  };
+  const traces = data.map((trace) => (trace.name ? { ...trace, name: inTwo(trace.name) } : trace));
+  const named = traces.filter((trace) => trace.name && (trace.showlegend ?? layout.showlegend ?? data.length > 1));
+  const rows = named.reduce((sum, { name }) => sum + (name.includes("<br>") ? 2 : 1), 0);
+  const height = layout.height + LEGEND_ROW * Math.max(0, rows - ROWS_WITH_ROOM);
+  const legend = { ...layout.legend, maxheight: LEGEND_ROW * (rows + 1) };
+  return { data: traces, layout: { ...layout, ...Object.fromEntries(titled), legend, height } };
 };
 
 // Thousands of cells that nobody looks at would take longer than the plot.
@@ -69,9 +72,9 @@ const draw = async () => {
   const plot = part(".plot");
   plot.setAttribute("aria-label", `${current.title}. ${current.summary}`);
   plot.setAttribute("aria-busy", "true");
-  plot.style.minHeight = `${current.figure.layout.height || 320}px`;
-  const Plotly = await ready();
   const { data, layout } = fitted(current.figure);
+  plot.style.minHeight = `${layout.height || 320}px`;
+  const Plotly = await ready();
   await Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
   plot.removeAttribute("aria-busy");
   if (!plot.dataset.listens) {
