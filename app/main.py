@@ -8,10 +8,8 @@ import json
 import warnings
 from functools import partial
 from html import escape
-from pathlib import Path
 
 import gradio as gr
-import plotly
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -21,7 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.lab import Context, Lab
 from app.pages import PAGES, report
 from app.passwords import AskPassword, Passwords
-from lori_core.assets import ASSETS
+from lori_core.assets import ASSETS, PLOTLY_JS
 from lori_core.translate import LANGUAGES, translate
 
 FIRST = next(iter(PAGES))  # its address is the language's own
@@ -52,7 +50,7 @@ def application(lab: Lab, hosts: list[str] | None = None, passwords: Passwords |
     web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
     if passwords is not None:
         web.add_middleware(AskPassword, passwords=passwords)
-    web.mount("/static", StaticFiles(directory=Path(plotly.__file__).parent / "package_data"))
+    web.mount("/static", StaticFiles(directory=PLOTLY_JS.parent))
     web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)
     web.get("/language/{language}")(_set_language)

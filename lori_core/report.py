@@ -12,10 +12,9 @@ from hashlib import sha256
 from itertools import groupby
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from lori_core import figures
-from lori_core.assets import ASSETS
+from lori_core.assets import ASSETS, PLOTLY_JS
 from lori_core.figures import Drawing
 from lori_core.figures.drawing import listed, method_label
 from lori_core.figures.means import merge_methods, methods, seeds
@@ -49,7 +48,7 @@ def report(result: StudyResult, language: str = "en") -> str:
     )
     sections = _sections(result, language)
     drawings = [drawing for section in sections for group in section.groups for drawing in group]
-    plotly_js = get_plotlyjs()
+    plotly_js = PLOTLY_JS.read_text(encoding="utf-8")
     return pages.get_template("report.html").render(
         language=language,
         say=partial(translate, language=language),

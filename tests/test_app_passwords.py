@@ -57,7 +57,7 @@ def test_a_lab_with_passwords_answers_those_who_know_one(file, tmp_path):
         port = process.stdout.readline().strip().rsplit(":", 1)[1]
         try:
             answers = {}
-            for place in ("/en/", "/static/plotly.min.js"):
+            for place in ("/en/", "/static/plotly-cartesian.min.js"):
                 for pair in ("aiko:correct horse", "aiko:wrong horse", ""):
                     request = urllib.request.Request(f"http://127.0.0.1:{port}{place}")
                     if pair:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from app.passwords import add
 from lori_core.config import AdapterConfig, StudyConfig
@@ -109,9 +110,11 @@ def test_discarding_asks_first_and_leaves_nothing(lab, browser, run):
     page.get_by_role("button", name=say("leave_it"), exact=True).click()
     really.wait_for(state="hidden")
     assert run.path.exists()
+    pick = page.get_by_label(say("runs.pick"), exact=True)
+    before = pick.input_value()
     discard.click()
     really.click()
-    page.get_by_text(run.path.name.rpartition("-")[2]).first.wait_for(state="detached")
+    expect(pick).not_to_have_value(before)  # chosen anew once the run is discarded
     assert not run.path.exists()
     page.close()
 

@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from example_results import diverged, example, without_nulls
 from markupsafe import escape
+from plotly.offline import get_plotlyjs_version
 
+from lori_core.assets import PLOTLY_JS
 from lori_core.figures.means import Interval
 from lori_core.findings import compared, findings, warnings
 from lori_core.report import report
@@ -123,3 +125,14 @@ def test_a_task_on_which_nothing_beats_the_base_is_named():
     result = example()
     high = replace(result.base_scores["math"], value=0.99, low=0.98, high=1.0)
     assert any("on math" in t for t in warnings(replace(result, base_scores=result.base_scores | {"math": high})))
+
+
+def test_the_part_of_plotly_js_that_we_ship_is_of_the_version_that_plotly_brings():
+    assert (
+        PLOTLY_JS.read_text(encoding="utf-8").splitlines()[1]
+        == f"* plotly.js (cartesian - minified) v{get_plotlyjs_version()}"
+    )
+
+
+def test_a_page_is_small_enough_to_be_mailed():
+    assert len(report(example()).encode()) < 2_500_000

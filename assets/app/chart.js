@@ -16,7 +16,7 @@ const row = (cells, kind) => {
 // Asked for by the first chart of a page: its five megabytes would hold up pages that have none.
 const ready = () => (window.plotlyIsThere ??= new Promise((done) => {
   const script = document.createElement("script");
-  script.src = "/static/plotly.min.js";
+  script.src = "/static/plotly-cartesian.min.js";
   script.onload = () => done(window.Plotly);
   document.head.append(script);
 }));
