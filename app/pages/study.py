@@ -20,9 +20,10 @@ PRESET = ("nlu", "math", "safety")
 
 def build(page: Context) -> None:
     def start_preset() -> str:
-        config = StudyConfig(  # a look at all of it in minutes: few examples, the shortest sequence
+        config = StudyConfig(  # a look at all of it in minutes: few examples, no control, the shortest sequence
             tasks=PRESET,
             methods=("lora", "lori_s"),
+            shared_control=False,
             continual=("safety", "math"),
             validation_examples=50,
             test_examples=100,
