@@ -33,6 +33,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.learning_rates
 	.venv/bin/python -m benchmarks.methods
 	.venv/bin/python -m benchmarks.sequences
+	.venv/bin/python -m benchmarks.gentle_sequences
 	.venv/bin/python -m benchmarks.dials level
 	.venv/bin/python -m benchmarks.dials conflict
 	.venv/bin/python -m benchmarks.ready_made
