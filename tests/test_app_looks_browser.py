@@ -1,5 +1,6 @@
 """Masks, Interference and Try it in a real browser: over the adapters that ship, and over those of a finished run."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ TASKS = ("math", "code")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, chromium):
-    """(address, name of a run) of a running app. The run has two adapters of a base of random weights."""
+    """(address, name of a run, folder) of a running app. The run has two adapters of a base of random weights."""
     folder = tmp_path_factory.mktemp("lab")
     base = tiny.saved_base(folder / "base")
     run = Run.create(folder / "runs", "study", {"base": base.name, "tasks": TASKS})
@@ -30,7 +31,7 @@ def lab(tmp_path_factory, chromium):
     command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip(), run.path.name
+        yield process.stdout.readline().strip(), run.path.name, folder
         process.terminate()
 
 
@@ -70,6 +71,18 @@ def test_a_click_leads_from_the_whole_mask_to_one_B_and_to_its_bits(lab, tab):
     assert "entry by entry" in titles.last.inner_text()
 
 
+def test_a_click_on_a_mask_whose_adapter_was_deleted_meanwhile_says_so(lab, tab):
+    run = Run.create(lab[2] / "runs", "train", {"task": "math"})
+    with run.start():
+        save_adapter(tiny.strong(tiny.saved_base(lab[2] / "base"), 0, "math"), run.path / "adapters" / "trained")
+        run.save_result("{}")
+    tab.goto(f"{lab[0]}/en/masks?adapter=run/{run.path.name}/trained")
+    tab.locator("figure.chart:not([hidden])").nth(1).wait_for()
+    shutil.rmtree(run.path)
+    click_cell(tab, 0, 0.1, 0.9)
+    tab.get_by_role("alert").filter(has_text="trained").wait_for()
+
+
 def test_another_sparsity_of_the_same_calibration_shows_at_once_and_its_mask_is_downloaded(lab, tab):
     tab.goto(f"{lab[0]}/en/masks?adapter=ready/math/lori_s")
     summary = tab.locator("figure.chart:not([hidden]) .summary").first
@@ -105,7 +118,7 @@ def test_interference_is_said_in_a_sentence_and_a_pair_opens_its_modules(lab, ta
 
 
 def test_a_finished_run_leads_to_its_adapters_and_they_are_measured_on_their_base(lab, tab):
-    address, run = lab
+    address, run, _ = lab
     tab.goto(f"{address}/en/runs?run={run}")
     tab.get_by_role("link", name=translate("app.runs.see.interference", "en")).click()
     tab.locator("figcaption", has_text=translate("figures.band_jaccard.title", "en")).wait_for()
@@ -116,7 +129,7 @@ def test_a_finished_run_leads_to_its_adapters_and_they_are_measured_on_their_bas
 
 
 def test_each_pane_answers_with_its_own_adapter_and_a_stop_leaves_the_next_answer_alone(lab, tab):
-    address, run = lab
+    address, run, _ = lab
     tab.goto(f"{address}/en/try?run={run}")
     tab.locator(".expected code").wait_for()
     tab.get_by_label(translate("app.try.merged", "en")).check()
