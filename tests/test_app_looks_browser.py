@@ -159,7 +159,9 @@ def test_one_adapter_alone_is_not_compared(lab, tab):
 
 def click_cell(tab, chart: int, across: float, down: float) -> None:
     """A cell of the first heatmap of a chart, by where it lies in it."""
-    plot = tab.locator("figure.chart:not([hidden])").nth(chart).locator(".heatmaplayer image").first
+    figure = tab.locator("figure.chart:not([hidden])").nth(chart)
+    figure.locator(".plot:not([aria-busy])").wait_for()  # until then it does not listen
+    plot = figure.locator(".heatmaplayer image").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     tab.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
