@@ -85,7 +85,7 @@ def build(page: Context) -> None:
         wanted = request.query_params.get("run") or (names[0][1] if names else None)
         known = wanted in [name for _, name, _ in names]
         if wanted and not known:
-            gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])))
+            gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])), duration=None)  # until it is closed
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
     def look(name: str | None, before: str) -> Any:
