@@ -13,7 +13,7 @@ const row = (cells, kind) => {
   return line;
 };
 
-// Asked for by the first chart of a page: its five megabytes would hold up pages that have none.
+// Asked for by the first chart of a page: its megabyte and a half would hold up pages that have none.
 const ready = () => (window.plotlyIsThere ??= new Promise((done) => {
   const script = document.createElement("script");
   script.src = "/static/plotly-cartesian.min.js";

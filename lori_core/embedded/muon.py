@@ -40,7 +40,9 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for matrix in group["params"]:
                 state, (rows, columns) = self.state[matrix], matrix.shape
-                momentum = state.setdefault("momentum_buffer", torch.zeros_like(matrix))
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix)
+                momentum = state["momentum_buffer"]
                 momentum.lerp_(matrix.grad, 1 - MOMENTUM)
                 update = orthogonalized(matrix.grad.lerp(momentum, MOMENTUM), self.dtype)
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
