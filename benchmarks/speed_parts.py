@@ -1,6 +1,7 @@
 """What benchmarks/speed.py measures, part by part. Subjects of one part share a base and are interleaved.
 
 steps       seconds of a step beside the floor and PEFT's default; checkpointing, rank 64, bf16
+embedded    the product's own training on the embedded base, beside the same loop with nothing but its first norm trained
 compiled    the same with the decoder layer compiled, beside the compiled floor; one layer
 counts      bytes that autograd keeps beyond the floor, kernels a decoder layer, bytes of moments: counted, not timed
 optimizer   seconds of AdamW's step alone
@@ -45,10 +46,16 @@ from benchmarks.subjects import (
 )
 from lori_core.adapter import Adapter
 from lori_core.adapter_files import save_adapter
-from lori_core.config import AdapterConfig
+from lori_core.config import AdapterConfig, Method
+from lori_core.inject import attach
 from lori_core.masks import magnitude_masks, overlap_counts, pack, packed_overlap
 from lori_core.merge import merge
 from lori_core.merged_base import merged_into
+from lori_core.models import load_base
+from lori_core.pipeline import config_of
+from lori_core.recipes import training_for
+from lori_core.tasks.registry import load_task
+from lori_core.train import train
 
 RANK, SPARSITY, TOKENS = 32, 0.9, 512
 CONFIG = LlamaConfig(  # 99.8 M parameters
@@ -117,6 +124,41 @@ def steps(
     subjects = subjects_on(model, names, rank)
     with checkpointing_on(model, checkpointing):
         return _ratios(side_by_side(model, subjects, rows(CONFIG)))
+
+
+def embedded(task: str = "math", steps: int = 8) -> dict[str, Any]:
+    """Seconds of so many steps; the floor's gradient reaches the base's lowest weight, as an adapter's does."""
+    base, examples = load_base("embedded", device="cpu"), load_task(task).examples("train")[:500]
+    training = {method: each.changed(steps=steps) for method, each in training_for("embedded").items()}
+
+    def of_adapter(method: Method) -> float:
+        config = config_of(method, AdapterConfig(sparsity=SPARSITY))
+        attached = attach(base.model, random_start(base.model, method, config))
+        try:
+            return train(base.model, base.tokenizer, examples, training[method]).seconds
+        finally:
+            attached.detach()
+
+    def of_floor() -> float:
+        first = base.model.get_parameter("model.layers.0.input_layernorm.weight")
+        before = first.detach().clone()
+        first.requires_grad_(True)
+        try:
+            return train(base.model, base.tokenizer, examples, training["lori_d"]).seconds
+        finally:
+            first.requires_grad_(False).copy_(before)
+
+    works = {FLOOR: of_floor, **{name: partial(of_adapter, name) for name in ("lora", "lori_d", "lori_s")}}
+    rounds = [{name: work() for name, work in works.items()} for _ in range(WARM + REPEATS)][WARM:]
+    each = {name: [taken[name] for taken in rounds] for name in works}
+    return {
+        name: {
+            "seconds": median(seconds),
+            "each": seconds,
+            "times_floor": median(a / b for a, b in zip(seconds, each[FLOOR], strict=True)),
+        }
+        for name, seconds in each.items()
+    }
 
 
 def _ratios(found: dict[str, Any]) -> dict[str, Any]:
@@ -352,6 +394,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "steps_bf16": partial(steps, tuple(PEERS), dtype=torch.bfloat16),
     "steps_checkpointing": partial(steps, checkpointing=True),
     "steps_rank_64": partial(steps, rank=64),
+    "embedded": embedded,
     "compiled": compiled,
     "counts": counts,
     "optimizer": optimizer,
