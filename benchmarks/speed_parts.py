@@ -1,7 +1,7 @@
 """What benchmarks/speed.py measures, part by part. Subjects of one part share a base and are interleaved.
 
 steps       seconds of a step beside the floor and PEFT's default; checkpointing, rank 64, bf16
-embedded    the product's own training on the embedded base, beside the same loop with nothing but its first norm trained
+embedded    the product's own training on the embedded base, beside the same loop with one norm trained
 compiled    the same with the decoder layer compiled, beside the compiled floor; one layer
 counts      bytes that autograd keeps beyond the floor, kernels a decoder layer, bytes of moments: counted, not timed
 optimizer   seconds of AdamW's step alone
@@ -127,7 +127,7 @@ def steps(
 
 
 def embedded(task: str = "math", steps: int = 8) -> dict[str, Any]:
-    """Seconds of so many steps; the floor's gradient reaches the base's lowest weight, as an adapter's does."""
+    """Seconds of so many steps; the floor's gradient reaches the lowest weight, as an adapter's does."""
     base, examples = load_base("embedded", device="cpu"), load_task(task).examples("train")[:500]
     training = {method: each.changed(steps=steps) for method, each in training_for("embedded").items()}
 
