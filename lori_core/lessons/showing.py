@@ -8,9 +8,10 @@ from IPython.display import Markdown, display
 from transformers.utils import logging
 
 from lori_core.adapter import Adapter
+from lori_core.config import Split
 from lori_core.evaluate import evaluate
 from lori_core.figures import Drawing
-from lori_core.inject import applied
+from lori_core.merged_base import merged_into
 from lori_core.models import Base, load_base
 from lori_core.results import Score
 from lori_core.tasks.base import Task
@@ -33,12 +34,18 @@ def guessed(guess: float | None, measured: float, language: str) -> Markdown:
 
 
 def embedded_base() -> Base:
-    """The base that ships; from here on transformers draws no progress bars in this kernel."""
+    """The base that ships, in fp32 everywhere; from here on transformers draws no progress bars in this kernel."""
     logging.disable_progress_bar()
-    return load_base("embedded", device="cpu")
+    return load_base("embedded", device="cpu", dtype="fp32")
 
 
-def score(base: Base, adapter: Adapter | None, tasks: Sequence[Task], examples: int = 64) -> dict[str, Score]:
-    """Task -> its test score, of the base with the adapter, or of the bare base."""
-    with applied(base.model, adapter) if adapter else nullcontext():
-        return {task.name: evaluate(base.model, base.tokenizer, task, "test", examples).score for task in tasks}
+def score(
+    base: Base, adapter: Adapter | None, tasks: Sequence[Task], examples: int = 64, split: Split = "test"
+) -> dict[str, Score]:
+    """Task -> its score, of the base with the adapter, or of the bare base.
+
+    The update goes into the weights: in fp32 that rounds nothing away, and a merge of four is scored in two thirds of
+    the time that its factors beside this small base would take.
+    """
+    with merged_into(base.model, adapter) if adapter else nullcontext():
+        return {task.name: evaluate(base.model, base.tokenizer, task, split, examples).score for task in tasks}

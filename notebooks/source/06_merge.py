@@ -23,9 +23,7 @@ import torch
 
 from lori_core import figures
 from lori_core.embedded.ready_made import ready_made
-from lori_core.evaluate import evaluate
 from lori_core.findings import compared
-from lori_core.inject import applied
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
@@ -114,10 +112,12 @@ def merged(variant, weight, method="concat", **options):
     return merge(adapters, method, [weight] * len(adapters), "merged", **options)
 
 
+def mean(scores):
+    return sum(each.value for each in scores.values()) / len(scores)
+
+
 def validation(adapter):
-    with applied(base.model, adapter):
-        scores = [evaluate(base.model, base.tokenizer, task, "validation", 16).score.value for task in tasks]
-    return sum(scores) / len(scores)
+    return mean(score(base, adapter, tasks, 16, "validation"))
 
 
 variants = ("lora", "lori_d", "lori_s", "lori_d_shared")  # the last one is the control, see below
@@ -143,10 +143,6 @@ best = {variant: max(by_weight, key=by_weight.get) for variant, by_weight in wei
 
 def singly(variant):
     return {task.name: score(base, ready_made(task.name, variant), [task], EXAMPLES)[task.name] for task in tasks}
-
-
-def mean(scores):
-    return sum(each.value for each in scores.values()) / len(scores)
 
 
 single, together = singly("lori_s"), score(base, merged("lori_s", best["lori_s"]), tasks, EXAMPLES)
