@@ -1,37 +1,50 @@
-"""Does LoRI-S forget less in sequence at a lower learning rate than the one that was best for single tasks?
+"""Is forgetting in sequence a matter of the learning rate? Later tasks at a tenth of what is best for single tasks.
 
-`python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the sequence of benchmarks.sequences,
-overlap allowed, at a tenth of LoRI-S's rate, which is LoRI-D's. The dense run, and with it the first mask, is as there.
+`python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the sequence of benchmarks.sequences, overlap
+allowed, by every method, so that none is judged at a rate that suits another. The first task and LoRI-S's dense runs
+are at their usual rates.
 """
+
+from itertools import product
 
 from benchmarks.adapters import adapter_config, base, spread
 from benchmarks.methods import training
 from benchmarks.record import record
-from benchmarks.sequences import SEQUENCE, sequences
+from benchmarks.sequences import METHODS, SEQUENCE, sequences
+from lori_core.config import Method
 from lori_core.continual import learn_sequence
 from lori_core.evaluate import evaluate
+from lori_core.pipeline import learn
 from lori_core.results import ContinualResult
 from lori_core.tasks.mini import mini_task
 
 SEEDS = (0, 1)
-SHARE = 0.1  # of the usual learning rate
+SHARE = 0.1  # of the rate that is best for single tasks
 TEST = 300
 
 
-def one(seed: int) -> ContinualResult:
-    known = training(seed)
-    known["lori_s"] = known["lori_s"].changed(learning_rate=SHARE * known["lori_s"].learning_rate)
+def one(job: tuple[Method, int]) -> ContinualResult:
+    method, seed = job
+    tasks, config, usual = [mini_task(name) for name in SEQUENCE], adapter_config(seed), training(seed)
+    gentle = usual | {method: usual[method].changed(learning_rate=SHARE * usual[method].learning_rate)}
     return learn_sequence(
         base(),
-        [mini_task(name) for name in SEQUENCE],
-        "lori_s",
-        adapter_config(seed),
-        known,
+        tasks,
+        method,
+        config,
+        gentle,
         lambda task: evaluate(base().model, base().tokenizer, task, "test", TEST).score,
+        first=learn(base(), tasks[0], method, config, usual).adapter,
     ).result
 
 
+def main() -> None:
+    jobs = list(product(reversed(METHODS), SEEDS))  # the longest first
+    done = dict(zip(jobs, spread(one, jobs), strict=True))
+    found = sequences([[done[method, seed] for method in METHODS] for seed in SEEDS])
+    config = {"seeds": SEEDS, "test": TEST, "share_of_the_rate": SHARE, "order": SEQUENCE}
+    print("written", record("gentle_sequences", config, found))
+
+
 if __name__ == "__main__":
-    found = sequences([[result] for result in spread(one, SEEDS)])
-    config = {"seeds": SEEDS, "test": TEST, "share_of_the_rate": SHARE}
-    print("written", record("gentle_sequences", config, {"order": SEQUENCE} | found))
+    main()
