@@ -1,8 +1,8 @@
 """Is forgetting in sequence a matter of the learning rate? Later tasks at a tenth of what is best for single tasks.
 
-`python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the sequence of benchmarks.sequences, overlap
-allowed, by every method, so that none is judged at a rate that suits another. The first task and LoRI-S's dense runs
-are at their usual rates.
+`python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the sequence of benchmarks.sequences,
+overlap allowed, by every method, so that none is judged at a rate that suits another. The first task and LoRI-S's dense
+runs are at their usual rates.
 """
 
 from itertools import product
@@ -26,7 +26,8 @@ TEST = 300
 def one(job: tuple[Method, int]) -> ContinualResult:
     method, seed = job
     tasks, config, usual = [mini_task(name) for name in SEQUENCE], adapter_config(seed), training(seed)
-    gentle = usual | {method: usual[method].changed(learning_rate=SHARE * usual[method].learning_rate)}
+    gentle = dict(usual)
+    gentle[method] = usual[method].changed(learning_rate=SHARE * usual[method].learning_rate)
     return learn_sequence(
         base(),
         tasks,
