@@ -3,7 +3,7 @@
 # make test  set up everything and run all checks and tests
 # make notebooks  set up everything and open JupyterLab with the teaching notebooks
 # make notebooks-build  build the notebooks again from notebooks/source
-# make base  make the embedded base again (assets/base), about an hour and a half on two cores
+# make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
 # make bench the slow studies; results go to benchmarks/results
 
 PYTHON ?= python3
