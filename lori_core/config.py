@@ -141,6 +141,8 @@ class StudyConfig(BaseConfig):
     shared_control: bool = True  # also merge adapters that share one A
     continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
     overlap: Overlap = "allow"
+    # share of the learning rate for the sequence's tasks after the first; None: what recipes.py knows to forget little
+    later_rate: float | None = Field(default=None, gt=0, le=1)
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
 
@@ -215,6 +217,7 @@ class ContinualJob(BaseConfig):
     train: dict[Method, TrainConfig] = {}
     seed: int = Field(default=0, ge=0)
     overlap: Overlap = "allow"
+    later_rate: float | None = Field(default=None, gt=0, le=1)  # as in a study
     test_examples: int = Field(default=200, ge=1)
     store: str | None = None  # as in TrainJob; a version after each task, each the parent of the next
 

@@ -40,6 +40,7 @@ def learn_sequence(
     score: Callable[[Task], Score],
     *,
     overlap: Overlap = "allow",
+    later_rate: float = 1.0,
     first: Adapter | None = None,
     hooks: Hooks | None = None,
     checkpoints: Path | None = None,
@@ -49,9 +50,13 @@ def learn_sequence(
     Args:
         score: judges base.model, which carries the adapter while it is called, on one task.
         overlap: "exclude" leaves out of a new mask what earlier masks hold (LoRI-S only).
+        later_rate: share of the method's learning rate at which tasks after the first are learned; masks are calibrated
+            at LoRI-D's own.
         first: the adapter of the first task, where it was learned already by the same method and settings.
     """
     hooks = (hooks or Hooks()).named(method=method)
+    later = dict(training)
+    later[method] = training[method].changed(learning_rate=later_rate * training[method].learning_rate)
     adapters: list[Adapter] = []
     overlaps: list[float] = []
     scores: list[tuple[Score, ...]] = []
@@ -59,7 +64,8 @@ def learn_sequence(
         stage = hooks.named(task=task.name)
         folder = checkpoints and checkpoints / f"sequence-{number}"
         if number:
-            adapter, shared = _next(base, task, adapters[-1], method, config, training, overlap, stage, folder)
+            rates = later[method], training["lori_d"]
+            adapter, shared = _next(base, task, adapters[-1], method, config, *rates, overlap, stage, folder)
             overlaps.append(shared)
         else:
             adapter = first or learn(base, task, method, config, training, hooks=stage, checkpoints=folder).adapter
@@ -76,6 +82,7 @@ def learn_sequence(
         scores=tuple(scores),
         forgetting=dict(zip((task.name for task in tasks), forgetting(matrix), strict=True)),
         mask_overlap=tuple(overlaps),
+        later_rate=later_rate,
     )
     return LearnedSequence(tuple(adapters), result)
 
@@ -86,17 +93,21 @@ def _next(
     adapter: Adapter,
     method: Method,
     config: AdapterConfig,
-    training: dict[Method, TrainConfig],
+    training: TrainConfig,
+    dense: TrainConfig,
     overlap: Overlap,
     hooks: Hooks,
     checkpoints: Path | None,
 ) -> tuple[Adapter, float]:
-    """The adapter after one more task, and the share of the new mask's entries that earlier tasks hold."""
+    """The adapter after one more task, and the share of the new mask's entries that earlier tasks hold.
+
+    dense: settings of the run that a mask is calibrated by.
+    """
     name = f"{adapter.name}+{task.name}"
     parents = {"parents": [as_parent(adapter)]}
     if method != "lori_s":
         start = replace(adapter, name=name, record=parents)
-        grown, _ = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
+        grown, _ = fit(base, task, start, training, hooks=hooks, checkpoints=checkpoints)
         return grown, 1.0
     held = adapter.masks
     shapes = {module: factors.shape for module, factors in adapter.factors.items()}
@@ -106,16 +117,14 @@ def _next(
         task,
         own_start if config.redraw_projection else as_dense(adapter),
         config,
-        training["lori_d"],
+        dense,
         exclude=held if overlap == "exclude" else None,
         hooks=hooks.named(stage="calibrate"),
         checkpoint=checkpoints and checkpoints / "calibrate.pt",
     )
     union = {module: held[module] | mask for module, mask in calibrated.masks.items()}
     start = replace(adapter.with_masks(union), name=name, record=parents)
-    grown, _ = fit(
-        base, task, start, training["lori_s"], trained=calibrated.masks, hooks=hooks, checkpoints=checkpoints
-    )
+    grown, _ = fit(base, task, start, training, trained=calibrated.masks, hooks=hooks, checkpoints=checkpoints)
     return grown, shared_fraction(calibrated.masks, held)
 
 

@@ -54,7 +54,7 @@ from lori_core.merge_trial import merge_trial
 from lori_core.merged_base import PROMPTS, export_merged_base
 from lori_core.models import Base, check_rank, open_base, target_modules
 from lori_core.pipeline import config_of, learn
-from lori_core.recipes import training_for
+from lori_core.recipes import later_rate, training_for
 from lori_core.report import file_name, report
 from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
 from lori_core.runs import Run
@@ -217,6 +217,7 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
         _training(job),
         lambda task: _evaluation(base, task, "test", job.test_examples, hooks).score,
         overlap=job.overlap,
+        later_rate=job.later_rate or later_rate(job.base, job.method),
         hooks=hooks,
         checkpoints=run.checkpoints,
     )

@@ -260,6 +260,7 @@ class ContinualResult:
     scores: tuple[tuple[Score, ...], ...]
     forgetting: dict[str, float]
     mask_overlap: tuple[float, ...]  # share of each mask's entries that earlier masks hold too
+    later_rate: float = 1.0  # share of its learning rate at which each task after the first was learned
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from lori_core.models import Base, check_rank, checked_device, default_precision
 from lori_core.pace import planned
 from lori_core.pipeline import config_of, fine_tune, learn
 from lori_core.probe import cross_talk
-from lori_core.recipes import seeded, training_for
+from lori_core.recipes import later_rate, seeded, training_for
 from lori_core.results import (
     Calibration,
     ContinualResult,
@@ -375,6 +375,7 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
             study.training_with(seed),
             lambda task: study.score(task).score,
             overlap=study.config.overlap,
+            later_rate=study.config.later_rate or later_rate(study.config.base, variant.method),
             first=adapters[variant, tasks[0].name, seed],
             hooks=study.hooks,
             checkpoints=study.checkpoints(name),

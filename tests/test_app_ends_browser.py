@@ -157,12 +157,13 @@ def test_a_sequence_is_started_in_the_order_that_was_chosen(lab, tab):
     tab.goto(f"{address}/en/continual")
     tab.locator(".main-svg").first.wait_for()
     tab.get_by_label(translate("app.continual.exclude", "en")).check()
+    tab.get_by_label(translate("app.continual.later_tenth", "en")).check()
     tab.get_by_role("button", name=translate("app.continual.go", "en"), exact=True).click()
     tab.wait_for_url("**/en/runs?run=*")
     runs = [run for run in list_runs(folder / "runs") if run.kind == "continual" and "overlap" in run.config]
     assert {run.config["method"] for run in runs} == {"lori_s", "lora"}
     assert all(run.config["tasks"] == ["safety", "nlu", "math"] for run in runs)
-    assert all(run.config["overlap"] == "exclude" for run in runs)
+    assert all((run.config["overlap"], run.config["later_rate"]) == ("exclude", 0.1) for run in runs)
     stop(folder)
 
 

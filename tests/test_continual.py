@@ -1,6 +1,7 @@
 """A sequence of tasks: which entries a new task may move, and how forgetting follows from the scores."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,8 @@ from lori_core.config import Method, Overlap
 from lori_core.continual import LearnedSequence, learn_sequence, shared_fraction
 from lori_core.errors import AdapterError
 from lori_core.models import Base
-from lori_core.pipeline import learn
+from lori_core.pipeline import fit, learn
+from lori_core.recipes import later_rate
 from lori_core.results import Score
 from lori_core.tasks.base import Task
 
@@ -86,6 +88,34 @@ def test_LoRI_D_and_LoRA_go_on_with_all_that_they_train(method):
     for module, factors in second.factors.items():
         assert not torch.equal(factors.B, first.factors[module].B)
         assert torch.equal(factors.A, first.factors[module].A) == (method == "lori_d")
+
+
+@pytest.mark.parametrize("method", ["lora", "lori_d"])
+def test_later_tasks_are_learned_at_their_share_of_the_rate_and_the_first_is_not(method: Method):
+    base, known = tiny.base(), tiny.by_method()
+    whole, gentle = sequence(method=method, tasks=TASKS[:2]), sequence(method=method, tasks=TASKS[:2], later_rate=0.25)
+    assert tiny.same_bits(whole.adapters[0], gentle.adapters[0])
+    start = replace(gentle.adapters[0], name=gentle.adapters[1].name)
+    slower = known[method].changed(learning_rate=0.25 * known[method].learning_rate)
+    by_hand, _ = fit(base, TASKS[1], start, slower)
+    assert tiny.same_bits(by_hand, gentle.adapters[1])
+    assert (whole.result.later_rate, gentle.result.later_rate) == (1.0, 0.25)
+
+
+def test_a_gentler_later_rate_leaves_the_mask_and_moves_its_entries_less():
+    whole, gentle = sequence(tasks=TASKS[:2]), sequence(tasks=TASKS[:2], later_rate=0.1)
+    assert tiny.same_tensors(whole.adapters[1].masks, gentle.adapters[1].masks)
+    moved = []
+    for first, second in (whole.adapters, gentle.adapters):
+        changes = [second.factors[module].B - factors.B for module, factors in first.factors.items()]
+        moved.append(sum(change.abs().sum().item() for change in changes))
+    assert 0 < moved[1] < 0.3 * moved[0]
+
+
+@pytest.mark.parametrize("base", ["embedded", "meta-llama/Meta-Llama-3-8B"])
+def test_LoRI_goes_on_gently_on_the_embedded_base_and_at_the_paper_s_rate_elsewhere(base: str):
+    shares = {method: later_rate(base, method) for method in ("lora", "lori_d", "lori_s")}
+    assert shares == ({"lora": 1, "lori_d": 0.1, "lori_s": 0.1} if base == "embedded" else dict.fromkeys(shares, 1))
 
 
 def test_a_redrawn_mask_comes_from_the_task_s_own_run_under_its_own_A():

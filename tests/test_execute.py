@@ -210,14 +210,14 @@ def test_a_merge_is_scored_before_and_after_and_kept_and_goes_into_a_whole_model
 
 
 def test_continual_keeps_the_adapter_after_each_task(given, tmp_path):
-    run = Run.create(
-        tmp_path, "continual", given | {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 4}
-    )
+    tasks = {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 4}
+    run = Run.create(tmp_path, "continual", given | tasks | {"later_rate": 0.5})
     assert execute(run) == run.path / "adapters" / "after-1"
     first, second = (load_adapter(run.path / "adapters" / f"after-{number}") for number in range(2))
     assert all((second.masks[module] | ~mask).all() for module, mask in first.masks.items())  # held entries stay held
     result = from_json(ContinualResult, run.result())
     assert result.order == ("after", "before") and len(result.matrix) == 2
+    assert result.later_rate == 0.5
 
 
 def test_every_event_goes_to_the_folder_and_to_the_hooks(given, tmp_path):

@@ -164,6 +164,12 @@ def test_sequences_whose_entries_were_kept_apart_have_a_panel_of_their_own():
     assert {row[0] for row in both.rows} == {"LoRA", "LoRA · overlap excluded"}
 
 
+def test_sequences_that_went_on_at_another_rate_have_a_panel_of_their_own():
+    (first, *_) = RESULT.continual
+    both = figures.forgetting([first, replace(first, later_rate=0.1)])
+    assert {row[0] for row in both.rows} == {"LoRA", "LoRA · later tasks at 0.1 of the rate"}
+
+
 def test_a_dumbbell_joins_the_score_before_with_the_one_after():
     shown = trial()
     joints = traces(figures.before_after(shown))[1]

@@ -18,6 +18,7 @@ from lori_core.tasks.mini import MINI_TASKS
 from lori_core.translate import translate
 
 METHODS: tuple[Method, ...] = ("lori_s", "lori_d", "lora")
+LATER = {"known": None, "same": 1.0, "tenth": 0.1}  # what is offered as a later_rate
 
 
 def build(page: Context) -> None:
@@ -71,16 +72,16 @@ def sequences_of(run: Run) -> list[ContinualResult]:
 def _form(page: Context) -> None:
     """A new sequence, one run a method."""
 
-    def start(base: str, tasks: list[str], methods: list[Method], overlap: Any, rank: int, sparsity: float) -> str:
+    def start(
+        base: str, tasks: list[str], methods: list[Method], overlap: Any, later: str, rank: int, sparsity: float
+    ) -> str:
         if not methods:
             raise page.missing("continual.no_method")
         try:
             adapter = AdapterConfig(rank=rank, sparsity=sparsity)
-            jobs = [
-                ContinualJob(base=base.strip(), tasks=tuple(tasks), method=method, overlap=overlap, adapter=adapter)
-                for method in methods
-                if method != "full"
-            ]
+            shared: dict[str, Any] = {"base": base.strip(), "tasks": tuple(tasks), "overlap": overlap}
+            shared |= {"later_rate": LATER[later], "adapter": adapter}
+            jobs = [ContinualJob(method=method, **shared) for method in methods if method != "full"]
         except LoRIError as error:
             raise page.error(error) from None
         names = [page.submit("continual", job) for job in jobs]
@@ -107,11 +108,17 @@ def _form(page: Context) -> None:
         value="allow",
         label=page.say("continual.overlap"),
     )
+    later = gr.Radio(
+        [(page.say(f"continual.later_{each}"), each) for each in LATER],
+        value="known",
+        label=page.say("continual.later"),
+        info=page.say("continual.later_info"),
+    )
     with gr.Row():
         rank = gr.Slider(1, 128, 32, step=1, label=page.say("continual.rank"))
         sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("continual.sparsity"))
     button = gr.Button(page.say("continual.go"), variant="primary")
-    opens_run(button, start, [base, tasks, methods, overlap, rank, sparsity])
+    opens_run(button, start, [base, tasks, methods, overlap, later, rank, sparsity])
 
 
 def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:

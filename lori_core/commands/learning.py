@@ -31,6 +31,11 @@ TASKS, METHODS, MERGES = (
     list(DEFAULTS.merge_methods),
 )
 
+LaterRate = Annotated[
+    float | None,
+    typer.Option(help="In sequence, share of the learning rate of tasks after the first; default: what is known."),
+]
+
 
 @with_groups
 def study(
@@ -38,6 +43,7 @@ def study(
     methods: Annotated[list[str], typer.Option("--method", help=f"{choices(Method)}. Repeat it.")] = METHODS,
     seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
     merge_methods: Annotated[list[str], typer.Option("--merge-method", help="Repeat it.")] = MERGES,
+    later_rate: LaterRate = None,
     *,
     adapter: Group,
     training: Group,
@@ -59,6 +65,7 @@ def study(
             train=train_configs(base["base"], **training),
             seeds=seed_list(seeds),
             merge_methods=merge_methods,
+            later_rate=later_rate,
         )
 
 
@@ -125,6 +132,7 @@ def continual(
     tasks: Tasks,
     method: OneMethod = "lori_s",
     overlap: Annotated[str, typer.Option(help="May a new mask use entries of earlier ones? allow | exclude")] = "allow",
+    later_rate: LaterRate = None,
     seed: Seed = 0,
     store: Store = None,
     *,
@@ -145,6 +153,7 @@ def continual(
             tasks=tasks,
             method=method,
             overlap=overlap,
+            later_rate=later_rate,
             adapter=adapter_config(adapter),
             train=train_configs(base["base"], **training),
             seed=seed,

@@ -124,6 +124,8 @@ def _condition(sequence: ContinualResult, among: Sequence[ContinualResult], lang
     parts = [method_label(sequence.method, language)]
     if sequence.overlap == "exclude":
         parts.append(translate("figures.overlap_excluded", language))
+    if sequence.later_rate != 1:
+        parts.append(translate("figures.later_rate", language, share=f"{sequence.later_rate:g}"))
     if len({other.order for other in among}) > 1:
         parts.append(" → ".join(sequence.order))
     return " · ".join(parts)
