@@ -237,6 +237,7 @@ show(figures.compared_scores({name: {each.task: each for each in row} for name, 
 # ## Try it yourself
 #
 # - Turn the order around: learn safety last. Which order would you ship?
+# - Learn the later tasks at a tenth of the rate: `learn_in_order(overlap="allow", later_rate=0.1)`. What does safety keep, and what is learned less?
 # - Add `"nlu"` to the order. How much of a mask is left to choose from with `overlap="exclude"` after four tasks at 90 %? After ten?
 #
 # ## What this does not show
@@ -247,6 +248,7 @@ show(figures.compared_scores({name: {each.task: each for each in row} for name, 
 # ## やってみよう
 #
 # - 順序を逆にして、safety を最後に学んでください。出荷するならどちらの順序にしますか。
+# - 二つ目以降のタスクを 10 分の 1 の学習率で学んでください：`learn_in_order(overlap="allow", later_rate=0.1)`。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
 # - 順序に `"nlu"` を加えてください。スパース率 90 % のタスクを四つ学んだ後、`overlap="exclude"` で選べる要素はどれだけ残りますか。十個の後ではどうですか。
 #
 # ## ここからはわからないこと
