@@ -167,7 +167,11 @@ def test_sequences_whose_entries_were_kept_apart_have_a_panel_of_their_own():
 def test_sequences_that_went_on_at_another_rate_have_a_panel_of_their_own():
     (first, *_) = RESULT.continual
     both = figures.forgetting([first, replace(first, later_rate=0.1)])
-    assert {row[0] for row in both.rows} == {"LoRA", "LoRA · later tasks at 0.1 of the rate"}
+    names = {"LoRA", "LoRA · later tasks at 0.1 of the rate"}
+    assert {row[0] for row in both.rows} == names
+    axes = figures.continual_axes([first, replace(first, later_rate=0.1)])
+    assert {row[0] for row in axes.rows} == {trace.name for trace in traces(axes)} == names
+    assert len({trace.marker.symbol for trace in traces(axes)}) == 2
 
 
 def test_a_dumbbell_joins_the_score_before_with_the_one_after():

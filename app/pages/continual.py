@@ -135,4 +135,4 @@ def _label(page: Context, run: Run) -> str:
 
 def _title(page: Context, sequence: ContinualResult) -> str:
     seed = translate("figures.seed", page.language, seed=sequence.seed)
-    return f"{method_label(sequence.method, page.language)}, {seed}: {' → '.join(sequence.order)}"
+    return f"{figures.condition(sequence, page.language)}, {seed}: {' → '.join(sequence.order)}"

@@ -1,7 +1,7 @@
 """Results in, plotly figures out: no torch, nothing computed beyond means over seeds. Each returns a Drawing."""
 
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
-from lori_core.figures.continual import continual_axes, continual_matrix, forgetting
+from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.interference import pair_band
 from lori_core.figures.mask_looks import mask_grid, mask_pair
@@ -15,6 +15,7 @@ __all__ = [
     "Drawing",
     "before_after",
     "compared_scores",
+    "condition",
     "continual_axes",
     "continual_matrix",
     "cosines_by_width",

@@ -41,7 +41,7 @@ def continual_matrix(sequence: ContinualResult, language: str = "en") -> Drawing
     figure.update_xaxes(**categories(sequence.order))
     figure.update_yaxes(title_text=translate("figures.axis.after", language), showgrid=False)
     figure.update_yaxes(**categories(sequence.order, reverse=True))
-    label = method_label(sequence.method, language)
+    label = condition(sequence, language)
     each = (
         f"{task} {number(sequence.matrix[index][index], 2)} → {number(sequence.matrix[-1][index], 2)}"
         for index, task in enumerate(sequence.order)
@@ -70,13 +70,19 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
     for sequence in sequences:
         learned, kept = learned_and_kept(sequence)
         colour, shape = METHOD_MARKS[sequence.method]
-        label = method_label(sequence.method, language)
+        label = condition(sequence, language)
+        plainly = label == method_label(sequence.method, language)
         figure.add_scatter(
             x=[learned],
             y=[kept],
             mode="markers",
-            marker={"color": colour, "symbol": shape, "size": 13},
-            name=label,
+            marker={
+                "color": colour,
+                "symbol": shape if plainly else f"{shape}-open",
+                "size": 13,
+                "line": {"width": 0 if plainly else 2},
+            },
+            name=plain(label),
             legendgroup=label,
             showlegend=label not in shown,
             cliponaxis=False,
@@ -95,7 +101,7 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
     """Score on each task from when it was learned to the end, means over seeds; a panel for each method."""
     groups: dict[str, list[ContinualResult]] = {}
     for sequence in sequences:
-        groups.setdefault(_condition(sequence, sequences, language), []).append(sequence)
+        groups.setdefault(_among(sequence, sequences, language), []).append(sequence)
     tasks = list(dict.fromkeys(task for sequence in sequences for task in sequence.order))
     titles = [plain(label) for label in groups]
     gap = 0.35 / len(groups)  # of the height: room for an axis title and the next panel's name
@@ -119,16 +125,20 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
     return made
 
 
-def _condition(sequence: ContinualResult, among: Sequence[ContinualResult], language: str) -> str:
-    """The method, and what else tells it from the others: entries kept apart, another order."""
+def condition(sequence: ContinualResult, language: str) -> str:
+    """The method, and where they were not as usual: entries kept apart, another rate for later tasks."""
     parts = [method_label(sequence.method, language)]
     if sequence.overlap == "exclude":
         parts.append(translate("figures.overlap_excluded", language))
     if sequence.later_rate != 1:
         parts.append(translate("figures.later_rate", language, share=f"{sequence.later_rate:g}"))
-    if len({other.order for other in among}) > 1:
-        parts.append(" → ".join(sequence.order))
     return " · ".join(parts)
+
+
+def _among(sequence: ContinualResult, others: Sequence[ContinualResult], language: str) -> str:
+    """Its condition, and its order where that is another than theirs."""
+    order = [" → ".join(sequence.order)] if len({other.order for other in others}) > 1 else []
+    return " · ".join([condition(sequence, language), *order])
 
 
 def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequence[str], legend: bool) -> go.Scatter:
@@ -165,10 +175,10 @@ def _mean_loss(sequence: ContinualResult) -> float:
 
 
 def _mean_axes(sequences: Sequence[ContinualResult], language: str) -> str:
-    """By method, the means over seeds."""
+    """By condition, the means over seeds."""
     axes: dict[str, list[tuple[float, float]]] = {}
     for sequence in sequences:
-        axes.setdefault(method_label(sequence.method, language), []).append(learned_and_kept(sequence))
+        axes.setdefault(condition(sequence, language), []).append(learned_and_kept(sequence))
     means = {label: [number(fmean(part), 2) for part in zip(*points, strict=True)] for label, points in axes.items()}
     return listed((f"{label} {learned} / {kept}" for label, (learned, kept) in means.items()), language)
 
