@@ -10,10 +10,8 @@ from itertools import product
 from benchmarks.adapters import adapter_config, base, spread
 from benchmarks.methods import training
 from benchmarks.record import record
-from benchmarks.sequences import METHODS, SEQUENCE, sequences
+from benchmarks.sequences import METHODS, SEQUENCE, in_sequence, sequences
 from lori_core.config import Method
-from lori_core.continual import learn_sequence
-from lori_core.evaluate import evaluate
 from lori_core.pipeline import learn
 from lori_core.results import ContinualResult
 from lori_core.tasks.mini import mini_task
@@ -25,18 +23,8 @@ TEST = 300
 
 def one(job: tuple[Method, int]) -> ContinualResult:
     method, seed = job
-    tasks, config, usual = [mini_task(name) for name in SEQUENCE], adapter_config(seed), training(seed)
-    gentle = dict(usual)
-    gentle[method] = usual[method].changed(learning_rate=SHARE * usual[method].learning_rate)
-    return learn_sequence(
-        base(),
-        tasks,
-        method,
-        config,
-        gentle,
-        lambda task: evaluate(base().model, base().tokenizer, task, "test", TEST).score,
-        first=learn(base(), tasks[0], method, config, usual).adapter,
-    ).result
+    first = learn(base(), mini_task(SEQUENCE[0]), method, adapter_config(seed), training(seed)).adapter
+    return in_sequence(seed, method, "allow", first, SHARE, TEST)
 
 
 def main() -> None:

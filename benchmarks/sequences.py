@@ -44,15 +44,18 @@ def one_seed(seed: int) -> tuple[list[ContinualResult], dict[str, Any]]:
     return ways, fewer
 
 
-def in_sequence(seed: int, method: Method, overlap: Overlap, first: Adapter) -> ContinualResult:
+def in_sequence(
+    seed: int, method: Method, overlap: Overlap, first: Adapter, later_rate: float = 1.0, test: int = TEST
+) -> ContinualResult:
     found = learn_sequence(
         base(),
         [mini_task(name) for name in SEQUENCE],
         method,
         adapter_config(seed),
         training(seed),
-        lambda task: evaluate(base().model, base().tokenizer, task, "test", TEST).score,
+        lambda task: evaluate(base().model, base().tokenizer, task, "test", test).score,
         overlap=overlap,
+        later_rate=later_rate,
         first=first,
     )
     return found.result

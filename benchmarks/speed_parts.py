@@ -151,20 +151,15 @@ def embedded(task: str = "math", steps: int = 8) -> dict[str, Any]:
     works = {FLOOR: of_floor, **{name: partial(of_adapter, name) for name in ("lora", "lori_d", "lori_s")}}
     rounds = [{name: work() for name, work in works.items()} for _ in range(WARM + REPEATS)][WARM:]
     each = {name: [taken[name] for taken in rounds] for name in works}
-    return {
-        name: {
-            "seconds": median(seconds),
-            "each": seconds,
-            "times_floor": median(a / b for a, b in zip(seconds, each[FLOOR], strict=True)),
-        }
-        for name, seconds in each.items()
-    }
+    return _ratios({name: {"seconds": median(seconds), "each": seconds} for name, seconds in each.items()})
 
 
 def _ratios(found: dict[str, Any]) -> dict[str, Any]:
     """With the medians of each round's ratios: other work on the machine lengthens a round's steps alike."""
     for taken in found.values():
         for name, beside in (("times_floor", FLOOR), ("times_peft", "peft")):
+            if beside not in found:
+                continue
             pairs = zip(taken["each"], found[beside]["each"], strict=True)
             taken[name] = median(seconds / others for seconds, others in pairs)
     return found

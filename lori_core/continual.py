@@ -64,8 +64,7 @@ def learn_sequence(
         stage = hooks.named(task=task.name)
         folder = checkpoints and checkpoints / f"sequence-{number}"
         if number:
-            rates = later[method], training["lori_d"]
-            adapter, shared = _next(base, task, adapters[-1], method, config, *rates, overlap, stage, folder)
+            adapter, shared = _next(base, task, adapters[-1], method, config, later, overlap, stage, folder)
             overlaps.append(shared)
         else:
             adapter = first or learn(base, task, method, config, training, hooks=stage, checkpoints=folder).adapter
@@ -93,21 +92,17 @@ def _next(
     adapter: Adapter,
     method: Method,
     config: AdapterConfig,
-    training: TrainConfig,
-    dense: TrainConfig,
+    training: dict[Method, TrainConfig],
     overlap: Overlap,
     hooks: Hooks,
     checkpoints: Path | None,
 ) -> tuple[Adapter, float]:
-    """The adapter after one more task, and the share of the new mask's entries that earlier tasks hold.
-
-    dense: settings of the run that a mask is calibrated by.
-    """
+    """The adapter after one more task, and the share of the new mask's entries that earlier tasks hold."""
     name = f"{adapter.name}+{task.name}"
     parents = {"parents": [as_parent(adapter)]}
     if method != "lori_s":
         start = replace(adapter, name=name, record=parents)
-        grown, _ = fit(base, task, start, training, hooks=hooks, checkpoints=checkpoints)
+        grown, _ = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
         return grown, 1.0
     held = adapter.masks
     shapes = {module: factors.shape for module, factors in adapter.factors.items()}
@@ -117,14 +112,16 @@ def _next(
         task,
         own_start if config.redraw_projection else as_dense(adapter),
         config,
-        dense,
+        training["lori_d"],
         exclude=held if overlap == "exclude" else None,
         hooks=hooks.named(stage="calibrate"),
         checkpoint=checkpoints and checkpoints / "calibrate.pt",
     )
     union = {module: held[module] | mask for module, mask in calibrated.masks.items()}
     start = replace(adapter.with_masks(union), name=name, record=parents)
-    grown, _ = fit(base, task, start, training, trained=calibrated.masks, hooks=hooks, checkpoints=checkpoints)
+    grown, _ = fit(
+        base, task, start, training["lori_s"], trained=calibrated.masks, hooks=hooks, checkpoints=checkpoints
+    )
     return grown, shared_fraction(calibrated.masks, held)
 
 

@@ -217,7 +217,7 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
         _training(job),
         lambda task: _evaluation(base, task, "test", job.test_examples, hooks).score,
         overlap=job.overlap,
-        later_rate=job.later_rate or later_rate(job.base, job.method),
+        later_rate=later_rate(job.base, job.method, job.later_rate),
         hooks=hooks,
         checkpoints=run.checkpoints,
     )

@@ -35,9 +35,12 @@ def training_for(base: str, overrides: Training | None = None) -> Training:
     return known | (overrides or {})
 
 
-def later_rate(base: str, method: Method) -> float:
-    """The share of its learning rate at which a method goes on after the first task of a sequence; the paper's is 1."""
-    return _EMBEDDED_LATER.get(method, 1.0) if base == "embedded" else 1.0
+def later_rate(base: str, method: Method, given: float | None = None) -> float:
+    """The share of its learning rate at which a method goes on after the first task of a sequence; the paper's is 1.
+
+    given: a user's own, in place of what is known for the base.
+    """
+    return given or (_EMBEDDED_LATER.get(method, 1.0) if base == "embedded" else 1.0)
 
 
 def seeded(training: Training, seed: int) -> Training:

@@ -375,7 +375,7 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
             study.training_with(seed),
             lambda task: study.score(task).score,
             overlap=study.config.overlap,
-            later_rate=study.config.later_rate or later_rate(study.config.base, variant.method),
+            later_rate=later_rate(study.config.base, variant.method, study.config.later_rate),
             first=adapters[variant, tasks[0].name, seed],
             hooks=study.hooks,
             checkpoints=study.checkpoints(name),
