@@ -27,6 +27,7 @@ def main() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     results = results_of(RESULTS / "speed.json")
     settings = {"model": CONFIG.to_diff_dict(), "rank": RANK, "sparsity": SPARSITY, "tokens": TOKENS, "threads": 1}
+    settings["bf16_arithmetic"] = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # else bf16 is emulated
     for name in given.parts or PARTS:
         start = time.perf_counter()
         found = PARTS[name]()
