@@ -116,12 +116,16 @@ def rows(config: LlamaConfig, tokens: int = TOKENS) -> torch.Tensor:
 
 
 def steps(
-    names: Sequence[str] = MAIN, dtype: torch.dtype = torch.float32, rank: int = RANK, checkpointing: bool = False
+    names: Sequence[str] = MAIN,
+    dtype: torch.dtype = torch.float32,
+    rank: int = RANK,
+    checkpointing: bool = False,
+    repeats: int = REPEATS,
 ) -> dict[str, Any]:
     model = model_of(CONFIG, dtype)
     subjects = subjects_on(model, names, rank)
     with checkpointing_on(model, checkpointing):
-        return _ratios(side_by_side(model, subjects, rows(CONFIG)))
+        return _ratios(side_by_side(model, subjects, rows(CONFIG), repeats=repeats))
 
 
 def embedded(task: str = "math", steps: int = 8) -> dict[str, Any]:
@@ -379,7 +383,7 @@ def interleaved(
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "steps": partial(steps, tuple(PEERS)),
-    "steps_bf16": partial(steps, dtype=torch.bfloat16),  # an hour where bf16 is emulated
+    "steps_bf16": partial(steps, dtype=torch.bfloat16, repeats=3),  # minutes a step where bf16 is emulated
     "steps_checkpointing": partial(steps, checkpointing=True),
     "steps_rank_64": partial(steps, rank=64),
     "embedded": embedded,
