@@ -62,8 +62,10 @@ class Given:
     suffix: str  # of the result's file name
 
     def rates(self) -> dict[Method, float]:
-        """The learning rates that were searched on this base."""
+        """The learning rates that were searched on this base; none where none were, which leaves the product's own."""
         path = RESULTS / f"learning_rates{self.suffix}.json"
+        if not path.exists():
+            return {}
         return json.loads(path.read_text(encoding="utf-8"))["results"]["best"]
 
 

@@ -2,8 +2,9 @@
 
 `python -m benchmarks.dials conflict` and `... level` measure settings of the mini tasks on the shipped base, beside the
 usual one that benchmarks.methods measures; levels 2 and 5 lie wholly within and wholly beyond what it practised.
-`python -m benchmarks.dials base NAME` measures a base that `benchmarks.bases` made, at rates that
-`benchmarks.learning_rates --base build/bases/NAME --name NAME` searched: single scores and four-task merges.
+`python -m benchmarks.dials base NAME` measures a base that `benchmarks.bases` made, single scores and four-task merges,
+at rates that `benchmarks.learning_rates --base build/bases/NAME --name NAME` searched; where it was not run, at the
+shipped base's.
 """
 
 import argparse
@@ -63,7 +64,8 @@ def one_seed(job: tuple[Setting, int]) -> StudyResult:
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    return together(spread(one_seed, [(setting, seed) for seed in SEEDS])) | {"rates": setting.rates}
+    rates = {method: each.learning_rate for method, each in setting.training().items()}
+    return together(spread(one_seed, [(setting, seed) for seed in SEEDS])) | {"rates": rates}
 
 
 def main() -> None:
