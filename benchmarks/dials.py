@@ -4,7 +4,7 @@
 usual one that benchmarks.methods measures; levels 2 and 5 lie wholly within and wholly beyond what it practised.
 `python -m benchmarks.dials base NAME` measures a base that `benchmarks.bases` made, single scores and four-task merges,
 at rates that `benchmarks.learning_rates --base build/bases/NAME --name NAME` searched; where it was not run, at the
-shipped base's.
+shipped base's; and the tasks in sequence, as benchmarks.sequences does.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.adapters import TASKS, Given, spread
 from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
+from benchmarks.sequences import SEQUENCE, sequences
 from lori_core.config import Method, StudyConfig
 from lori_core.recipes import Training, training_for
 from lori_core.results import StudyResult
@@ -34,6 +35,7 @@ class Setting:
     base: str
     option: str  # of the mini tasks, as "conflict=form"
     rates: dict[Method, float]
+    sequence: tuple[str, ...] | None = None  # None: single adapters and merges alone
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -57,7 +59,8 @@ def one_seed(job: tuple[Setting, int]) -> StudyResult:
         shared_control=False,
         validation_examples=VALIDATION,
         test_examples=TEST,
-        continual=None,
+        continual=setting.sequence,
+        later_rate=1.0,
         device="cpu",
     )
     return run_study(config, FOLDER / setting.name / str(seed))
@@ -65,7 +68,9 @@ def one_seed(job: tuple[Setting, int]) -> StudyResult:
 
 def measure(setting: Setting) -> dict[str, Any]:
     rates = {method: each.learning_rate for method, each in setting.training().items()}
-    return together(spread(one_seed, [(setting, seed) for seed in SEEDS])) | {"rates": rates}
+    studies = spread(one_seed, [(setting, seed) for seed in SEEDS])
+    learned = {"sequences": sequences([list(study.continual) for study in studies])} if setting.sequence else {}
+    return together(studies) | learned | {"rates": rates}
 
 
 def main() -> None:
@@ -81,7 +86,7 @@ def main() -> None:
             print("written", record(given.dial, config, results))
     else:
         folder = f"build/bases/{given.name}"
-        setting = Setting(given.name, folder, "conflict=none", Given(folder, f"_{given.name}").rates())
+        setting = Setting(given.name, folder, "conflict=none", Given(folder, f"_{given.name}").rates(), SEQUENCE)
         print("written", record(f"base_{given.name}", config | {"base": folder}, measure(setting)))
 
 
