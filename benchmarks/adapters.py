@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -67,6 +67,11 @@ class Given:
         if not path.exists():
             return {}
         return json.loads(path.read_text(encoding="utf-8"))["results"]["best"]
+
+
+def at_rates(training: Training, rates: Mapping[Method, float]) -> Training:
+    """The settings with these learning rates in place of some."""
+    return training | {method: training[method].changed(learning_rate=rate) for method, rate in rates.items()}
 
 
 def which_base(description: str | None) -> Given:

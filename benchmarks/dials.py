@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.adapters import TASKS, Given, spread
+from benchmarks.adapters import TASKS, Given, at_rates, spread
 from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
 from benchmarks.sequences import SEQUENCE, sequences
@@ -42,10 +42,7 @@ class Setting:
         return tuple(f"{task}?{self.option}" for task in TASKS)
 
     def training(self) -> Training:
-        known = training_for("embedded")
-        for method, rate in self.rates.items():
-            known[method] = known[method].changed(learning_rate=rate)
-        return known
+        return at_rates(training_for("embedded"), self.rates)
 
 
 def one_seed(job: tuple[Setting, int]) -> StudyResult:

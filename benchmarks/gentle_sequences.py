@@ -1,13 +1,15 @@
-"""Is forgetting in sequence a matter of the learning rate? Later tasks at a tenth of what is best for single tasks.
+"""Is forgetting in sequence a matter of the learning rate? The sequence of benchmarks.sequences at smaller ones.
 
-`python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the sequence of benchmarks.sequences,
-overlap allowed, by every method, so that none is judged at a rate that suits another. The first task and LoRI-S's dense
-runs are at their usual rates.
+`python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the later tasks at a tenth of what is best
+for single tasks, by every method, so that none is judged at a rate that suits another; the first task and LoRI-S's
+dense runs are at their usual rates. `... --rates other_seed` writes results/gentle_other_seed.json: all at the rates
+that benchmarks.learning_rates found on the base of that name.
 """
 
+import argparse
 from itertools import product
 
-from benchmarks.adapters import adapter_config, base, spread
+from benchmarks.adapters import Given, adapter_config, base, spread
 from benchmarks.methods import training
 from benchmarks.record import record
 from benchmarks.sequences import METHODS, SEQUENCE, in_sequence, sequences
@@ -20,19 +22,33 @@ SEEDS = (0, 1)
 SHARE = 0.1  # of the rate that is best for single tasks
 TEST = 300
 
+Job = tuple[
+    Method, int, dict[Method, float], float
+]  # method, seed, rates that are not the usual ones, later tasks' share
 
-def one(job: tuple[Method, int]) -> ContinualResult:
-    method, seed = job
-    first = learn(base(), mini_task(SEQUENCE[0]), method, adapter_config(seed), training(seed)).adapter
-    return in_sequence(seed, method, "allow", first, SHARE, TEST)
+
+def one(job: Job) -> ContinualResult:
+    method, seed, rates, share = job
+    settings = training(seed, rates)
+    first = learn(base(), mini_task(SEQUENCE[0]), method, adapter_config(seed), settings).adapter
+    return in_sequence(settings, seed, method, "allow", first, share, TEST)
 
 
 def main() -> None:
-    jobs = list(product(reversed(METHODS), SEEDS))  # the longest first
-    done = dict(zip(jobs, spread(one, jobs), strict=True))
-    found = sequences([[done[method, seed] for method in METHODS] for seed in SEEDS])
-    config = {"seeds": SEEDS, "test": TEST, "share_of_the_rate": SHARE, "order": SEQUENCE}
-    print("written", record("gentle_sequences", config, found))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gentle_sequences", description=__doc__)
+    parser.add_argument("--rates", metavar="NAME", help="of a base on which rates were searched")
+    given = parser.parse_args()
+    rates = Given("", f"_{given.rates}").rates() if given.rates else {}
+    share = 1.0 if given.rates else SHARE
+    usual = training(0)
+    methods = [method for method in METHODS if not rates or rates[method] != usual[method].learning_rate]
+    jobs: list[Job] = [
+        (method, seed, rates, share) for method, seed in product(reversed(methods), SEEDS)
+    ]  # the longest first
+    done = {job[:2]: result for job, result in zip(jobs, spread(one, jobs), strict=True)}
+    found = sequences([[done[method, seed] for method in methods] for seed in SEEDS])
+    config = {"seeds": SEEDS, "test": TEST, "share_of_the_rate": share, "rates": rates, "order": SEQUENCE}
+    print("written", record(f"gentle_{given.rates or 'sequences'}", config, found))
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@
 build/methods/, so that a run that was stopped goes on, and benchmarks.sequences finds the adapters.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.adapters import TASKS, adapter_config, spread, under_random_mask
+from benchmarks.adapters import TASKS, adapter_config, at_rates, spread, under_random_mask
 from benchmarks.record import record
-from lori_core.config import StudyConfig
+from lori_core.config import Method, StudyConfig
 from lori_core.recipes import Training, seeded, training_for
 from lori_core.results import MergedResult, Score, SingleResult, StudyResult
 from lori_core.study import run_study
@@ -36,8 +37,9 @@ def config_of(seed: int) -> StudyConfig:
     )
 
 
-def training(seed: int) -> Training:
-    return seeded(training_for("embedded"), seed)
+def training(seed: int, rates: Mapping[Method, float] | None = None) -> Training:
+    """rates: in place of the recipes' own."""
+    return seeded(at_rates(training_for("embedded"), rates or {}), seed)
 
 
 def one_seed(seed: int) -> tuple[StudyResult, dict[str, float]]:

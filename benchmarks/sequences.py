@@ -16,6 +16,7 @@ from lori_core.config import Method, Overlap
 from lori_core.continual import learn_sequence
 from lori_core.evaluate import evaluate
 from lori_core.merge import merge
+from lori_core.recipes import Training
 from lori_core.results import ContinualResult
 from lori_core.tasks.mini import mini_task
 
@@ -35,7 +36,10 @@ def one_seed(seed: int) -> tuple[list[ContinualResult], dict[str, Any]]:
     for method in METHODS:
         folders = [FOLDER / str(seed) / "adapters" / f"single-{method}-{i}-{seed}" for i in range(len(TASKS))]
         found[method] = [load_adapter(folder) for folder in folders]
-    ways = [in_sequence(seed, method, overlap, found[method][TASKS.index(SEQUENCE[0])]) for method, overlap in WAYS]
+    ways = [
+        in_sequence(training(seed), seed, method, overlap, found[method][TASKS.index(SEQUENCE[0])])
+        for method, overlap in WAYS
+    ]
     fewer = {
         "+".join(names): {method: merged_few(names, found[method]) for method in METHODS}
         for count in (2, 3)
@@ -45,14 +49,20 @@ def one_seed(seed: int) -> tuple[list[ContinualResult], dict[str, Any]]:
 
 
 def in_sequence(
-    seed: int, method: Method, overlap: Overlap, first: Adapter, later_rate: float = 1.0, test: int = TEST
+    training: Training,
+    seed: int,
+    method: Method,
+    overlap: Overlap,
+    first: Adapter,
+    later_rate: float = 1.0,
+    test: int = TEST,
 ) -> ContinualResult:
     found = learn_sequence(
         base(),
         [mini_task(name) for name in SEQUENCE],
         method,
         adapter_config(seed),
-        training(seed),
+        training,
         lambda task: evaluate(base().model, base().tokenizer, task, "test", test).score,
         overlap=overlap,
         later_rate=later_rate,
