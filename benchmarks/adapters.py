@@ -71,7 +71,8 @@ class Given:
 
 def at_rates(training: Training, rates: Mapping[Method, float]) -> Training:
     """The settings with these learning rates in place of some."""
-    return training | {method: training[method].changed(learning_rate=rate) for method, rate in rates.items()}
+    changed: Training = {method: training[method].changed(learning_rate=rate) for method, rate in rates.items()}
+    return training | changed
 
 
 def which_base(description: str | None) -> Given:

@@ -41,7 +41,7 @@ def main() -> None:
     rates = Given("", f"_{given.rates}").rates() if given.rates else {}
     share = 1.0 if given.rates else SHARE
     usual = training(0)
-    methods = [method for method in METHODS if not rates or rates[method] != usual[method].learning_rate]
+    methods: list[Method] = [method for method in METHODS if not rates or rates[method] != usual[method].learning_rate]
     jobs: list[Job] = [
         (method, seed, rates, share) for method, seed in product(reversed(methods), SEEDS)
     ]  # the longest first
