@@ -34,6 +34,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.methods
 	.venv/bin/python -m benchmarks.sequences
 	.venv/bin/python -m benchmarks.gentle_sequences
+	.venv/bin/python -m benchmarks.gentle_sequences --rates other_seed
 	.venv/bin/python -m benchmarks.dials level
 	.venv/bin/python -m benchmarks.dials conflict
 	.venv/bin/python -m benchmarks.ready_made
