@@ -61,12 +61,11 @@ class Given:
     base: str  # "embedded" or a folder
     suffix: str  # of the result's file name
 
-    def rates(self) -> dict[Method, float]:
-        """The learning rates that were searched on this base; none where none were, which leaves the product's own."""
-        path = RESULTS / f"learning_rates{self.suffix}.json"
-        if not path.exists():
-            return {}
-        return json.loads(path.read_text(encoding="utf-8"))["results"]["best"]
+
+def searched_rates(name: str) -> dict[Method, float]:
+    """The learning rates that benchmarks.learning_rates found on the base of that name."""
+    path = RESULTS / f"learning_rates_{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["results"]["best"]
 
 
 def at_rates(training: Training, rates: Mapping[Method, float]) -> Training:

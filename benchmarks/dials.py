@@ -3,8 +3,8 @@
 `python -m benchmarks.dials conflict` and `... level` measure settings of the mini tasks on the shipped base, beside the
 usual one that benchmarks.methods measures; levels 2 and 5 lie wholly within and wholly beyond what it practised.
 `python -m benchmarks.dials base NAME` measures a base that `benchmarks.bases` made, single scores and four-task merges,
-at rates that `benchmarks.learning_rates --base build/bases/NAME --name NAME` searched; where it was not run, at the
-shipped base's; and the tasks in sequence, as benchmarks.sequences does.
+at rates that `benchmarks.learning_rates --base build/bases/NAME --name NAME` searched, and the tasks in
+sequence, as benchmarks.sequences does.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.adapters import TASKS, Given, at_rates, spread
+from benchmarks.adapters import TASKS, at_rates, searched_rates, spread
 from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
 from benchmarks.sequences import SEQUENCE, sequences
@@ -83,7 +83,7 @@ def main() -> None:
             print("written", record(given.dial, config, results))
     else:
         folder = f"build/bases/{given.name}"
-        setting = Setting(given.name, folder, "conflict=none", Given(folder, f"_{given.name}").rates(), SEQUENCE)
+        setting = Setting(given.name, folder, "conflict=none", searched_rates(given.name), SEQUENCE)
         print("written", record(f"base_{given.name}", config | {"base": folder}, measure(setting)))
 
 

@@ -9,7 +9,7 @@ that benchmarks.learning_rates found on the base of that name.
 import argparse
 from itertools import product
 
-from benchmarks.adapters import Given, adapter_config, base, spread
+from benchmarks.adapters import adapter_config, base, searched_rates, spread
 from benchmarks.methods import training
 from benchmarks.record import record
 from benchmarks.sequences import METHODS, SEQUENCE, in_sequence, sequences
@@ -22,9 +22,8 @@ SEEDS = (0, 1)
 SHARE = 0.1  # of the rate that is best for single tasks
 TEST = 300
 
-Job = tuple[
-    Method, int, dict[Method, float], float
-]  # method, seed, rates that are not the usual ones, later tasks' share
+# Method, seed, rates that are not the usual ones, the later tasks' share of the rate.
+Job = tuple[Method, int, dict[Method, float], float]
 
 
 def one(job: Job) -> ContinualResult:
@@ -38,13 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gentle_sequences", description=__doc__)
     parser.add_argument("--rates", metavar="NAME", help="of a base on which rates were searched")
     given = parser.parse_args()
-    rates = Given("", f"_{given.rates}").rates() if given.rates else {}
+    rates = searched_rates(given.rates) if given.rates else {}
     share = 1.0 if given.rates else SHARE
     usual = training(0)
     methods: list[Method] = [method for method in METHODS if not rates or rates[method] != usual[method].learning_rate]
-    jobs: list[Job] = [
-        (method, seed, rates, share) for method, seed in product(reversed(methods), SEEDS)
-    ]  # the longest first
+    longest_first = product(reversed(methods), SEEDS)
+    jobs: list[Job] = [(method, seed, rates, share) for method, seed in longest_first]
     done = {job[:2]: result for job, result in zip(jobs, spread(one, jobs), strict=True)}
     found = sequences([[done[method, seed] for method in methods] for seed in SEEDS])
     config = {"seeds": SEEDS, "test": TEST, "share_of_the_rate": share, "rates": rates, "order": SEQUENCE}

@@ -35,7 +35,7 @@ def lines(title: str, across: str, unit: str, curves: dict[str, dict[float, floa
 
 def of_speed(results: dict[str, Any]) -> list[go.Figure | Table]:
     found = {part: each["found"] for part, each in results.items()}
-    steps = {part: each for part, each in found.items() if part.startswith(("steps", "compiled")) and "floor" in each}
+    steps = {part: each for part, each in found.items() if part.startswith(("steps", "compiled"))}
     times = {part: {name: taken["times_floor"] for name, taken in each.items()} for part, each in steps.items()}
     head = ["part", "subject", "median s", "x floor", "x PEFT"]
     rows = [

@@ -10,7 +10,7 @@ from benchmarks import report
 def test_the_page_has_a_row_for_each_subject_and_a_section_for_each_file_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     taken = {"seconds": 2.0, "times_floor": 1.25, "times_peft": 0.875}
-    parts = {"steps": {"found": {"floor": taken, "<ours>": taken}}, "steps_bf16": {"found": {"skipped": "no bf16"}}}
+    parts = {"steps": {"found": {"floor": taken, "<ours>": taken}}}
     (tmp_path / "speed.json").write_text(json.dumps({"machine": {"cores": 2}, "results": parts}))
     page = report.page()
     assert "<td>steps</td><td>&lt;ours&gt;</td><td>2</td><td>1.25</td><td>0.875</td>" in page
