@@ -124,7 +124,7 @@ def _study(config: StudyConfig, run: Run, hooks: Hooks) -> Path:
 
 
 def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
-    base, (task,) = _checked(job, [job.task])
+    base, (task,) = _checked(job, [job.task], hooks)
     config = _seeded(job.adapter, job.seed)
     calibration, _ = _calibrated(base, task, config, _training(job), run, hooks)
     run.save_result(to_json(calibration))
@@ -132,7 +132,7 @@ def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
 
 
 def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
-    base, (task,) = _checked(job, [job.task])
+    base, (task,) = _checked(job, [job.task], hooks)
     store = _store(job.store, task.name)
     config, training = _seeded(job.adapter, job.seed), _training(job)
     calibration, masks = None, None
@@ -182,7 +182,7 @@ def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
 def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     store = _store(job.merge.store, job.merge.name)
     parts = [load_adapter(folder) for folder in job.merge.adapters]
-    base, tasks = _opened(job, job.tasks)
+    base, tasks = _opened(job, job.tasks, hooks)
     for adapter in parts:
         check_base(adapter, base.name, base.revision, base.fingerprint)
 
@@ -207,7 +207,7 @@ def _export(job: ExportJob, run: Run, hooks: Hooks) -> Path:
 
 
 def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
-    base, tasks = _checked(job, job.tasks)
+    base, tasks = _checked(job, job.tasks, hooks)
     store = _store(job.store, "+".join(task.name for task in tasks))
     learned = learn_sequence(
         base,
@@ -234,7 +234,7 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
 
 def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     adapter = None if job.adapter is None else load_adapter(job.adapter)
-    base, tasks = _opened(job, job.tasks)
+    base, tasks = _opened(job, job.tasks, hooks)
     if adapter is not None:
         check_base(adapter, base.name, base.revision, base.fingerprint)
 
@@ -266,19 +266,20 @@ WORK: dict[str, Callable[[Any, Run, Hooks], Path | None]] = {
 # --- what several of them need
 
 
-def _opened(job: BaseConfig, specs: Sequence[str]) -> tuple[Base, tuple[Task, ...]]:
+def _opened(job: BaseConfig, specs: Sequence[str], hooks: Hooks) -> tuple[Base, tuple[Task, ...]]:
     """The base and the tasks of a job."""
     tasks = tuple(load_task(spec, job.allow_code_execution) for spec in specs)
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError("same_task_twice", tasks=", ".join(names))
     base = open_base(job)
+    hooks.on_event(base.opened)
     return in_chat(base, tasks) if job.chat else (base, tasks)
 
 
-def _checked(job: CalibrateJob | ContinualJob, specs: Sequence[str]) -> tuple[Base, tuple[Task, ...]]:
+def _checked(job: CalibrateJob | ContinualJob, specs: Sequence[str], hooks: Hooks) -> tuple[Base, tuple[Task, ...]]:
     """The base and the tasks, once it is known that the adapter fits the base."""
-    base, tasks = _opened(job, specs)
+    base, tasks = _opened(job, specs, hooks)
     check_rank(target_modules(base.model, job.adapter.target_modules), job.adapter.rank)
     return base, tasks
 

@@ -39,6 +39,8 @@ class Bars:
 
     def on_event(self, event: dict[str, Any]) -> None:
         match event["kind"]:
+            case "base":
+                self.bars.console.print(base_line(event, self.language), markup=False, highlight=False)
             case "plan":
                 self.done = set(event["done"])
                 label = translate("command.units", self.language)
@@ -69,6 +71,8 @@ class Lines:
 
     def on_event(self, event: dict[str, Any]) -> None:
         match event["kind"]:
+            case "base":
+                self._print(base_line(event, self.language))
             case "plan":
                 self.planned, self.done = event["units"], set(event["done"])
             case "unit" if event["state"] == "done" and event["name"] not in self.done:
@@ -86,6 +90,11 @@ class Lines:
 def how_far(event: dict[str, Any]) -> tuple[int, int]:
     """(done, total) of the stage that a "step" or "evaluate" event tells of."""
     return (event["step"], event["steps"]) if event["kind"] == "step" else (event["done"], event["total"])
+
+
+def base_line(event: dict[str, Any], language: str) -> str:
+    """Which base computes where and in which precision."""
+    return translate("command.base", language, **{key: event[key] for key in ("name", "device", "precision")})
 
 
 def stage_name(event: dict[str, Any]) -> str:

@@ -155,7 +155,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
         raise ConfigError("same_task_twice", tasks=", ".join(names))
     if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
-    config = config.changed(precision=config.precision or default_precision(checked_device(config.device)))
+    config = config.changed(precision=config.precision or default_precision(checked_device(config.device), config.base))
     base = open_base(config)
     if config.chat:
         base, tasks = in_chat(base, tasks)
@@ -171,6 +171,7 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
     """
     study = open_study(config, folder, hooks)
     done = sorted(path.stem for path in (folder / "units").glob("*.json"))
+    study.hooks.on_event(study.base.opened)
     study.hooks.on_event({"kind": "plan", "units": len(planned(config)), "done": done})
     base_scores = {task.name: _base_score(study, index) for index, task in enumerate(study.tasks)}
     learned = {

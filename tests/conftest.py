@@ -1,10 +1,11 @@
-"""The browser of those tests that need one."""
+"""The browser of those tests that need one; the processor that tests believe they run on."""
 
 import os
 import shutil
 from typing import Any
 
 import pytest
+import torch
 
 PATIENCE = 90_000  # milliseconds that a page of a machine has that is busy with other tests
 
@@ -19,6 +20,16 @@ class Browser:
         page = self._opened.new_page(**options)
         page.set_default_timeout(PATIENCE)
         return page
+
+
+@pytest.fixture(params=[True, False], ids=["bf16", "no_bf16"])
+def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the processor says that it has bf16 arithmetic: a test passes with either answer, whatever the machine.
+
+    Modules on loading, training, scoring and resuming use it for all of their tests.
+    """
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": request.param})
+    return request.param
 
 
 @pytest.fixture(scope="session")

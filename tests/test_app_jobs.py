@@ -85,12 +85,12 @@ def test_a_name_that_is_no_run_is_refused(tmp_path, name):
     assert caught.value.key == "no_run_named"
 
 
-def test_a_job_leaves_a_core_to_the_app_unless_told_how_many_threads(monkeypatch):
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (16, "15")])
+def test_a_job_leaves_a_core_to_the_app_unless_told_how_many_threads(monkeypatch, cores, threads):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    assert environment()["OMP_NUM_THREADS"] == "5"
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    assert environment()["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert environment()["OMP_NUM_THREADS"] == threads
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert environment()["OMP_NUM_THREADS"] == "7"
 

@@ -15,6 +15,8 @@ from lori_core.inject import attach
 from lori_core.masks import jaccard, kept_fractions, magnitude_masks
 from lori_core.train import Hooks, train
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 
 def calibrated(steps: int = 20, config: AdapterConfig = tiny.CONFIG, start=None, **options) -> Calibrated:
     base = tiny.base()

@@ -16,6 +16,8 @@ from lori_core.tasks.base import Example, Task
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.encode import encode, encode_prompt, end_token
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 # As the published ones: who speaks between marks, trimmed content, some with a begin token.
 TEMPLATES = {
     "chatml": (

@@ -17,6 +17,8 @@ from lori_core.recipes import later_rate
 from lori_core.results import Score
 from lori_core.tasks.base import Task
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 TASKS = (tiny.task("after"), tiny.task("before"), tiny.task("after again"))
 CONFIG = tiny.CONFIG.changed(sparsity=0.8)
 

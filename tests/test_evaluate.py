@@ -15,6 +15,8 @@ from lori_core.intervals import score_of, wilson
 from lori_core.tasks.base import Example, Task
 from lori_core.tasks.encode import encode, encode_prompt, encode_response
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 PROMPTS = ["a", "what is 2 + 3 ?", "owl " * 9, "水", "b" * 40, "question : is an owl a bird ?\nreply :"]
 
 

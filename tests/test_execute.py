@@ -20,6 +20,8 @@ from lori_core.store import AdapterStore
 from lori_core.summary import result_table
 from lori_core.train import Hooks
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> dict[str, Any]:

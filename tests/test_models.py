@@ -23,6 +23,8 @@ from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError, ModelError
 from lori_core.models import DTYPES, default_precision, fingerprint, load_base, open_base, target_modules
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 
 def save(model: PreTrainedModel, folder) -> str:
     """A checkpoint folder with a tokenizer of one-letter words."""
@@ -41,7 +43,10 @@ def test_a_saved_folder_loads_as_the_model_it_was_frozen_and_with_its_tokenizer(
     model = architectures.model(architecture).eval()
     base = load_base(save(model, tmp_path), device="cpu")
     tokens = torch.arange(8)[None]
-    torch.testing.assert_close(base.model(tokens).logits, model(tokens).logits)
+    rounded = {name: weight.to(base.model.dtype).float() for name, weight in model.state_dict().items()}
+    expected = copy.deepcopy(model)
+    expected.load_state_dict(rounded)
+    torch.testing.assert_close(base.model.float()(tokens).logits, expected(tokens).logits)
     assert not any(parameter.requires_grad for parameter in base.model.parameters())
     assert not base.model.training
     assert base.tokenizer.convert_tokens_to_ids(["c", "d"]) == [2, 3]
@@ -64,8 +69,9 @@ def test_the_dtype_is_the_one_asked_for(tmp_path):
 def test_bf16_is_the_usual_precision_only_where_the_device_computes_in_it(known, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
     computes = known.get("amx_bf16") or known.get("bf16")
-    assert default_precision("cpu") == ("bf16" if computes else "fp32")
-    assert default_precision("cuda:1") == "bf16"
+    assert default_precision("cpu", "some/base") == ("bf16" if computes else "fp32")
+    assert default_precision("cuda:1", "some/base") == default_precision("cuda:1", "embedded") == "bf16"
+    assert default_precision("cpu", "embedded") == "fp32"
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
@@ -203,4 +209,4 @@ def test_a_job_that_names_no_precision_gets_the_usual_one_and_one_that_does_gets
     folder = tiny.saved_base(tmp_path / "base").name
     for asked, expected in DTYPES.items():
         assert open_base(BaseConfig(base=folder, device="cpu", precision=asked)).model.dtype == expected
-    assert open_base(BaseConfig(base=folder, device="cpu")).model.dtype == DTYPES[default_precision("cpu")]
+    assert open_base(BaseConfig(base=folder, device="cpu")).model.dtype == DTYPES[default_precision("cpu", folder)]

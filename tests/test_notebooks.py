@@ -40,8 +40,14 @@ def tagged(name: str, tag: str, language: str | None = None) -> list[int]:
     ]
 
 
-def executed(made: NotebookNode, folder: Path) -> NotebookNode:
-    """Run in a kernel of its own, which starts in an empty folder, as this interpreter."""
+def executed(made: NotebookNode, folder: Path, bf16: bool | None = None) -> NotebookNode:
+    """Run in a kernel of its own, which starts in an empty folder, as this interpreter.
+
+    bf16: whether the kernel's processor says that it has bf16 arithmetic; None: what it has.
+    """
+    if bf16 is not None:
+        asked = f"import torch; torch.cpu.get_capabilities = lambda: {{'avx512_bf16': {bf16}}}"
+        made.cells.insert(0, nbformat.v4.new_code_cell(asked))
     client = NotebookClient(made, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.create_kernel_manager()
     assert client.km is not None
@@ -141,11 +147,12 @@ def test_code_that_is_seen_is_not_cut_off(name: str):
     assert [line for text in seen for line in text.splitlines() if len(line) > 120] == []
 
 
+@pytest.mark.parametrize("bf16", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_each_solution_runs_without_a_warning(name: str, tmp_path: Path):
+def test_each_solution_runs_without_a_warning(name: str, bf16: bool, tmp_path: Path):
     """With the cells of both languages: the code that they share runs once, and every sentence is made."""
     source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
-    made = executed(notebook(source, "solution"), tmp_path)
+    made = executed(notebook(source, "solution"), tmp_path, bf16)
     outputs = [output for cell in made.cells for output in cell.get("outputs", [])]
     assert [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"] == []
     if name != NAMES[0]:  # the first one counts and compares, and draws nothing

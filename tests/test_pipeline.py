@@ -13,6 +13,8 @@ from lori_core.inject import update_ratio
 from lori_core.models import target_modules
 from lori_core.pipeline import Learned, config_of, fine_tune, fit, learn
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 ADAPTED: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
 
 

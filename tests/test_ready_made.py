@@ -1,6 +1,7 @@
 """The adapters that ship with the embedded base open on it, and do what they say."""
 
 import pytest
+import torch
 
 from lori_core.adapter import check_base
 from lori_core.adapter_files import read_header
@@ -11,6 +12,8 @@ from lori_core.inject import applied
 from lori_core.models import Base, load_base
 from lori_core.recipes import training_for
 from lori_core.tasks.mini import mini_task
+
+pytestmark = pytest.mark.usefixtures("processor")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,19 @@ def test_lori_s_answers_what_the_base_alone_does_not(base, task):
     untaught = score()
     with applied(base.model, ready_made(task)):
         assert score() > untaught + 0.3
+
+
+def test_the_base_computes_the_same_bits_whatever_the_processor(base):
+    """The fixture's base was loaded before the processor was asked, this one with the answer of this test."""
+    again = load_base("embedded", device="cpu")
+    assert again.model.dtype == base.model.dtype == torch.float32
+    tokens = torch.arange(5, 60)[None]
+    assert torch.equal(again.model(tokens).logits, base.model(tokens).logits)
+    outputs = []
+    for each in (again, base):
+        with applied(each.model, ready_made("math")):
+            outputs.append(evaluate(each.model, each.tokenizer, mini_task("math"), "test", 32).outputs)
+    assert outputs[0] == outputs[1]
 
 
 def test_only_the_control_shares_its_projection():

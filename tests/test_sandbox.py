@@ -23,10 +23,21 @@ def verdict(source: str, **options: float) -> str:
     return run_tests([Program(source, "f", [((1,), 2)], **options)])[0]
 
 
+@pytest.fixture(params=[True, False], ids=["namespaces", "no_namespaces"])
+def namespaces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With whatever the system offers, and as where it refuses namespaces."""
+    if not request.param:
+        jail = tmp_path / "jail.py"
+        refused = "def become_nobody() -> None:\n    raise OSError\n"
+        jail.write_text(sandbox.JAIL.read_text().replace("def become_nobody() -> None:\n", refused))
+        monkeypatch.setattr(sandbox, "JAIL", jail)
+
+
 def body(*lines: str) -> str:
     return "def f(x):\n" + "\n".join("    " + line for line in lines)
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_a_right_function_passes_and_a_wrong_one_does_not():
     assert run_tests([Program(RIGHT, "f", [((1,), 2)]), Program(RIGHT, "f", [((1,), 2), ((2,), 4)])]) == [
         "passed",
@@ -34,12 +45,14 @@ def test_a_right_function_passes_and_a_wrong_one_does_not():
     ]
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_results_keep_their_types():
     source = body("return x == 1")
     assert run_tests([Program(source, "f", [((1,), True)]), Program(source, "f", [((1,), 1)])]) == ["passed", "wrong"]
     assert run_tests([Program("def f(x):\n    return (x, {x: 'a'})", "f", [((1,), (1, {1: "a"}))])]) == ["passed"]
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_ordinary_python_is_allowed():
     source = """
 def helper(xs: list[int], least: int = 0) -> list[int]:
@@ -74,6 +87,7 @@ def f(x):
         body("return x" + " " * judge.LONGEST_SOURCE),
     ],
 )
+@pytest.mark.usefixtures("namespaces")
 def test_what_could_reach_the_interpreter_is_refused_unread(source: str):
     assert verdict(source) == "refused"
 
@@ -81,6 +95,7 @@ def test_what_could_reach_the_interpreter_is_refused_unread(source: str):
 @pytest.mark.parametrize(
     "name", ["exec", "eval", "open", "getattr", "type", "object", "input", "globals", "vars", "exit"]
 )
+@pytest.mark.usefixtures("namespaces")
 def test_dangerous_builtins_are_not_there(name: str):
     assert verdict(body(f"{name}", "return x + 1")) == "error"
 
@@ -103,6 +118,7 @@ def test_dangerous_builtins_are_not_there(name: str):
         ("", "error"),
     ],
 )
+@pytest.mark.usefixtures("namespaces")
 def test_a_hostile_program_fails_and_the_next_one_is_still_judged(source: str, expected: str):
     # Half a second is for what never ends; a machine short of memory needs longer than that to run into its limit.
     seconds = 0.5 if expected == "timeout" else 10.0

@@ -20,6 +20,8 @@ from lori_core.models import Base
 from lori_core.tasks.base import Example
 from lori_core.train import Hooks, schedule, train
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 EXAMPLES = [
     Example("ab:", " c"),
     Example("what follows d?", " e, then f"),

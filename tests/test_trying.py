@@ -19,12 +19,14 @@ from lori_core.shelf import Shelf
 from lori_core.tasks.base import Example
 from lori_core.trying import Trying
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 PROMPT = "after d:"
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Base:
-    return tiny.saved_base(tmp_path_factory.mktemp("base"))
+@pytest.fixture
+def base(processor, tmp_path) -> Base:
+    return tiny.saved_base(tmp_path / "base")
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def estimate(
                 config_of(how, given),
                 batch_size=batch or recipe.micro_batch_size or recipe.batch_size,
                 length=length or recipe.max_length,
-                precision=job.precision or default_precision(device),
+                precision=job.precision or default_precision(device, job.base),
                 device=device,
                 quantization=job.quantization,
                 attention=job.attention,

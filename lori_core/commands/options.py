@@ -63,7 +63,10 @@ Revision = Annotated[str | None, typer.Option(help="Of a hub id: branch, tag or 
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: what is there.")]
 PrecisionOption = Annotated[
     str | None,
-    typer.Option("--precision", help="Of the base: bf16 | fp32; default: bf16 where the device computes in it."),
+    typer.Option(
+        "--precision",
+        help="Of the base: bf16 | fp32; default: bf16 where the device computes in it; embedded: fp32 on a CPU.",
+    ),
 ]
 Quantizations = Annotated[
     str | None, typer.Option("--quantization", help=f"Of the base, by bitsandbytes: {choices(Quantization)}")

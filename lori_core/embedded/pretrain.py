@@ -23,7 +23,7 @@ from lori_core.embedded.corpus import WANTED, Document, document
 from lori_core.embedded.muon import Muon
 from lori_core.embedded.skills import measure
 from lori_core.embedded.tokenizer import END, PAD, POSITIONS, START
-from lori_core.models import default_precision
+from lori_core.models import computes_in_bf16
 
 SPECIAL_AND_BYTES = 300  # the first tokens of the vocabulary, special ones and bytes
 COPIED = 64  # tokens of a sequence that repeats
@@ -165,7 +165,7 @@ def pretrain(
     model = new_model(recipe, tokenizer).to(device)  # pyright: ignore[reportArgumentType]
     if device == "cpu":  # compiled, faster than the fused kernel, whose backward pass is slow there
         model.set_attn_implementation("eager")
-    in_bf16 = default_precision(device) == "bf16"
+    in_bf16 = computes_in_bf16(device)
     optimizing = optimizers(model, recipe, torch.bfloat16 if in_bf16 else torch.float32)
     done, seconds = _resume(folder / "checkpoint.pt", model, optimizing)
 
