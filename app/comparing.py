@@ -15,7 +15,7 @@ from app.tables import pairs
 from app.wording import stage_words
 from lori_core import figures
 from lori_core.errors import LoRIError
-from lori_core.runs import Run
+from lori_core.study.runs import Run
 
 
 def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:

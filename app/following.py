@@ -8,9 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from lori_core.progress import how_far
+from lori_core.commands.progress import how_far
 from lori_core.results import Calibration, MaskLook, Training
-from lori_core.runs import Run
+from lori_core.study.runs import Run
 
 LOG = 20_000  # bytes of the end of a log
 

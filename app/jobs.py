@@ -1,7 +1,7 @@
 """Jobs: runs that wait, one at a time on each device, each a process of its own that outlives the app.
 
-A job is a run folder (lori_core/runs.py) and `python -m lori_core run FOLDER`. Everything that the queue knows lies in
-the folders, so that a restart of the app, or a second browser, sees the same:
+A job is a run folder (study/runs.py) and `python -m lori_core run FOLDER`. Everything that the queue knows lies in the
+folders, so that a restart of the app, or a second browser, sees the same:
 
     queued      there while it waits; its time of writing is its place in the queue
     log.txt     what the process wrote
@@ -22,7 +22,7 @@ from typing import Any
 import lori_core
 from lori_core.errors import RunError
 from lori_core.files import write_atomic
-from lori_core.runs import Run, list_runs
+from lori_core.study.runs import Run, list_runs
 
 TICK = 0.5  # seconds between two looks at the queue
 PATIENCE = 60.0  # seconds that a run which was asked to stop has for its checkpoint; then its process group is ended

@@ -18,7 +18,7 @@ from app.passwords import name_in
 from app.worker import Worker
 from lori_core.config import Config
 from lori_core.errors import LoRIError, RunError
-from lori_core.runs import Run
+from lori_core.study.runs import Run
 from lori_core.translate import translate
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of handlers: none is part of an interface for programs
@@ -43,7 +43,7 @@ class Workspace:
 
     @property
     def runs(self) -> Path:
-        """Run folders, see lori_core/runs.py."""
+        """Run folders, see lori_core/study/runs.py."""
         return self.folder / "runs"
 
     @property
@@ -146,7 +146,7 @@ class Context:
         return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
 
     def ask(self, operation: str, **arguments: Any) -> Any:
-        """What an operation of lori_core/worker.py returns; its refusals are shown in the page's language."""
+        """What an operation of lori_core/service/worker.py returns; its refusals are shown in the page's language."""
         try:
             return self.workspace.quick.ask(operation, **arguments)
         except LoRIError as error:

@@ -8,9 +8,9 @@ import gradio as gr
 
 from app.lab import PRIVATE, QUIET, Context, alert
 from lori_core.errors import LoRIError
-from lori_core.tasks.base import Task
 from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
 from lori_core.tasks.registry import load_task
+from lori_core.tasks.task import Task
 
 SCORERS = ("exact", "number", "contains")
 

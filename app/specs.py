@@ -6,7 +6,7 @@ from typing import Any
 
 from lori_core.config import JOBS, parse
 from lori_core.errors import RunError
-from lori_core.runs import Run, read_spec
+from lori_core.study.runs import Run, read_spec
 
 LARGEST = 1_000_000  # bytes
 POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for

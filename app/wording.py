@@ -1,11 +1,11 @@
 """What runs and their stages are called on pages."""
 
-from app.finished import tasks_of, when
 from app.following import Stage
 from app.lab import Context
+from app.run_labels import tasks_of, when
 from lori_core.config import JOBS
 from lori_core.figures.drawing import method_label
-from lori_core.runs import Run
+from lori_core.study.runs import Run
 
 
 def stage_words(page: Context, stage: Stage) -> str:

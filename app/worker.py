@@ -1,4 +1,4 @@
-"""Client of lori_core/worker.py, whose process starts with the first question and again after a crash or a rest."""
+"""Client of service/worker.py, whose process starts with the first question and again after a crash or a rest."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ class Worker:
     """One process for a store, its runs and its exports; questions wait for one another."""
 
     def __init__(self, store: Path, runs: Path, exports: Path, rest: float = REST) -> None:
-        self._command = [sys.executable, "-m", "lori_core.worker", str(store), str(runs), str(exports)]
+        self._command = [sys.executable, "-m", "lori_core.service.worker", str(store), str(runs), str(exports)]
         self._process: subprocess.Popen[str] | None = None
         self._turn = threading.Lock()
         self._rest, self._alarm = rest, threading.Timer(0, self.close)

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks.record import RESULTS
-from lori_core.adapter import Adapter
+from lori_core.bases.attach import applied
+from lori_core.bases.load import Base, load_base, target_modules
 from lori_core.config import AdapterConfig, Method
-from lori_core.evaluate import evaluate
-from lori_core.inject import applied
-from lori_core.masks import random_masks
-from lori_core.models import Base, load_base, target_modules
-from lori_core.pipeline import learn
-from lori_core.recipes import Training
-from lori_core.tasks.base import Task
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.method.adapter import Adapter
+from lori_core.method.masks import random_masks
+from lori_core.tasks.task import Task
+from lori_core.training.learn import learn
+from lori_core.training.recipes import Training
 
 PROCESSES = 2
 TASKS = ("nlu", "math", "code", "safety")

@@ -17,9 +17,9 @@ from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
 from benchmarks.sequences import SEQUENCE, sequences
 from lori_core.config import Method, StudyConfig
-from lori_core.recipes import Training, training_for
 from lori_core.results import StudyResult
-from lori_core.study import run_study
+from lori_core.study.study import run_study
+from lori_core.training.recipes import Training, training_for
 
 SEEDS = (0, 1)  # a process each
 DIALS = {"conflict": ("form", "answer"), "level": ("2", "5")}  # settings of the mini tasks beside the usual one

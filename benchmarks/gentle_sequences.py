@@ -14,9 +14,9 @@ from benchmarks.methods import training
 from benchmarks.record import record
 from benchmarks.sequences import METHODS, SEQUENCE, in_sequence, sequences
 from lori_core.config import Method
-from lori_core.pipeline import learn
 from lori_core.results import ContinualResult
 from lori_core.tasks.mini import mini_task
+from lori_core.training.learn import learn
 
 SEEDS = (0, 1)
 SHARE = 0.1  # of the rate that is best for single tasks

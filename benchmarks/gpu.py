@@ -17,7 +17,7 @@ from transformers import LlamaConfig
 
 from benchmarks.gpu_parts import SPARSITY, Bench, Part, Size, parts_of, prepared
 from benchmarks.record import RESULTS, record
-from lori_core.estimate import device_memory
+from lori_core.training.estimate import device_memory
 
 BUDGET = 500  # seconds after which no further part is begun
 LARGE = Size(

@@ -21,20 +21,20 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.subjects import FLOOR, Subject, floor, lori, peft_lora, put_in, random_start, side_by_side
-from lori_core.adapter import Adapter
-from lori_core.adapter_files import load_adapter, save_adapter
-from lori_core.answers import choose, write
 from lori_core.assets import ASSETS
+from lori_core.bases.attach import applied
+from lori_core.bases.merged_base import merged_into
 from lori_core.config import AdapterConfig, TrainConfig
-from lori_core.estimate import RESERVE, device_memory, estimate
-from lori_core.exchange import export_peft
-from lori_core.inject import applied
-from lori_core.masks import magnitude_masks
-from lori_core.merge import merge
-from lori_core.merged_base import merged_into
+from lori_core.evaluation.answers import choose, write
+from lori_core.method.adapter import Adapter
+from lori_core.method.masks import magnitude_masks
+from lori_core.method.merge import merge
 from lori_core.results import Memory
-from lori_core.tasks.base import Example
-from lori_core.train import Hooks, recompute_activations, train
+from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.storage.peft import export_peft
+from lori_core.tasks.task import Example
+from lori_core.training.estimate import RESERVE, device_memory, estimate
+from lori_core.training.train import Hooks, recompute_activations, train
 
 SPARSITY = 0.9
 

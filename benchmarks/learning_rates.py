@@ -9,13 +9,13 @@ from statistics import fmean
 
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread, which_base
 from benchmarks.record import record
-from lori_core.adapter import blank
-from lori_core.calibrate import calibrate
+from lori_core.bases.load import target_modules
 from lori_core.config import Method
-from lori_core.models import target_modules
-from lori_core.pipeline import config_of, learn
-from lori_core.recipes import seeded, training_for
+from lori_core.method.adapter import blank
 from lori_core.tasks.mini import mini_task
+from lori_core.training.calibrate import calibrate
+from lori_core.training.learn import config_of, learn
+from lori_core.training.recipes import seeded, training_for
 
 RATES: dict[Method, tuple[float, ...]] = {
     "lora": (2e-4, 4e-4, 8e-4, 1.6e-3),

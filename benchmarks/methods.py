@@ -13,10 +13,10 @@ from typing import Any
 from benchmarks.adapters import TASKS, adapter_config, at_rates, spread, under_random_mask
 from benchmarks.record import record
 from lori_core.config import Method, StudyConfig
-from lori_core.recipes import Training, seeded, training_for
 from lori_core.results import MergedResult, Score, SingleResult, StudyResult
-from lori_core.study import run_study
+from lori_core.study.study import run_study
 from lori_core.tasks.mini import mini_task
+from lori_core.training.recipes import Training, seeded, training_for
 
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.8)

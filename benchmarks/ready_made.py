@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.adapters import score, spread
 from benchmarks.record import record
 from lori_core.embedded.ready_made import TASKS, VARIANTS, Variant, make, ready_made
-from lori_core.masks import jaccard
-from lori_core.metrics import cosine_matrix
+from lori_core.method.masks import jaccard
+from lori_core.method.metrics import cosine_matrix
 from lori_core.tasks.mini import mini_task
 
 TEST = 200

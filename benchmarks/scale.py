@@ -19,12 +19,12 @@ from transformers import LlamaConfig
 from benchmarks.memory import peak_bytes
 from benchmarks.record import RESULTS, commit, record, results_of
 from benchmarks.speed_parts import CONFIG, RANK, SPARSITY, filled, model_of, timed
-from lori_core.adapter import Adapter
 from lori_core.config import AdapterConfig
-from lori_core.estimate import estimate
-from lori_core.masks import magnitude_masks, overlap_counts, pack, packed_overlap
-from lori_core.merge import merge
-from lori_core.store import AdapterStore
+from lori_core.method.adapter import Adapter
+from lori_core.method.masks import magnitude_masks, overlap_counts, pack, packed_overlap
+from lori_core.method.merge import merge
+from lori_core.storage.store import AdapterStore
+from lori_core.training.estimate import estimate
 
 REPEATS = 3
 TASKS = (2, 4, 8, 16, 32, 64)

@@ -19,14 +19,14 @@ import torch
 from transformers import GenerationConfig
 
 from benchmarks.record import record
-from lori_core.evaluate import evaluate
-from lori_core.harness import harness_score
-from lori_core.models import Base, load_base
-from lori_core.sandbox import isolation
-from lori_core.tasks.base import Example, Task
+from lori_core.bases.load import Base, load_base
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.evaluation.harness import harness_score
+from lori_core.sandbox.run import isolation
 from lori_core.tasks.encode import encode, end_token
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.scorers import score_all
+from lori_core.tasks.task import Example, Task
 
 TEXTS = {"nlu": 100, "math": 100, "safety": 100}  # task -> examples
 ROWS = 200

@@ -10,15 +10,15 @@ from typing import Any
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.methods import FOLDER, SEEDS, TEST, VALIDATION, over_seeds, training
 from benchmarks.record import record
-from lori_core.adapter import Adapter
-from lori_core.adapter_files import load_adapter
 from lori_core.config import Method, Overlap
-from lori_core.continual import learn_sequence
-from lori_core.evaluate import evaluate
-from lori_core.merge import merge
-from lori_core.recipes import Training
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.method.adapter import Adapter
+from lori_core.method.merge import merge
 from lori_core.results import ContinualResult
+from lori_core.storage.adapter_files import load_adapter
 from lori_core.tasks.mini import mini_task
+from lori_core.training.continual import learn_sequence
+from lori_core.training.recipes import Training
 
 SEQUENCE = ("safety", "math", "code", "nlu")
 METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")

@@ -44,18 +44,18 @@ from benchmarks.subjects import (
     random_start,
     side_by_side,
 )
-from lori_core.adapter import Adapter
-from lori_core.adapter_files import save_adapter
+from lori_core.bases.attach import attach
+from lori_core.bases.load import load_base
+from lori_core.bases.merged_base import merged_into
 from lori_core.config import AdapterConfig, Method
-from lori_core.inject import attach
-from lori_core.masks import magnitude_masks, overlap_counts, pack, packed_overlap
-from lori_core.merge import merge
-from lori_core.merged_base import merged_into
-from lori_core.models import load_base
-from lori_core.pipeline import config_of
-from lori_core.recipes import training_for
+from lori_core.method.adapter import Adapter
+from lori_core.method.masks import magnitude_masks, overlap_counts, pack, packed_overlap
+from lori_core.method.merge import merge
+from lori_core.storage.adapter_files import save_adapter
 from lori_core.tasks.registry import load_task
-from lori_core.train import train
+from lori_core.training.learn import config_of
+from lori_core.training.recipes import training_for
+from lori_core.training.train import train
 
 RANK, SPARSITY, TOKENS = 32, 0.9, 512
 CONFIG = LlamaConfig(  # 99.8 M parameters

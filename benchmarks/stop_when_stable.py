@@ -7,10 +7,10 @@ from typing import Any
 
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.record import record
-from lori_core.calibrate import LOOK_EVERY, STABLE, STABLE_LOOKS
-from lori_core.pipeline import learn
-from lori_core.recipes import seeded, training_for
 from lori_core.tasks.mini import mini_task
+from lori_core.training.calibrate import LOOK_EVERY, STABLE, STABLE_LOOKS
+from lori_core.training.learn import learn
+from lori_core.training.recipes import seeded, training_for
 
 SEEDS = (0, 1)
 TEST = 300

@@ -17,13 +17,13 @@ from safetensors.torch import save_file
 
 from benchmarks.adapters import base
 from benchmarks.record import record
-from lori_core.adapter import Adapter, blank
-from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.config import AdapterConfig
-from lori_core.masks import random_masks
-from lori_core.pipeline import learn
-from lori_core.recipes import training_for
+from lori_core.method.adapter import Adapter, blank
+from lori_core.method.masks import random_masks
+from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.tasks.registry import load_task
+from lori_core.training.learn import learn
+from lori_core.training.recipes import training_for
 
 RANK, SPARSITY, LAYERS, REPEATS = 32, 0.9, 32, 5
 WIDTH, KEY_WIDTH, INNER = 4096, 1024, 14336  # Llama-3-8B

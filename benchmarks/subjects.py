@@ -17,11 +17,11 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lori_core.adapter import Adapter, blank
+from lori_core.bases.attach import Attached, attach
+from lori_core.bases.load import target_modules
 from lori_core.config import AdapterConfig
-from lori_core.inject import Attached, attach
-from lori_core.masks import random_masks
-from lori_core.models import target_modules
+from lori_core.method.adapter import Adapter, blank
+from lori_core.method.masks import random_masks
 
 WARM, REPEATS = 1, 8
 FLOOR = "floor"

@@ -11,13 +11,13 @@ from typing import Any
 
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.record import record
-from lori_core.adapter import blank
-from lori_core.calibrate import Calibrated, calibrate
-from lori_core.masks import Masks, jaccard, magnitude_masks, random_masks
-from lori_core.models import target_modules
-from lori_core.pipeline import learn
-from lori_core.recipes import seeded, training_for
+from lori_core.bases.load import target_modules
+from lori_core.method.adapter import blank
+from lori_core.method.masks import Masks, jaccard, magnitude_masks, random_masks
 from lori_core.tasks.mini import mini_task
+from lori_core.training.calibrate import Calibrated, calibrate
+from lori_core.training.learn import learn
+from lori_core.training.recipes import seeded, training_for
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.99)
 EXAMPLES = (16, 128, 1024, None)  # None: all

@@ -62,7 +62,7 @@ class AdapterConfig(Config):
     scaling: float = Field(default=2.0, gt=0)  # alpha / rank; the paper has alpha = 2 rank
     sparsity: float = Field(default=0.9, ge=0, lt=1)  # fraction of B's entries that the mask holds at zero
     granularity: Granularity = "model"  # what competes for the kept entries
-    target_modules: tuple[str, ...] = ()  # ends of module names; empty: those of the architecture (models.py)
+    target_modules: tuple[str, ...] = ()  # ends of module names; empty: those of the architecture (bases/targets.py)
     projection: Projection = "kaiming_uniform"  # how A is drawn
     projection_seed: int = Field(default=0, ge=0)  # draws A, with the task's and the module's name
     shared_projection: bool = False  # one A for all tasks: the control that must interfere
@@ -134,7 +134,7 @@ class StudyConfig(BaseConfig):
     tasks: tuple[str, ...] = Field(default=("nlu", "math", "code", "safety"), min_length=1)
     methods: tuple[Method, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
-    train: dict[Method, TrainConfig] = {}  # by method; missing ones are taken from the defaults of pipeline.py
+    train: dict[Method, TrainConfig] = {}  # by method; missing ones are taken from the training/recipes.py
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     merge_methods: tuple[str, ...] = ("concat",)
     merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.confirm import asked_first
 from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import opens_run
-from app.question import asked_first
 from app.shelf_views import PLACES, choices, details, difference, place_of, table
 from lori_core.config import ExportJob
 

@@ -4,16 +4,16 @@ from typing import Any
 
 import gradio as gr
 
-from app.finished import finished, label
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
+from app.run_labels import finished, label
 from lori_core import figures
 from lori_core.config import AdapterConfig, ContinualJob, Method
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label
 from lori_core.results import ContinualResult, StudyResult, from_json
-from lori_core.runs import Run
+from lori_core.study.runs import Run
 from lori_core.tasks.mini import MINI_TASKS
 from lori_core.translate import translate
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.finished import finished, when
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
+from app.run_labels import finished, when
 from app.shelf_views import choices
 from lori_core import figures
 from lori_core.config import METHOD_OPTIONS, MergeJob, MergeTrialJob

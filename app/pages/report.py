@@ -8,11 +8,11 @@ import gradio as gr
 from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 
-from app.finished import finished, label
 from app.lab import QUIET, Context, Lab, on_load
+from app.run_labels import finished, label
 from lori_core.errors import LoRIError
-from lori_core.findings import findings, warnings
-from lori_core.report import file_name
+from lori_core.report.findings import findings, warnings
+from lori_core.report.page import file_name
 from lori_core.results import StudyResult, from_json
 from lori_core.translate import LANGUAGES, translate
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import gradio as gr
 
+from app.cache import Latest
 from app.comparing import comparing, specs
+from app.confirm import asked_first
 from app.following import Following, follow, forming, log_of
 from app.lab import AT_ONCE, QUIET, Context, alert, on_load
-from app.latest import Latest
 from app.plot import chart, shown
-from app.question import asked_first
 from app.wording import run_words, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
-from lori_core.runs import Run, list_runs
+from lori_core.study.runs import Run, list_runs
 from lori_core.translate import messages, translate
 
 # A moment later: left while its connection closes, gradio's page logs an error.

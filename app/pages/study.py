@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.fit import fit
 from app.lab import PRIVATE, Context, on_load
 from app.own_file import own_file
 from app.pages.runs import offer_interrupted, opens_run
+from app.resources import fit
 from lori_core.config import AdapterConfig, Method, StudyConfig
 from lori_core.errors import LoRIError
 from lori_core.figures.drawing import method_label

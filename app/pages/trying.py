@@ -14,7 +14,7 @@ from lori_core.figures.drawing import number as figure
 MOST = 4  # adapters beside the base: as many columns as can be read
 PAUSE = 0.1  # seconds between two pictures of growing answers: no eye needs more
 
-Pane = dict[str, Any]  # title, score, and the last part of its answer, see lori_core/trying.py
+Pane = dict[str, Any]  # title, score, and the last part of its answer, see lori_core/service/trying.py
 
 
 def build(page: Context) -> None:

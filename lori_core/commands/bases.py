@@ -19,7 +19,7 @@ from lori_core.commands.options import (
 )
 from lori_core.commands.telling import console, say, told
 from lori_core.config import BaseConfig, Method
-from lori_core.recipes import training_for
+from lori_core.training.recipes import training_for
 
 AdapterMethod = Literal["lora", "lori_d", "lori_s"]
 
@@ -41,11 +41,11 @@ def estimate(
 ) -> None:
     """Say how much memory a training will need and whether it fits; only the base's config is read."""
     with told(language):
-        from lori_core.estimate import GIB, RESERVE, device_memory
-        from lori_core.estimate import estimate as estimate_stage
-        from lori_core.models import default_device, default_precision, load_config
-        from lori_core.pipeline import config_of
-        from lori_core.summary import memory_table
+        from lori_core.bases.load import default_device, default_precision, load_config
+        from lori_core.commands.tables import memory_table
+        from lori_core.training.estimate import GIB, RESERVE, device_memory
+        from lori_core.training.estimate import estimate as estimate_stage
+        from lori_core.training.learn import config_of
 
         job = BaseConfig(**base)
         device = job.device or default_device()

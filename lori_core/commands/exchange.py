@@ -13,7 +13,7 @@ from lori_core.errors import ConfigError
 from lori_core.results import Score, SingleResult, from_json
 
 if TYPE_CHECKING:
-    from lori_core.adapter import Adapter
+    from lori_core.method.adapter import Adapter
 
 
 def export_adapter(
@@ -38,9 +38,9 @@ def export_adapter(
 ) -> None:
     """Hand an adapter out, with a model card: in PEFT's format, or as a whole model with the adapter in its weights."""
     with told(language):
-        from lori_core.adapter_files import load_adapter
-        from lori_core.exchange import export_peft
-        from lori_core.merge import reduce_rank
+        from lori_core.method.merge import reduce_rank
+        from lori_core.storage.adapter_files import load_adapter
+        from lori_core.storage.peft import export_peft
 
         lies = adapter_folder(adapter, store)
         given, scores = load_adapter(lies), _scores_beside(lies)
@@ -65,9 +65,9 @@ def _export_base(
     language: str,
 ) -> None:
     """where: the fields of BaseConfig."""
-    from lori_core.adapter import base_notes
-    from lori_core.merged_base import PROMPTS, export_merged_base
-    from lori_core.models import load_base
+    from lori_core.bases.load import load_base
+    from lori_core.bases.merged_base import PROMPTS, export_merged_base
+    from lori_core.method.adapter import base_notes
 
     job = BaseConfig(**where)
     loaded = load_base(job.base, job.revision, job.device, job.precision)
@@ -91,8 +91,8 @@ def import_adapter(
 ) -> None:
     """Take in a LoRA adapter that PEFT wrote, or a published LoRI adapter with its masks."""
     with told(language):
-        from lori_core.adapter_files import save_adapter
-        from lori_core.uploads import exact_precision, read_adapters
+        from lori_core.storage.adapter_files import save_adapter
+        from lori_core.storage.uploads import exact_precision, read_adapters
 
         found = read_adapters(folder, name or folder.resolve().name, origin)
         for suffix, adapter in found.items():

@@ -10,7 +10,7 @@ import typer
 
 from lori_core.config import AdapterConfig, Attention, Granularity, Projection, Quantization, TrainConfig
 from lori_core.errors import ConfigError
-from lori_core.recipes import training_for
+from lori_core.training.recipes import training_for
 from lori_core.translate import LANGUAGES
 
 

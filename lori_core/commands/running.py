@@ -12,7 +12,7 @@ import typer
 from lori_core.commands.telling import console, say
 from lori_core.config import Config
 from lori_core.errors import LoRIError, Stopped
-from lori_core.runs import Run
+from lori_core.study.runs import Run
 
 STOPPED = 130  # exit code
 
@@ -37,9 +37,9 @@ def carry_out(run: Run, language: str) -> None:
     say("command.run", language, path=run.path)
     try:
         with _asked_to_stop(language) as should_stop:
-            from lori_core.execute import execute
-            from lori_core.progress import progress
-            from lori_core.train import Hooks
+            from lori_core.commands.progress import progress
+            from lori_core.study.jobs import execute
+            from lori_core.training.train import Hooks
 
             with progress(console(), language) as on_event:
                 made = execute(run, Hooks(on_event, should_stop))
@@ -70,7 +70,7 @@ def _asked_to_stop(language: str) -> Iterator[Callable[[], bool]]:
 
 
 def show_result(run: Run, language: str) -> None:
-    from lori_core.summary import result_table
+    from lori_core.commands.tables import result_table
 
     console().print(result_table(run, language))
     report = run.path / ("report.html" if language == "en" else f"report.{language}.html")

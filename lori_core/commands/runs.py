@@ -9,7 +9,7 @@ from lori_core.commands.options import Language, Out
 from lori_core.commands.running import carry_out, carry_out_fresh, show_result
 from lori_core.commands.telling import console, say, say_text, told
 from lori_core.errors import RunError
-from lori_core.runs import Run, list_runs, read_spec
+from lori_core.study.runs import Run, list_runs, read_spec
 
 
 def run(
@@ -43,12 +43,12 @@ def show(
 ) -> None:
     """Look at a run, at an adapter, or at all runs."""
     with told(language):
-        from lori_core.summary import adapter_table, runs_table
+        from lori_core.commands.tables import adapter_table, runs_table
 
         if what is None:
             console().print(runs_table(list_runs(out), language))
         elif (what / "adapter.json").is_file():
-            from lori_core.adapter_files import load_adapter
+            from lori_core.storage.adapter_files import load_adapter
 
             console().print(adapter_table(load_adapter(what), what, language))
         else:

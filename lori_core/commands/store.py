@@ -10,7 +10,7 @@ from lori_core.commands.telling import REFUSED, console, say, say_text, told
 from lori_core.errors import ConfigError, LoRIError
 
 if TYPE_CHECKING:
-    from lori_core.store import AdapterStore  # imports torch, which --help need not wait for
+    from lori_core.storage.store import AdapterStore  # imports torch, which --help need not wait for
 
 app = typer.Typer(help="Versions of adapters: what there is, where it comes from, whether it is whole.")
 
@@ -30,7 +30,7 @@ def list_versions(
 ) -> None:
     """All versions, oldest first."""
     with told(language):
-        from lori_core.summary import versions_table
+        from lori_core.commands.tables import versions_table
 
         console().print(versions_table(_open(root).versions(name), language))
 
@@ -44,7 +44,7 @@ def add(
 ) -> None:
     """Keep an adapter as a new version."""
     with told(language):
-        from lori_core.adapter_files import load_adapter
+        from lori_core.storage.adapter_files import load_adapter
 
         say("command.stored", language, reference=_open(root).save(load_adapter(folder), name), store=root)
 
@@ -53,8 +53,8 @@ def add(
 def show(reference: Reference, root: Root = STORE, language: Language = "en") -> None:
     """Where a version comes from: config, base, data, parents, scores, software."""
     with told(language):
-        from lori_core.adapter_diff import entries
-        from lori_core.summary import entries_table
+        from lori_core.commands.tables import entries_table
+        from lori_core.storage.diff import entries
 
         store = _open(root)
         say_text(str(store.folder(reference)))
@@ -65,7 +65,7 @@ def show(reference: Reference, root: Root = STORE, language: Language = "en") ->
 def diff(left: Reference, right: Reference, root: Root = STORE, language: Language = "en") -> None:
     """What differs between two versions, and nothing else."""
     with told(language):
-        from lori_core.summary import difference_table
+        from lori_core.commands.tables import difference_table
 
         console().print(difference_table(_open(root).diff(left, right), language))
 
@@ -145,6 +145,6 @@ def adapter_folder(adapter: str, root: Path | None) -> Path:
 
 
 def _open(root: Path) -> "AdapterStore":
-    from lori_core.store import AdapterStore
+    from lori_core.storage.store import AdapterStore
 
     return AdapterStore(root)

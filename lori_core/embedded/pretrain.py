@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from lori_core.bases.load import computes_in_bf16
 from lori_core.embedded.corpus import WANTED, Document, document
 from lori_core.embedded.muon import Muon
 from lori_core.embedded.skills import measure
 from lori_core.embedded.tokenizer import END, PAD, POSITIONS, START
-from lori_core.models import computes_in_bf16
 
 SPECIAL_AND_BYTES = 300  # the first tokens of the vocabulary, special ones and bytes
 COPIED = 64  # tokens of a sequence that repeats

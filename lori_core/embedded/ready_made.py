@@ -8,15 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Literal, get_args
 
-from lori_core.adapter import Adapter
-from lori_core.adapter_files import load_adapter, save_adapter
 from lori_core.assets import ASSETS
+from lori_core.bases.load import load_base
 from lori_core.config import AdapterConfig, Method
 from lori_core.errors import AdapterError
-from lori_core.models import load_base
-from lori_core.pipeline import Learned, learn
-from lori_core.recipes import training_for
+from lori_core.method.adapter import Adapter
+from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.tasks.mini import mini_task
+from lori_core.training.learn import Learned, learn
+from lori_core.training.recipes import training_for
 
 FOLDER = ASSETS / "adapters"
 TASKS = ("nlu", "math", "code", "safety")

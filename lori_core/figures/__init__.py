@@ -4,7 +4,7 @@ from lori_core.figures.comparisons import compared_scores, cosines_by_width, dia
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.interference import pair_band
-from lori_core.figures.mask_looks import mask_grid, mask_pair
+from lori_core.figures.mask_views import mask_grid, mask_pair
 from lori_core.figures.masks import mask, mask_layout, mask_settling, pairs
 from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, module_at, pair_places

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lori_core.layer import LoRILinear
+from lori_core.bases.layer import LoRILinear
 from lori_core.lessons.answers import called, compare
-from lori_core.masks import magnitude_masks
-from lori_core.metrics import forgetting as measured_forgetting
-from lori_core.metrics import random_jaccard
+from lori_core.method.masks import magnitude_masks
+from lori_core.method.metrics import forgetting as measured_forgetting
+from lori_core.method.metrics import random_jaccard
 
 Function = Callable[..., Any]
 

@@ -7,14 +7,14 @@ from math import isnan
 from IPython.display import Markdown, display
 from transformers.utils import logging
 
-from lori_core.adapter import Adapter
+from lori_core.bases.load import Base, load_base
+from lori_core.bases.merged_base import merged_into
 from lori_core.config import Split
-from lori_core.evaluate import evaluate
+from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
-from lori_core.merged_base import merged_into
-from lori_core.models import Base, load_base
+from lori_core.method.adapter import Adapter
 from lori_core.results import Score
-from lori_core.tasks.base import Task
+from lori_core.tasks.task import Task
 from lori_core.translate import translate
 
 PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself: nothing is fetched, nothing is embedded

@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from lori_core.bases.load import Base
 from lori_core.errors import ModelError
-from lori_core.models import Base
-from lori_core.tasks.base import Example, Task
+from lori_core.tasks.task import Example, Task
 
 _REPLY = "reply"  # stands for any reply, where only what follows it matters
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from lori_core.errors import ModelError
-from lori_core.tasks.base import Example
+from lori_core.tasks.task import Example
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lori_core.errors import DataError, TaskError
-from lori_core.tasks.base import Example
 from lori_core.tasks.files import Row
 from lori_core.tasks.scorers import find_number
+from lori_core.tasks.task import Example
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from random import Random
 
 from lori_core.errors import TaskError
 from lori_core.tasks import mini_code, mini_math, mini_math_ja, mini_nlu, mini_safety
-from lori_core.tasks.base import Example, Task
 from lori_core.tasks.mini_item import SHARED_FORM, Item
+from lori_core.tasks.task import Example, Task
 
 ITEMS: dict[str, Callable[[Random, int], Item]] = {
     "nlu": mini_nlu.item,

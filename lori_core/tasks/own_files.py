@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 
 from lori_core.errors import DataError, TaskError
 from lori_core.files import folder_atomic
-from lori_core.tasks.base import SPLITS, Example, Task
 from lori_core.tasks.files import read_rows
+from lori_core.tasks.task import SPLITS, Example, Task
 
 KINDS = (".csv", ".jsonl", ".json")
 LARGEST = 100_000_000  # bytes

@@ -18,13 +18,13 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from lori_core.errors import DataError, TaskError
-from lori_core.tasks.base import SPLITS, Example, Task
 from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.files import Row, read_rows, split_files
 from lori_core.tasks.forms import Form, make_example, numbered_from
 from lori_core.tasks.hub import PREFIX, read_hub
 from lori_core.tasks.prompts import DEFAULT, recognise
 from lori_core.tasks.scorers import SCORERS
+from lori_core.tasks.task import SPLITS, Example, Task
 
 MINI_OPTIONS = ("level", "conflict", "seed")
 COLUMNS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")

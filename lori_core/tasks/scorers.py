@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from lori_core.errors import TaskError
-from lori_core.sandbox import Foreign, Program, run_benchmark, run_tests
-from lori_core.tasks.base import Example
+from lori_core.sandbox.run import Foreign, Program, run_benchmark, run_tests
+from lori_core.tasks.task import Example
 
 Scorer = Callable[[Example, str], float]
 

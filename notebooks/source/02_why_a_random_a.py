@@ -27,8 +27,8 @@ from lori_core.embedded.ready_made import ready_made
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import guessed, show
-from lori_core.metrics import cosine_matrix
-from lori_core.projection import draw
+from lori_core.method.metrics import cosine_matrix
+from lori_core.method.projection import draw
 
 # %% [markdown] lang="en"
 # ## Exercise 1: the cosine of two updates

@@ -24,19 +24,19 @@ from dataclasses import replace
 import torch
 
 from lori_core import figures
-from lori_core.adapter import blank
-from lori_core.calibrate import calibrate
+from lori_core.method.adapter import blank
+from lori_core.training.calibrate import calibrate
 from lori_core.config import AdapterConfig
-from lori_core.findings import compared
+from lori_core.report.findings import compared
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.masks import jaccard as library_jaccard
-from lori_core.masks import magnitude_masks, mask_id, random_masks
-from lori_core.metrics import random_jaccard
-from lori_core.models import target_modules
-from lori_core.pipeline import learn
-from lori_core.recipes import training_for
+from lori_core.method.masks import jaccard as library_jaccard
+from lori_core.method.masks import magnitude_masks, mask_id, random_masks
+from lori_core.method.metrics import random_jaccard
+from lori_core.bases.load import target_modules
+from lori_core.training.learn import learn
+from lori_core.training.recipes import training_for
 from lori_core.tasks.registry import load_task
 
 # %% [markdown] lang="en"

@@ -24,8 +24,8 @@ from lori_core.embedded.ready_made import ready_made
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, show
-from lori_core.metrics import cosine_matrix, mask_overlap
-from lori_core.probe import cross_talk
+from lori_core.method.metrics import cosine_matrix, mask_overlap
+from lori_core.evaluation.probe import cross_talk
 from lori_core.tasks.registry import load_task
 
 names = ("nlu", "math", "code", "safety")
@@ -211,7 +211,7 @@ say(
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
-# - Compare `principal_angles(adapters, "column")` and `"row"` from `lori_core.metrics`: on which side, reading or writing, do the tasks meet?
+# - Compare `principal_angles(adapters, "column")` and `"row"` from `lori_core.method.metrics`: on which side, reading or writing, do the tasks meet?
 # - Take `sign_conflict(shared_adapters)`. Why does it mean nothing for adapters with an `A` each?
 #
 # ## What this does not show
@@ -221,7 +221,7 @@ say(
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - `lori_core.metrics` の `principal_angles(adapters, "column")` と `"row"` を比べてください。タスクが重なるのは、読む側と書く側のどちらでしょうか。
+# - `lori_core.method.metrics` の `principal_angles(adapters, "column")` と `"row"` を比べてください。タスクが重なるのは、読む側と書く側のどちらでしょうか。
 # - `sign_conflict(shared_adapters)` を見てください。タスクごとに `A` があるアダプターでは意味がないのはなぜでしょうか。
 #
 # ## ここからはわからないこと

@@ -25,15 +25,15 @@ import torch
 
 from lori_core import figures
 from lori_core.config import AdapterConfig
-from lori_core.continual import learn_sequence
+from lori_core.training.continual import learn_sequence
 from lori_core.embedded.ready_made import ready_made
-from lori_core.evaluate import evaluate
-from lori_core.findings import compared
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.report.findings import compared
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.pipeline import fit
-from lori_core.recipes import training_for
+from lori_core.training.learn import fit
+from lori_core.training.recipes import training_for
 from lori_core.tasks.registry import load_task
 
 # %% [markdown] lang="en"

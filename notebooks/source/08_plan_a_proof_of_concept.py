@@ -40,14 +40,14 @@ from tempfile import mkdtemp
 from lori_core import figures
 from lori_core.config import AdapterConfig, StudyConfig, TrainConfig
 from lori_core.figures.drawing import percent
-from lori_core.findings import findings, warnings
+from lori_core.report.findings import findings, warnings
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say
 from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.pipeline import learn
-from lori_core.recipes import training_for
-from lori_core.report import report
-from lori_core.study import run_study
+from lori_core.training.learn import learn
+from lori_core.training.recipes import training_for
+from lori_core.report.page import report
+from lori_core.study.study import run_study
 from lori_core.tasks.registry import load_task
 
 folder = Path(mkdtemp(prefix="lori-"))

@@ -1,0 +1,51 @@
+"""Whether a training fits into memory, and how long it takes.
+
+Memory: `lori estimate --json` in a process of its own, since it needs torch. Time: what earlier studies here took.
+"""
+
+import json
+import subprocess
+import sys
+from html import escape
+
+from app.jobs import environment
+from app.lab import Context, alert
+from lori_core.config import StudyConfig
+from lori_core.errors import RunError
+from lori_core.study.pace import expected_seconds
+from lori_core.study.runs import list_runs
+
+PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must not keep the page waiting
+
+
+def fit(page: Context, config: StudyConfig) -> str:
+    """Two sentences as HTML, in the reader's language; where there is no estimate of the memory, why.
+
+    Raises:
+        RunError: the base did not answer in time.
+    """
+    method = next((method for method in ("lora", "lori_s", "lori_d") if method in config.methods), "lora")
+    options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
+    options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
+    command = [sys.executable, "-m", "lori_core", "estimate", *options]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment())
+    except subprocess.TimeoutExpired:
+        raise RunError("estimate_slow", seconds=PATIENCE) from None
+    if done.returncode:
+        return alert(escape(done.stderr.strip() or done.stdout.strip()))
+    return _memory(page, json.loads(done.stdout)) + _time(page, config)
+
+
+def _memory(page: Context, found: dict) -> str:
+    needed, available = found["needed"], found["available"]
+    said = page.say(
+        "fit.fits" if needed <= available else "fit.fits_not", needed=needed / 2**30, available=available / 2**30
+    )
+    return f"<p>{escape(said)}</p>"
+
+
+def _time(page: Context, config: StudyConfig) -> str:
+    seconds = expected_seconds(config, list_runs(page.workspace.runs))
+    said = page.say("fit.time_unknown") if seconds is None else page.say("fit.time", minutes=max(1, seconds / 60))
+    return f"<p>{escape(said)}</p>"

@@ -1,0 +1,28 @@
+"""What runs are called where one is chosen, and those that came to an end."""
+
+from datetime import UTC, datetime
+
+from app.lab import Context
+from lori_core.study.runs import Run, list_runs
+
+
+def finished(page: Context, *kinds: str) -> list[Run]:
+    """Those of the kinds, newest first."""
+    return [run for run in list_runs(page.workspace.runs) if run.kind in kinds and run.state() == "finished"]
+
+
+def label(run: Run) -> str:
+    """When it was made, and of what: "2026-11-24 09:12 · math, code"."""
+    return " · ".join(filter(None, [when(run.path.name), tasks_of(run)]))
+
+
+def tasks_of(run: Run) -> str:
+    """Their names; empty where a run has none, as a merge."""
+    tasks = run.config.get("tasks") or [run.config.get("task", "")]
+    return ", ".join(str(task).split("=")[0] for task in tasks)
+
+
+def when(name: str) -> str:
+    """That a run of that name was made, by this machine's clock: "2026-11-24 09:12"."""
+    made = datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    return f"{made.astimezone():%Y-%m-%d %H:%M}"

@@ -1,0 +1,240 @@
+"""Loads a base, frozen: the embedded one, a local folder or a hub id, whole or in 8 or 4 bits.
+
+base = load_base()
+shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+from transformers.utils.hub import cached_file, extract_commit_hash
+
+from lori_core.assets import ASSETS
+from lori_core.bases.fingerprint import fingerprint, weight_files
+from lori_core.bases.quantize import quantization_config
+from lori_core.bases.targets import TARGETS, check_rank, target_modules
+from lori_core.config import Attention, BaseConfig, Precision, Quantization
+from lori_core.errors import ConfigError, ModelError
+
+__all__ = ["TARGETS", "Base", "check_rank", "fingerprint", "load_base", "load_config", "open_base", "target_modules"]
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A frozen model with its tokenizer.
+
+    Attributes:
+        name: "embedded", a local folder or a hub id, as it was asked for.
+        revision: of a hub id the commit that was loaded, else None.
+        fingerprint: of the checkpoint's weights, the same however they are loaded, see fingerprint.py.
+        quantization: "8bit", "4bit", or None.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    revision: str | None
+    fingerprint: str
+    quantization: Quantization | None = None
+
+    @property
+    def opened(self) -> dict[str, str | None]:
+        """The event that a run begins its work with: where and in which precision the base computes."""
+        precision = next((name for name, dtype in DTYPES.items() if dtype == self.model.dtype), str(self.model.dtype))
+        return {"kind": "base", "name": self.name, "device": str(self.model.device), "precision": precision}
+
+    @property
+    def record(self) -> dict[str, str | None]:
+        """What an adapter remembers of the base that it was trained on."""
+        known = {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint}
+        return known | ({"quantization": self.quantization} if self.quantization else {})
+
+
+def open_base(config: BaseConfig) -> Base:
+    """The base that a job names."""
+    return load_base(
+        config.base,
+        config.revision,
+        config.device,
+        config.precision,
+        quantization=config.quantization,
+        attention=config.attention,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def load_base(
+    name: str = "embedded",
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: Precision | None = None,
+    *,
+    quantization: Quantization | None = None,
+    attention: Attention | None = None,
+    trust_remote_code: bool = False,
+) -> Base:
+    """A causal language model and its tokenizer, frozen and in eval mode.
+
+    Args:
+        name: "embedded", a local folder, or a hub id; the environment variable HF_HUB_OFFLINE=1 keeps to the cache.
+        revision: branch, tag or commit of a hub id; config, weights and tokenizer come from the one commit it names.
+        device: None: cuda, mps or cpu, whatever is there.
+        dtype: of the weights; None: the device's own, see default_precision.
+        quantization: of the linear maps but the output head; needs bitsandbytes.
+        attention: None: eager on a CPU, else what transformers takes.
+        trust_remote_code: run the Python that comes with a checkpoint.
+    Raises:
+        ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, or
+            bitsandbytes is not there. ConfigError: there is no such device.
+    """
+    source = _source(name)
+    device = checked_device(device)
+    weights = DTYPES[dtype or default_precision(device, name)]
+    revision = _commit(name, revision)
+    load_config(name, revision, trust_remote_code)
+    options: dict[str, Any] = {}
+    if quantization:
+        quantizer = quantization_config(quantization, device, weights)
+        options = {"quantization_config": quantizer, "device_map": {"": device}}
+    with _refused(name, attention):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=revision,
+            dtype=weights,
+            attn_implementation=attention or default_attention(device),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **options,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    model, loading = loaded  # in eval mode
+    if missing := sorted(loading["missing_keys"]):  # transformers would fill them with random numbers
+        raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))
+    if tokenizer.pad_token is None:  # batches are padded; padded positions are masked, so which token does not matter
+        tokenizer.pad_token = tokenizer.eos_token
+    model = (model if quantization else model.to(device)).requires_grad_(False)
+    files = weight_files(source, revision) if quantization else []
+    return Base(model, tokenizer, name, revision, fingerprint(model, files), quantization)
+
+
+def load_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """A base's config; its weights are not looked at.
+
+    Raises:
+        ModelError: there is none, it needs Python of its own, or it is of no causal language model.
+    """
+    source = _source(name)
+    with _refused(name):
+        raw, _ = PreTrainedConfig.get_config_dict(source, revision=revision)
+        own_code = raw.get("model_type") not in CONFIG_MAPPING and "auto_map" in raw
+        if own_code and not trust_remote_code:
+            raise ModelError("remote_code", name=name)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
+        raise ModelError("not_causal", name=name, architecture=config.model_type)
+    # Encoders can be made to predict the next token, but they were trained to see it.
+    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and getattr(config, "is_decoder", None) is False:
+        raise ModelError("encoder", name=name, architecture=config.model_type)
+    return config
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit that a revision of a hub id names now; None for a folder."""
+    source = _source(name)
+    if isinstance(source, Path):
+        return None
+    with _refused(name):
+        return extract_commit_hash(cached_file(source, "config.json", revision=revision), None)
+
+
+def checked_device(device: str | None) -> str:
+    """The device, or where none is named the best there is; raises ConfigError for one that is not there."""
+    if device is None:
+        return default_device()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError("no_such_device", device=device, available=default_device()) from error
+    return device
+
+
+def default_precision(device: str, base: str) -> Precision:
+    """bf16 where the device computes in it, else fp32; fp32 for the embedded base on every CPU.
+
+    The published scores of the embedded base were measured in fp32: what they are must not depend on the processor.
+    """
+    if device == "cpu" and base == "embedded":
+        return "fp32"
+    return "bf16" if computes_in_bf16(device) else "fp32"
+
+
+def computes_in_bf16(device: str) -> bool:
+    """Whether the device has bf16 arithmetic; other CPUs emulate it.
+
+    On a CPU with AVX2 alone a product of 2,200 x 256 by 256 x 512 takes ten times as long in bf16 as in fp32.
+    """
+    if device == "cpu":
+        known = torch.cpu.get_capabilities()
+        return any(known.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    return device.startswith("cuda")
+
+
+def default_attention(device: str) -> Attention | None:
+    """None: what transformers takes, sdpa for most models."""
+    # The fused attention's backward pass is slow on CPUs: a training step takes 0.23 s with it, 0.16 s without.
+    return "eager" if device == "cpu" else None
+
+
+@contextmanager
+def _refused(name: str, attention: Attention | None = None) -> Iterator[None]:
+    """Whatever the loader says, as a ModelError."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = str(error).strip()
+        if attention and "attention" in reason.lower():  # transformers has no kind of error for it
+            raise ModelError("attention_not_available", name=name, attention=attention, reason=reason) from error
+        key = "folder_not_loadable" if isinstance(_source(name), Path) else "hub_not_loadable"
+        raise ModelError(key, name=name, reason=reason) from error
+
+
+def default_device() -> str:
+    """cuda, mps or cpu, whatever is there, in this order."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _source(name: str) -> str | Path:
+    """What to load from: a folder that holds a config.json, or a hub id."""
+    if name == "embedded":
+        path = ASSETS / "base"
+    elif (path := Path(name).expanduser()).is_dir() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        pass
+    else:
+        return name
+    if not (path / "config.json").is_file():
+        raise ModelError("no_model_folder", path=path)
+    return path

@@ -1,0 +1,236 @@
+"""A run's result, an adapter, the list of runs: as small tables for the terminal."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lori_core.report.findings import isolation_notes
+from lori_core.results import (
+    Calibration,
+    ContinualResult,
+    Memory,
+    MergeTrial,
+    Score,
+    Share,
+    SingleResult,
+    StudyResult,
+    from_json,
+)
+from lori_core.study.runs import Run
+from lori_core.translate import translate
+
+if TYPE_CHECKING:
+    from lori_core.method.adapter import Adapter  # imports torch, which the list of runs need not wait for
+    from lori_core.storage.diff import Difference
+    from lori_core.storage.store import Version
+
+DRIFT = {"largest": "max_abs", "mean": "mean_abs", "kl": "kl"}  # value of the message -> field of merged_base.Drift
+SHORT = 12  # letters of a checksum that a list shows
+
+
+def result_table(run: Run, language: str) -> RenderableType:
+    """What came out of a finished run."""
+    text = run.result()
+    match run.kind:
+        case "study":
+            study = from_json(StudyResult, text)
+            return _with_notes(study_table(study, language), study.base_scores.values(), language)
+        case "train":
+            score = from_json(SingleResult, text).score
+            return _with_notes(score_table([score], language), [score], language)
+        case "evaluate":
+            result = json.loads(text)
+            found = [*(each["score"] for each in result["by_task"].values()), *result.get("harness", {}).values()]
+            scores = [from_json(Score, json.dumps(each)) for each in found]
+            return _with_notes(score_table(scores, language), scores, language, result.get("notes", ()))
+        case "continual":
+            return continual_table(from_json(ContinualResult, text), language)
+        case "calibrate":
+            return calibration_table(from_json(Calibration, text), language)
+        case "merge_trial":
+            return merge_trial_table(from_json(MergeTrial, text), language)
+        case "export":
+            drift = json.loads(text)
+            shown = {name: f"{drift[key]:.3g}" for name, key in DRIFT.items()}
+            return Text(translate("command.drift", language, positions=drift["positions"], **shown))
+    merged = json.loads(text)["merge"]
+    row = [merged["method"], " ".join(f"{weight:g}" for weight in merged["weights"]), f"{merged['error']:.2g}"]
+    return _table(["method", "weights", "error"], [row], language)
+
+
+def study_table(result: StudyResult, language: str) -> Table:
+    """Task by task: the base, each method's own adapter, each method's merged one; means over the seeds."""
+    columns: dict[str, dict[str, list[float]]] = {}
+
+    def add(name: str, task: str, score: Score) -> None:
+        columns.setdefault(name, {}).setdefault(task, []).append(score.value)
+
+    for task, score in result.base_scores.items():
+        add(translate("figures.base", language), task, score)
+    for single in (*result.singles, *result.controls):
+        add(_label(single.method, single.shared_projection, language), single.task, single.score)
+    for merged in result.merges:
+        label = _label(merged.method, merged.shared_projection, language)
+        for task, score in merged.scores.items():
+            add(translate("command.merged", language, method=label, merge=merged.merge), task, score)
+    rows = [[name, *(f"{fmean(scores[task]):.3f}" for task in result.tasks)] for name, scores in columns.items()]
+    return _plain([translate("command.column.scores", language), *result.tasks], rows)
+
+
+def score_table(scores: Sequence[Score], language: str) -> Table:
+    rows = []
+    for score in scores:
+        rows.append([score.task, *_interval(score), score.metric])
+        rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
+    return _table(["task", "score", "interval", "n", "metric"], rows, language)
+
+
+def _with_notes(table: Table, scores: Iterable[Score], language: str, notes: Iterable[str] = ()) -> RenderableType:
+    """The table, and beneath it what a reader has to know: the notes, and what held programs that were run to judge."""
+    sentences = [*(translate(note, language) for note in notes), *isolation_notes(scores, language)]
+    return Group(table, *map(Text, sentences))
+
+
+def _interval(score: Score | Share) -> list[str]:
+    return [f"{score.value:.3f}", f"{score.low:.3f} – {score.high:.3f}", str(score.n)]
+
+
+def continual_table(result: ContinualResult, language: str) -> Table:
+    """Rows: after each task; columns: on each task."""
+    rows = [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
+    rows.append(
+        [translate("command.forgetting", language), *(f"{result.forgetting.get(t, 0):.3f}" for t in result.order)]
+    )
+    return _plain([translate("command.column.after", language), *result.order], rows)
+
+
+def merge_trial_table(result: MergeTrial, language: str) -> Table:
+    """Task by task: the base, the task's own adapter, the merged one."""
+    ends = (
+        ("figures.base", result.base),
+        ("figures.column.single", result.before),
+        ("figures.column.merged", result.after),
+    )
+    rows = [[translate(key, language), *(f"{scores[task].value:.3f}" for task in result.tasks)] for key, scores in ends]
+    return _plain([translate("command.column.scores", language), *result.tasks], rows)
+
+
+def calibration_table(result: Calibration, language: str) -> Table:
+    settled = result.looks[-1].jaccard if result.looks else None
+    row = [
+        result.task,
+        f"{result.sparsity:g}",
+        str(result.training.steps),
+        f"{result.training.losses[-1]:.3f}",
+        "-" if settled is None else f"{settled:.3f}",
+    ]
+    return _table(["task", "sparsity", "steps", "loss", "jaccard"], [row], language)
+
+
+def adapter_table(adapter: "Adapter", folder: Path, language: str) -> Table:
+    entries = sum(factors.mask.numel() for factors in adapter.factors.values())
+    kept = sum(factors.values.numel() for factors in adapter.factors.values())
+    base = adapter.record.get("base", {})
+    row = [
+        adapter.name,
+        str(base.get("name", "-")),
+        str(len(adapter.factors)),
+        str(adapter.config.rank),
+        f"{1 - kept / entries:.3f}",
+        f"{adapter.trained_parameters:,}",
+        f"{sum(path.stat().st_size for path in folder.iterdir()):,}",
+    ]
+    return _table(["name", "base", "modules", "rank", "sparsity", "parameters", "bytes"], [row], language)
+
+
+def versions_table(versions: Iterable["Version"], language: str) -> Table:
+    """The store's list."""
+    rows = [
+        [
+            version.reference,
+            " ".join(version.tags),
+            version.row.saved or "-",
+            version.row.base or "-",
+            (version.row.mask or "-")[:SHORT],
+            (version.row.id or "?")[:SHORT],
+            f"{version.row.bytes:,}",
+        ]
+        for version in versions
+    ]
+    return _table(["version", "tags", "saved", "base", "mask", "id", "bytes"], rows, language)
+
+
+def entries_table(entries: Mapping[str, Any], language: str) -> Table:
+    """What an adapter says about itself, a line an entry."""
+    return _table(["entry", "value"], [[key, _text(value)] for key, value in entries.items()], language)
+
+
+def difference_table(found: "Difference", language: str) -> Table:
+    """Only what changed; the cosine of the updates and the overlap of the masks where they can be had."""
+    rows = [[key, _text(left), _text(right)] for key, (left, right) in found.changed.items()]
+    if found.projections:
+        rows.append([translate("command.other_projections", language), "", str(len(found.projections))])
+    for key, value in (("mask_jaccard", found.mask_jaccard), ("cosine", found.cosine)):
+        if value is not None:
+            rows.append([translate(f"command.{key}", language), "", f"{value:.4f}"])
+    return _table(["entry", "left", "right"], rows, language)
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def runs_table(runs: Iterable[Run], language: str) -> Table:
+    rows = [[str(run.path), run.kind, run.state(), _started(run)] for run in runs]
+    return _table(["run", "kind", "state", "started"], rows, language)
+
+
+def _started(run: Run) -> str:
+    events = run.events()
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"])) if events else "-"
+
+
+def _label(method: str, shared: bool, language: str) -> str:
+    label = translate(f"figures.method.{method}", language)
+    return translate("figures.with_shared", language, method=label) if shared else label
+
+
+def memory_table(stages: Mapping[str, Memory], reserve: int, language: str) -> Table:
+    """What each stage of a training needs, in GiB, by what it is for."""
+    parts = ("base", "adapter", "gradients", "optimizer", "activations", "working")
+    rows = [
+        [translate(f"command.memory.{part}", language), *(_gib(getattr(each, part)) for each in stages.values())]
+        for part in parts
+    ]
+    rows.append([translate("command.memory.reserve", language), *(_gib(reserve) for _ in stages)])
+    rows.append([translate("command.memory.total", language), *(_gib(m.total + reserve) for m in stages.values())])
+    counts = [f"{each.trained:,} / {each.parameters:,}" for each in stages.values()]
+    rows.append([translate("command.memory.parameters", language), *counts])
+    titles = [translate(f"command.memory.{stage}", language) for stage in stages]
+    return _plain([translate("command.memory.unit", language), *titles], rows)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], language: str) -> Table:
+    return _plain([translate(f"command.column.{column}", language) for column in columns], rows)
+
+
+def _plain(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Cells are Text: names may hold brackets, which rich would take for markup."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(Text(name), overflow="fold", justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table

@@ -1,0 +1,197 @@
+"""Interference in function: what an adapter does to the activations of another task, measured on the base.
+
+    value[s][t] = √( E‖dW_s x_t‖² / E‖dW_t x_t‖² ),   x_t: what the adapted modules see while the base reads task t
+
+With B scaled = Q R (QR decomposition) and P = R A, ‖dW x‖ = ‖P x‖: only rank-sized products are formed and stored, in
+one forward pass of each example. Energies are summed over the modules before the ratio is taken.
+
+Why beside metrics.py: orthogonal updates do not make dW_s x_t small. Independent A make the two tasks' changes
+uncorrelated, and leave the other task's change about as large as its own: interference in function is decorrelated, not
+removed. A value near 1 is therefore what to expect, also where the cosine of the updates is 0.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from lori_core.bases.layer import LoRILinear
+from lori_core.errors import DataError, IncompatibleAdapters
+from lori_core.method.adapter import Adapter, Factors, check_comparable
+from lori_core.method.pair_matrix import Reading, pair_matrix
+from lori_core.results import PairMatrix
+from lori_core.tasks.encode import encode
+from lori_core.tasks.task import Task
+
+DRAWS = 32  # of the null; they give its spread to about 13 %
+BATCH_TOKENS = 1024
+
+Cell = tuple[float, float, float]  # energy, and its mean and variance by chance; they add up over modules
+
+
+def cross_talk(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    adapters: Sequence[Adapter],
+    tasks: Sequence[Task],
+    examples: int = 64,
+    seed: int = 0,
+    max_length: int = 512,
+) -> PairMatrix:
+    """How large the change of adapter s (row) is on the inputs of task t (column), as a multiple of t's own.
+
+    The null turns dW_s at random in its input space, in each module apart: the mean energy is exactly
+    ‖dW_s‖² E‖x_t‖² / in_features (for an independent A of entries of variance v that is scaling² v ‖B_s‖² E‖x_t‖²), its
+    spread comes from DRAWS turns and reaches the root to first order. Where a few directions carry most of the
+    activations the null is skewed: read a z of 3 as a hint, not as one in a thousand.
+
+    Args:
+        model: the base, nothing attached; it is left as it was.
+        adapters: one for each of the tasks, in their order.
+        examples: of each validation split, prompt and response; those longer than max_length tokens are left out.
+        seed: draws the examples and the null.
+    Raises:
+        IncompatibleAdapters: not one adapter a task, or the adapters fit neither each other nor the model.
+        DataError: a task has no example within max_length.
+    """
+    _check(model, adapters, tasks)
+    device = next(model.parameters()).device
+    maps = {m: [_input_map(adapter.factors[m]).to(device) for adapter in adapters] for m in adapters[0].factors}
+    turns = _random_frames(maps, seed)
+    found: dict[str, list[list[Cell]]] = {module: [] for module in maps}  # module -> column by column
+    for task in tasks:
+        batches = _batches(_sequences(tokenizer, task, examples, seed, max_length))
+        energies = _energies(model, batches, maps, turns)
+        for module, cells in energies.items():
+            found[module].append(cells)
+    total = [[_sum_cells([found[m][t][s] for m in found]) for s in range(len(adapters))] for t in range(len(tasks))]
+    names = [adapter.name for adapter in adapters]
+    return pair_matrix("function", names, _readings(total), {m: _readings(each) for m, each in found.items()})
+
+
+def _check(model: nn.Module, adapters: Sequence[Adapter], tasks: Sequence[Task]) -> None:
+    check_comparable(adapters)
+    if len(adapters) != len(tasks):
+        raise IncompatibleAdapters("tasks_count", adapters=len(adapters), tasks=len(tasks))
+    modules = dict(model.named_modules())
+    for module in adapters[0].factors:
+        if module not in modules:
+            raise IncompatibleAdapters("no_such_module", name=adapters[0].name, module=module)
+        if isinstance(modules[module], LoRILinear):
+            raise IncompatibleAdapters("probe_needs_base", module=module)
+
+
+def _input_map(factors: Factors) -> Tensor:
+    """P (rank, in_features) with ‖P x‖ = ‖dW x‖ for every x."""
+    return torch.linalg.qr(factors.scaling * factors.B).R @ factors.A
+
+
+def _random_frames(maps: Mapping[str, Sequence[Tensor]], seed: int) -> dict[int, Tensor]:
+    """in_features -> (DRAWS · rank, in_features), of each draw orthonormal rows in uniformly random directions."""
+    generator = torch.Generator().manual_seed(seed)
+    first = next(iter(maps.values()))[0]
+    ranks: dict[int, int] = {}
+    for each in maps.values():
+        width = each[0].shape[1]
+        ranks[width] = max(ranks.get(width, 0), *(min(P.shape) for P in each))
+    return {
+        width: torch.linalg.qr(torch.randn(DRAWS, width, rank, generator=generator)).Q.mT.reshape(-1, width).to(first)
+        for width, rank in ranks.items()
+    }
+
+
+def _sequences(
+    tokenizer: PreTrainedTokenizerBase, task: Task, examples: int, seed: int, max_length: int
+) -> list[list[int]]:
+    found = task.examples("validation")
+    chosen = random.Random(seed).sample(range(len(found)), min(examples, len(found)))
+    encoded = [encode(tokenizer, found[i], max_length) for i in chosen]
+    sequences = [each.input_ids for each in encoded if each is not None]
+    if not sequences:
+        raise DataError("probe_no_examples", task=task.name, max_length=max_length, examples=len(chosen))
+    return sequences
+
+
+def _batches(sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+    """(n, tokens), of one length each: padding would have activations too."""
+    for length, alike in groupby(sorted(sequences, key=len), len):
+        yield from torch.tensor(list(alike)).split(max(1, BATCH_TOKENS // length))
+
+
+def _energies(
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    maps: Mapping[str, Sequence[Tensor]],
+    turns: Mapping[int, Tensor],
+) -> dict[str, list[Cell]]:
+    """module -> for each adapter the energy Σ ‖dW x‖² over all tokens, and its mean and variance by chance."""
+    stacked = {module: torch.cat(list(each)) for module, each in maps.items()}  # one product for all adapters
+    seen: dict[str, list[Tensor]] = {}  # module -> Σ (P x)² by row, Σ (turn x)² by draw and row, Σ ‖x‖²
+    last: tuple[Tensor, list[Tensor]] | None = None  # an input, and the two sums that do not depend on the module
+
+    def listen(module: str, given: Tensor) -> None:
+        nonlocal last
+        x = given.detach().reshape(-1, given.shape[-1]).to(stacked[module].dtype)
+        if last is None or last[0] is not given:  # q, k and v see one input, gate and up another
+            turned = (x @ turns[x.shape[1]].T).square().sum(dim=0).view(DRAWS, -1)
+            last = given, [turned, x.square().sum()]
+        sums = [(x @ stacked[module].T).square().sum(dim=0), *last[1]]
+        before = seen.get(module)
+        seen[module] = sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
+
+    with _listening(model, maps, listen):
+        for batch in batches:
+            model(input_ids=batch.to(next(model.parameters()).device))
+    return {module: _cells(maps[module], *(each.double().cpu() for each in sums)) for module, sums in seen.items()}
+
+
+@contextmanager
+def _listening(model: nn.Module, modules: Iterable[str], listen: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """In evaluation mode, without gradients: listen(module, its input) before each of these modules runs."""
+
+    def hook(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, inputs: listen(module, inputs[0])
+
+    handles = [model.get_submodule(module).register_forward_pre_hook(hook(module)) for module in modules]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()
+            yield
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+
+
+def _cells(maps: Sequence[Tensor], energy: Tensor, turned: Tensor, inputs: Tensor) -> list[Cell]:
+    """One module. energy: (Σ ranks,), turned: (DRAWS, rank), inputs: ()."""
+    cells = []
+    for P, rows in zip(maps, energy.split([len(P) for P in maps]), strict=True):
+        S = torch.linalg.svdvals(P.double()).cpu()  # a turned update is S times orthonormal rows
+        mean = S.square().sum() * inputs / P.shape[1]
+        variance = (turned[:, : len(S)] @ S.square() - mean).square().mean()
+        cells.append((rows.sum().item(), mean.item(), variance.item()))
+    return cells
+
+
+def _sum_cells(cells: Sequence[Cell]) -> Cell:
+    energies, means, variances = zip(*cells, strict=True)
+    return sum(energies), sum(means), sum(variances)
+
+
+def _readings(cells: Sequence[Sequence[Cell]]) -> list[list[Reading | None]]:
+    """cells: [t][s]. Readings: [s][t], None where task t's adapter or adapter s changes nothing."""
+    tasks = range(len(cells))
+    return [[_read(cells[t][s], own=cells[t][t][0]) for t in tasks] for s in tasks]
+
+
+def _read(cell: Cell, own: float) -> Reading | None:
+    energy, mean, variance = cell
+    if not own or not mean:
+        return None
+    return Reading((energy / own) ** 0.5, (mean / own) ** 0.5, variance**0.5 / (2 * (mean * own) ** 0.5))

@@ -1,0 +1,122 @@
+"""Merging: many adapters in, one adapter out. It needs no base model; one module's updates are in memory at a time."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import torch
+
+from lori_core.config import METHOD_OPTIONS, AdapterConfig, Drawing
+from lori_core.errors import ConfigError, IncompatibleAdapters
+from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
+from lori_core.method.merge_methods import MERGE_METHODS, Merged, MergeOptions, Part, compress
+
+__all__ = ["MERGE_METHODS", "METHOD_OPTIONS", "MergeOptions", "merge", "reduce_rank"]
+
+
+def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], name: str, **options: Any) -> Adapter:
+    """One adapter out of many.
+
+    Its record holds the base, `parents`, and under `merge`: method, weights, options, `error` (relative Frobenius error
+    of writing the method's dW as factors, over all modules) and `notes` (translation keys of what a reader must know).
+
+    Args:
+        method: a key of MERGE_METHODS.
+        weights: one for each adapter; negative and zero are fine except for PEFT's ways.
+        options: those fields of MergeOptions that METHOD_OPTIONS lists for the method.
+    Raises:
+        IncompatibleAdapters: the method or the number of weights is wrong, or the adapters do not fit each other.
+        ConfigError: an option is outside its range.
+    """
+    check_comparable(adapters)
+    settings = _checked_options(method, options)
+    _check_weights(weights, len(adapters))
+    names = _distinct([adapter.name for adapter in adapters])
+    merged = {}
+    for module in adapters[0].factors:
+        parts = [Part(n, a.factors[module], w) for n, a, w in zip(names, adapters, weights, strict=True)]
+        merged[module] = MERGE_METHODS[method](module, parts, settings)
+    factors = {module: each.factors for module, each in merged.items()}
+    record: dict[str, Any] = {
+        "parents": [as_parent(adapter) for adapter in adapters],
+        "merge": {
+            "method": method,
+            "weights": [float(weight) for weight in weights],
+            "options": {option: getattr(settings, option) for option in METHOD_OPTIONS[method]},
+            "error": _relative_error(merged.values()),
+            "notes": ["merge.shared_projection"] if _some_share_projection(adapters) else [],
+        },
+    }
+    bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
+    if bases:
+        record["base"] = bases[0]
+    config = _config(adapters[0].config, factors)
+    return Adapter(name, config, factors, record, _drawn_from(adapters, method))
+
+
+def reduce_rank(adapter: Adapter, rank: int) -> Adapter:
+    """The adapter with each update at its best approximation of that rank (Eckart-Young), computed from its factors.
+
+    Sparsity is lost: all of B is kept. The record gains `reduced`: the rank, and `error`, the relative Frobenius error
+    of all updates together.
+
+    Raises:
+        ConfigError: rank is below 1.
+    """
+    if rank < 1:
+        raise ConfigError("rank_below_one", rank=rank)
+    reduced = {module: compress(factors, rank) for module, factors in adapter.factors.items()}
+    factors = {module: each.factors for module, each in reduced.items()}
+    record = adapter.record | {"reduced": {"rank": rank, "error": _relative_error(reduced.values())}}
+    return replace(adapter, config=_config(adapter.config, factors), factors=factors, record=record, drawn_from=())
+
+
+def _relative_error(merged: Iterable[Merged]) -> float:
+    """‖what was lost‖ / ‖dW‖ over all modules."""
+    losts, sizes = zip(*((each.lost, each.size) for each in merged), strict=True)
+    return math.sqrt(sum(losts) / sum(sizes)) if sum(sizes) else 0.0
+
+
+def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
+    if method not in MERGE_METHODS:
+        raise IncompatibleAdapters("unknown_merge", method=method, known=", ".join(MERGE_METHODS))
+    for option in options.keys() - set(METHOD_OPTIONS[method]):
+        known = ", ".join(METHOD_OPTIONS[method]) or "-"
+        raise IncompatibleAdapters("merge_option", method=method, option=option, known=known)
+    return MergeOptions(**options)
+
+
+def _check_weights(weights: Sequence[float], adapters: int) -> None:
+    if len(weights) != adapters:
+        raise IncompatibleAdapters("weights_count", weights=len(weights), adapters=adapters)
+    if not all(math.isfinite(weight) for weight in weights):
+        raise IncompatibleAdapters("weight_not_finite", weights=", ".join(f"{weight:g}" for weight in weights))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Two versions of one adapter share a name; what is drawn for them must differ all the same."""
+    return [f"{name}#{names[:i].count(name)}" if name in names[:i] else name for i, name in enumerate(names)]
+
+
+def _some_share_projection(adapters: Sequence[Adapter]) -> bool:
+    return any(
+        all(torch.equal(factors.A, t.factors[module].A) for module, factors in s.factors.items())
+        for s, t in combinations(adapters, 2)
+    )
+
+
+def _drawn_from(adapters: Sequence[Adapter], method: str) -> tuple[Drawing, ...]:
+    """concat stacks the As as they are, so they can be drawn again one below the other."""
+    known = method == "concat" and all(adapter.drawn_from for adapter in adapters)
+    return tuple(each for adapter in adapters for each in adapter.drawn_from) if known else ()
+
+
+def _config(first: AdapterConfig, factors: Mapping[str, Factors]) -> AdapterConfig:
+    """The first adapter's settings with the rank, scaling and sparsity that the merged factors have."""
+    entries = sum(each.mask.numel() for each in factors.values())
+    kept = sum(each.values.numel() for each in factors.values())
+    # At least one entry counts as kept: a sparsity of 1 is no setting.
+    sparsity = 1 - max(kept, 1) / entries
+    return first.changed(rank=max(each.rank for each in factors.values()), scaling=1.0, sparsity=sparsity)

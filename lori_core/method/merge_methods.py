@@ -1,0 +1,221 @@
+"""How one module's updates become one: a table of methods with one signature; merge.py applies it module by module.
+
+    concat           dW = Σ_t w_t scaling_t B_t A_t exactly, as stacked factors of rank Σ r_t (the paper's)
+    task_arithmetic  the same dW (arXiv 2212.04089) in the fewest factors, or its best approximation of a given rank
+    magnitude        each task's dW pruned to its largest entries, then summed
+    ties             trim, elect a sign, mean of those that agree (arXiv 2306.01708)
+    dare             entries dropped at random and the rest rescaled, then summed (arXiv 2311.03099)
+    linear, peft_*   PEFT's ways: they combine the As and the Bs apart, which brings in cross terms B_s A_t; baselines
+
+Except for PEFT's ways a method sees updates only: how an update is written as factors does not change the result, and
+the weight w of an adapter does what scaling its update by w would do.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lori_core.config import Config
+from lori_core.errors import IncompatibleAdapters
+from lori_core.method.adapter import Factors, dense_factors
+from lori_core.method.masks import magnitude_masks
+from lori_core.method.projection import uniform
+
+
+class MergeOptions(Config):
+    """Settings of merge methods; config.METHOD_OPTIONS says which method reads which."""
+
+    keep: float = Field(default=0.2, gt=0, le=1)  # fraction of an update's entries that trimming keeps, within a module
+    drop: float = Field(default=0.9, ge=0, lt=1)  # dare: the probability at which an entry is dropped
+    seed: int = Field(default=0, ge=0)  # dare: draws what is dropped, with the adapter's and the module's name
+    rank: int | None = Field(
+        default=None, ge=1
+    )  # of the factors that a dense update is written as; None: as many as it needs
+
+
+@dataclass(frozen=True)
+class Part:
+    """One adapter's share in a module. name: unlike that of any other part."""
+
+    name: str
+    factors: Factors
+    weight: float
+
+    @property
+    def scale(self) -> float:
+        return self.weight * self.factors.scaling
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One module of the result, and what writing it as factors cost.
+
+    Attributes:
+        lost: squared Frobenius norm of the method's dW minus what the factors give.
+        size: squared Frobenius norm of the method's dW.
+    """
+
+    factors: Factors
+    lost: float = 0.0
+    size: float = 0.0
+
+
+def concat(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """As stacked, w · scaling folded into the Bs beside each other: exact, and entries of B at zero stay out of it."""
+    A = torch.cat([part.factors.A for part in parts])
+    B = torch.cat([part.scale * part.factors.B for part in parts], dim=1)
+    mask = torch.cat([part.factors.mask for part in parts], dim=1)
+    return Merged(Factors(A, B[mask], mask, 1.0))
+
+
+def task_arithmetic(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """concat's dW in the fewest factors."""
+    return compress(concat(module, parts, options).factors, options.rank)
+
+
+def magnitude(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """Σ w_t trim(dW_t)."""
+    return factorise(_weighted_sum(parts, lambda part: _trim(module, part, options.keep)), options.rank)
+
+
+def ties(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """Trim each w_t dW_t; an entry's sign is that of the sum; the mean over the tasks whose entry has that sign.
+
+    The paper trims a task's whole update together; here each module is trimmed by itself. Where the sum is zero no
+    sign is elected and the entry is zero.
+    """
+    trimmed = torch.stack([part.weight * _trim(module, part, options.keep) for part in parts])
+    agrees = (trimmed.sign() == trimmed.sum(dim=0).sign()) & (trimmed != 0)
+    return factorise((trimmed * agrees).sum(dim=0) / agrees.sum(dim=0).clamp(min=1), options.rank)
+
+
+def dare(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """Σ w_t keep_t ⊙ dW_t / (1 - drop), where an entry of keep_t is 0 with probability drop."""
+
+    def dropped(part: Part) -> Tensor:
+        return _drop(part.factors.update, options.drop, options.seed, part.name, module)
+
+    return factorise(_weighted_sum(parts, dropped), options.rank)
+
+
+def linear(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """(Σ √(w s) B)(Σ √(w s) A), s the scaling: PEFT's add_weighted_adapter(combination_type="linear")."""
+    return _factor_wise(parts, lambda part, letter, factor: factor)
+
+
+def peft_magnitude_prune(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """PEFT's "magnitude_prune": linear after pruning A and B apart."""
+    return _factor_wise(parts, lambda part, letter, factor: _peft_prune(factor, options.keep))
+
+
+def peft_ties(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """PEFT's "ties": A and B apart, and the sign is elected before the weights count."""
+    return _factor_wise(parts, lambda part, letter, factor: _peft_prune(factor, options.keep), _peft_elect)
+
+
+def peft_dare_linear(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """PEFT's "dare_linear" since 0.19 (before, it did not rescale): linear after dropping from A and B apart."""
+
+    def dropped(part: Part, letter: str, factor: Tensor) -> Tensor:
+        return _drop(factor, options.drop, options.seed, part.name, module, letter)
+
+    return _factor_wise(parts, dropped)
+
+
+def factorise(update: Tensor, rank: int | None) -> Merged:
+    """A dense dW (out_features, in_features) as factors: B = U S, A = Vᵀ of its singular value decomposition.
+
+    Args:
+        rank: at most this many singular values stay; None: all above rounding error, so that nothing is lost.
+    """
+    U, S, Vh = torch.linalg.svd(update, full_matrices=False)
+    rounding = S[0] * max(update.shape) * torch.finfo(S.dtype).eps  # as torch.linalg.matrix_rank has it
+    stays = max(1, int(S.gt(rounding).sum()))  # one even for dW = 0: a rank of 0 is no adapter
+    stays = min(stays, rank or stays)
+    A, B = Vh[:stays].contiguous(), U[:, :stays] * S[:stays]
+    lost = (update - B @ A).square().sum().item()
+    return Merged(dense_factors(A, B), lost, update.square().sum().item())
+
+
+def compress(factors: Factors, rank: int | None) -> Merged:
+    """The same dW, or its best approximation of a rank, in the fewest factors; dW itself is never formed.
+
+    Only the (rank, rank) core between the QR factors of both sides is decomposed.
+
+    Args:
+        rank: as factorise has it.
+    """
+    left, left_core = torch.linalg.qr(factors.scaling * factors.B)
+    right, right_core = torch.linalg.qr(factors.A.T)
+    core = factorise(left_core @ right_core.T, rank)
+    return replace(core, factors=dense_factors(core.factors.A @ right.T, left @ core.factors.B))
+
+
+def _weighted_sum(parts: Sequence[Part], changed: Callable[[Part], Tensor]) -> Tensor:
+    return torch.stack([part.weight * changed(part) for part in parts]).sum(dim=0)
+
+
+def _trim(module: str, part: Part, keep: float) -> Tensor:
+    """The part's dW, zero but for its largest entries."""
+    update = part.factors.update
+    return update * magnitude_masks({module: update}, 1 - keep)[module].to(update.device)
+
+
+def _drop(values: Tensor, drop: float, *key: object) -> Tensor:
+    """Each entry zero with probability drop, else divided by 1 - drop; the same entries for the same key."""
+    kept = torch.from_numpy(uniform(tuple(values.shape), "dare", *key)) >= 2 * drop - 1
+    return values * kept.to(values.device) / (1 - drop)
+
+
+def _factor_wise(
+    parts: Sequence[Part],
+    change: Callable[[Part, str, Tensor], Tensor],
+    combine: Callable[[Tensor, Tensor], Tensor] = lambda factors, scales: (factors * scales).sum(dim=0),
+) -> Merged:
+    """PEFT's way: combine(changed factors, √(w s)) for the As and for the Bs.
+
+    Args:
+        change: (part, "A" or "B", the factor) to the factor that goes in.
+        combine: (T, ...) factors and (T, 1, 1) square-root scales to one factor.
+    """
+    if any(part.weight < 0 for part in parts):
+        raise IncompatibleAdapters("negative_weight", weights=", ".join(f"{part.weight:g}" for part in parts))
+    if len({part.factors.rank for part in parts}) > 1:
+        raise IncompatibleAdapters("ranks_differ", ranks=", ".join(str(part.factors.rank) for part in parts))
+    As = torch.stack([change(part, "A", part.factors.A) for part in parts])
+    Bs = torch.stack([change(part, "B", part.factors.B) for part in parts])
+    scales = torch.tensor([part.scale for part in parts], dtype=As.dtype).sqrt().view(-1, 1, 1)
+    mask = torch.stack([part.factors.mask for part in parts]).any(dim=0)
+    return Merged(Factors(combine(As, scales), combine(Bs, scales)[mask], mask, 1.0))
+
+
+def _peft_prune(factor: Tensor, keep: float) -> Tensor:
+    """The int(keep · N) entries of largest magnitude, PEFT's rounding."""
+    flat = factor.reshape(-1)
+    kept = flat.abs().topk(int(keep * flat.numel())).indices
+    return torch.zeros_like(flat).index_copy_(0, kept, flat[kept]).view(factor.shape)
+
+
+def _peft_elect(factors: Tensor, scales: Tensor) -> Tensor:
+    """The scaled mean over those whose sign is that of the unscaled sum, a sum of zero taken as positive."""
+    elected = torch.where(factors.sum(dim=0) >= 0, 1, -1)
+    agrees = factors.sign() == elected
+    return (factors * scales * agrees).sum(dim=0) / agrees.sum(dim=0).clamp(min=1)
+
+
+MergeMethod = Callable[[str, Sequence[Part], MergeOptions], Merged]
+
+MERGE_METHODS: dict[str, MergeMethod] = {
+    "concat": concat,
+    "task_arithmetic": task_arithmetic,
+    "magnitude": magnitude,
+    "ties": ties,
+    "dare": dare,
+    "linear": linear,
+    "peft_magnitude_prune": peft_magnitude_prune,
+    "peft_ties": peft_ties,
+    "peft_dare_linear": peft_dare_linear,
+}

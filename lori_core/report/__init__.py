@@ -1,0 +1,1 @@
+"""A study's result as one self-contained HTML page."""

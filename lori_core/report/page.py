@@ -1,0 +1,154 @@
+"""report(): a study as one self-contained HTML file, for a manager and an engineer. It opens without a network.
+
+Names and outputs come from users and models. The template escapes all of them, and the page's content policy runs only
+the two scripts whose hashes it names and allows no request, so that a slip in escaping would still run nothing.
+"""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from itertools import groupby
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lori_core import figures
+from lori_core.assets import ASSETS, PLOTLY_JS
+from lori_core.figures import Drawing
+from lori_core.figures.drawing import listed, method_label
+from lori_core.figures.means import merge_methods, methods, seeds
+from lori_core.report.findings import findings, isolation_notes, warnings
+from lori_core.results import Calibration, Score, StudyResult
+from lori_core.translate import translate
+
+DRAW = """
+const figures = JSON.parse(document.getElementById("figures").textContent);
+document.querySelectorAll(".plot").forEach((element, place) =>
+  Plotly.newPlot(element, figures[place].data, figures[place].layout, {responsive: true, displayModeBar: false}));
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures under one heading; each group has the same limits, which are said once.
+
+    notes: what held the programs behind its scores, see isolation_notes.
+    """
+
+    title: str
+    groups: list[list[Drawing]]
+    notes: list[str]
+
+
+def report(result: StudyResult, language: str = "en") -> str:
+    """The page as HTML text."""
+    pages = Environment(
+        loader=FileSystemLoader(ASSETS / "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    sections = _sections(result, language)
+    drawings = [drawing for section in sections for group in section.groups for drawing in group]
+    plotly_js = PLOTLY_JS.read_text(encoding="utf-8")
+    return pages.get_template("report.html").render(
+        language=language,
+        say=partial(translate, language=language),
+        result=result,
+        done=_done(result, language),
+        findings=findings(result, language),
+        warnings=warnings(result, language),
+        sections=sections,
+        figures_json=_figures_json(drawings),
+        spec=json.dumps({"kind": "study", "version": 1, "config": result.config}, ensure_ascii=False, indent=1),
+        scripts=(plotly_js, DRAW),
+        script_hashes=[_policy_hash(script) for script in (plotly_js, DRAW)],
+    )
+
+
+def file_name(language: str) -> str:
+    """Of the page in a study's folder."""
+    return "report.html" if language == "en" else f"report.{language}.html"
+
+
+def _done(result: StudyResult, language: str) -> str:
+    """What was done, in one paragraph."""
+    parts = [
+        translate(
+            "report.done.singles",
+            language,
+            base=result.base,
+            tasks=listed(result.tasks, language),
+            methods=listed((method_label(method, language) for method in methods(result)), language),
+            seeds=listed((str(seed) for seed in seeds(result)), language),
+            n=max((score.n for score in result.base_scores.values()), default=0),
+        )
+    ]
+    if result.merges:
+        parts.append(translate("report.done.merges", language, merges=listed(merge_methods(result), language)))
+    if result.continual:
+        parts.append(translate("report.done.continual", language, order=" → ".join(result.continual[0].order)))
+    return translate("report.sentence_space", language).join(parts)
+
+
+def _sections(result: StudyResult, language: str) -> list[Section]:
+    """Only what the study holds: no empty figures."""
+    merges = merge_methods(result)
+    masks = _first_calibrations(result)
+    top = max((kept for calibration in masks for kept in calibration.kept.values()), default=0.0)
+    calibrations = [single.calibration for single in result.singles if single.calibration]
+    sequences = [sequence for sequence in result.continual if len(sequence.order) > 1]
+    first = [sequence for sequence in sequences if sequence.seed == sequences[0].seed]
+    drawings = {
+        "cost": [figures.cost(result, language)],
+        "scores": [figures.scores(result, language)],
+        "merging": [figures.merged(result, merge, language) for merge in merges]
+        + [figures.merge_weights(result, merge, language) for merge in merges],
+        "continual": ([figures.continual_axes(sequences, language)] if sequences else [])
+        + [figures.continual_matrix(sequence, language) for sequence in first],
+        "masks": [figures.mask(calibration, language, top) for calibration in masks]
+        + ([figures.mask_settling(calibrations, language)] if calibrations else []),
+        "interference": [
+            figures.pairs(method, matrix, language) for method, matrix in result.interference if len(matrix.names) > 1
+        ],
+        "training": [figures.losses(result, task, language) for task in result.tasks],
+    }
+    behind = _scores(result)
+    return [
+        Section(
+            translate(f"report.section.{name}", language),
+            [list(group) for _, group in groupby(found, key=lambda drawing: drawing.limits)],
+            isolation_notes(behind.get(name, ()), language),
+        )
+        for name, found in drawings.items()
+        if found
+    ]
+
+
+def _scores(result: StudyResult) -> dict[str, list[Score]]:
+    """Section -> the scores that its figures show."""
+    return {
+        "scores": [*result.base_scores.values(), *(each.score for each in (*result.singles, *result.controls))],
+        "merging": [score for merge in result.merges for score in merge.scores.values()],
+        "continual": [score for sequence in result.continual for row in sequence.scores for score in row],
+    }
+
+
+def _first_calibrations(result: StudyResult) -> list[Calibration]:
+    """One calibration a task: that of the first seed."""
+    by_task: dict[str, Calibration] = {}
+    for single in result.singles:
+        if single.calibration:
+            by_task.setdefault(single.task, single.calibration)
+    return list(by_task.values())
+
+
+def _figures_json(drawings: list[Drawing]) -> str:
+    """The figures in page order, safe inside a script element. Their titles are headings of the page instead.
+
+    Dragging is off: on a phone it would zoom where the reader wants to scroll.
+    """
+    text = "[" + ",\n".join(str(drawing.untitled(dragmode=False).to_json()) for drawing in drawings) + "]"
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _policy_hash(script: str) -> str:
+    return "sha256-" + b64encode(sha256(script.encode()).digest()).decode()

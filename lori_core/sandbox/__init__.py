@@ -1,0 +1,1 @@
+"""Programs that a model wrote, run and judged in containment."""

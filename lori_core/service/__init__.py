@@ -1,0 +1,1 @@
+"""The app's questions about adapters and models, answered by one process."""

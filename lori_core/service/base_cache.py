@@ -1,0 +1,19 @@
+"""The one base that the process of the app's questions holds in memory, until another is asked for."""
+
+from lori_core.bases.load import Base, open_base
+from lori_core.config import BaseConfig
+
+
+class Bench:
+    """Nothing is attached to its base between two questions."""
+
+    def __init__(self) -> None:
+        self._config: BaseConfig | None = None
+        self._base: Base | None = None
+
+    def base(self, config: BaseConfig) -> Base:
+        """The base that the config names."""
+        if self._base is None or config != self._config:
+            self._base = None  # first: two bases may not fit into memory
+            self._base, self._config = open_base(config), config
+        return self._base

@@ -1,0 +1,86 @@
+"""Interference between adapters of a shelf, measure by measure, beside the same tasks' adapters with one shared A."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from lori_core.errors import IncompatibleAdapters
+from lori_core.evaluation.probe import cross_talk
+from lori_core.method import metrics
+from lori_core.method.adapter import Adapter, check_base
+from lori_core.results import PairMatrix
+from lori_core.service.base_cache import Bench
+from lori_core.service.origins import origin_of
+from lori_core.service.shelf import Shelf
+from lori_core.storage.adapter_files import load_adapter
+from lori_core.tasks.chat import in_chat
+from lori_core.tasks.registry import load_task
+
+EXAMPLES = 16  # of each task for interference in function: some seconds on a laptop
+
+Some = Annotated[list[str], Field(min_length=2, max_length=8)]
+
+
+class Interference:
+    """Questions about several adapters at once."""
+
+    def __init__(self, shelf: Shelf, bench: Bench) -> None:
+        self.shelf, self.bench = shelf, bench
+
+    def in_weights(self, references: Some) -> Iterator[dict[str, Any]]:
+        """{"own": PairMatrix, "control": PairMatrix or None} for each measure that says something here."""
+        adapters, controls = self._adapters(references), self._controls(references)
+        if any(not mask.all() for adapter in adapters for mask in adapter.masks.values()):
+            yield _answer(metrics.mask_overlap(adapters))
+        for measure in (metrics.cosine_matrix, metrics.principal_angles):
+            yield _answer(measure(adapters), measure(controls) if controls else None)
+
+    def in_function(self, references: Some) -> Iterator[dict[str, Any]]:
+        """The same of cross_talk on the adapters' own tasks; loads their base."""
+        origins = [origin_of(self.shelf, reference) for reference in references]
+        for reference, origin in zip(references, origins, strict=True):
+            if not origin.task:
+                raise IncompatibleAdapters("no_one_task", reference=reference)
+        adapters, controls = self._adapters(references), self._controls(references)
+        base = self.bench.base(origins[0].base)
+        for adapter in adapters:
+            check_base(adapter, base.name, base.revision, base.fingerprint)
+        tasks = tuple(load_task(origin.task, origins[0].base.allow_code_execution) for origin in origins)
+        if origins[0].base.chat:
+            base, tasks = in_chat(base, tasks)
+
+        def measured(some: Sequence[Adapter]) -> PairMatrix:
+            return cross_talk(base.model, base.tokenizer, some, tasks, EXAMPLES)
+
+        yield _answer(measured(adapters), measured(controls) if controls else None)
+
+    def _adapters(self, references: Sequence[str]) -> list[Adapter]:
+        """With names that tell them apart."""
+        loaded = [load_adapter(folder) for folder in self.shelf.folders(references)]
+        names = [adapter.name for adapter in loaded]
+        if len(set(names)) == len(names):
+            return loaded
+        labels = [reference.partition("/")[2] for reference in references]
+        return [replace(adapter, name=label) for adapter, label in zip(loaded, labels, strict=True)]
+
+    def _controls(self, references: Sequence[str]) -> list[Adapter] | None:
+        """Adapters of the same tasks that share one A; None where one of them is missing."""
+        folders = [shared_beside(Path(folder)) for folder in self.shelf.folders(references)]
+        found = [folder for folder in folders if folder is not None]
+        return [load_adapter(folder) for folder in found] if len(set(found)) == len(references) else None
+
+
+def shared_beside(folder: Path) -> Path | None:
+    """The control of an adapter: of the same run or the same ready-made task, but with the A that all tasks share."""
+    study = re.fullmatch(r"single-(lori_[ds])-(\d+-\d+)", folder.name)
+    beside = f"single-{study[1]}_shared-{study[2]}" if study else "lori_d_shared"
+    found = folder.parent / beside
+    return found if found != folder and (found / "adapter.json").is_file() else None
+
+
+def _answer(own: PairMatrix, control: PairMatrix | None = None) -> dict[str, Any]:
+    return {"own": asdict(own), "control": None if control is None else asdict(control)}

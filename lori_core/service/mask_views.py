@@ -1,0 +1,186 @@
+"""Looking into masks: where a mask keeps entries, what two masks share, one B down to its bits, other sparsities.
+
+Adapters are named by the shelf's references. The mask of another sparsity comes from the same calibration: from the
+dense run that lies beside the adapter, whose values were rounded to bf16 when they were kept, so that entries next to
+the threshold can differ from the mask that was trained.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from lori_core.errors import AdapterError, IncompatibleAdapters
+from lori_core.method.masks import kept_fractions, magnitude_masks
+from lori_core.results import MaskGrid, MaskLayout, MaskPair
+from lori_core.service.shelf import Shelf
+from lori_core.storage.adapter_files import load_entries, read_header
+from lori_core.storage.mask_files import Mask, save_mask
+
+BINS = 512  # cells along a B at most: more would be fewer than a pixel each, and a browser would leave some out
+
+Sparsity = Annotated[float, Field(ge=0, lt=1)]
+Pair = Annotated[list[str], Field(min_length=1, max_length=2)]
+
+
+class MaskLooks:
+    """Questions about the masks of a shelf's adapters. sparsity, everywhere: None is the mask as it was trained."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+
+    def mask_layout(self, reference: str, sparsity: Sparsity | None = None) -> dict[str, Any]:
+        """MaskLayout. At the trained sparsity only the adapter's description is read."""
+        (folder,) = map(Path, self.shelf.folders([reference]))
+        header, _ = read_header(folder)
+        if sparsity is None:
+            kept = {module: m.kept / (m.out_features * m.rank) for module, m in header.modules.items()}
+        else:
+            kept = kept_fractions(self._masks(reference, sparsity))
+        sizes = {module: m.out_features * m.rank for module, m in header.modules.items()}
+        whole = sum(kept[module] * size for module, size in sizes.items()) / sum(sizes.values())
+        outputs = {module: m.out_features for module, m in header.modules.items()}
+        return asdict(MaskLayout(header.name, 1 - whole, kept, outputs, dense_beside(folder) is not None))
+
+    def mask_pair(self, references: Pair, sparsity: Sparsity | None = None) -> dict[str, Any]:
+        """MaskPair of two adapters."""
+        left, right = (self._masks(reference, sparsity) for reference in references)
+        names = tuple(read_header(folder)[0].name for folder in self.shelf.folders(references))
+        _check_shapes(names, left, right)
+        shared = {module: int((mask & right[module]).count_nonzero()) for module, mask in left.items()}
+        return asdict(
+            MaskPair(
+                (names[0], names[1]),
+                shared,
+                {module: int(mask.count_nonzero()) - shared[module] for module, mask in left.items()},
+                {module: int(mask.count_nonzero()) - shared[module] for module, mask in right.items()},
+                {module: mask.numel() for module, mask in left.items()},
+            )
+        )
+
+    def mask_grid(
+        self,
+        references: Pair,
+        module: str,
+        sparsity: Sparsity | None = None,
+        first: Annotated[int, Field(ge=0)] = 0,
+        count: Annotated[int, Field(ge=1)] | None = None,
+    ) -> dict[str, Any]:
+        """MaskGrid of one adapter's mask, or of what two share: `count` outputs from `first` on; None: all."""
+        masks = [self._masks(reference, sparsity) for reference in references]
+        names = tuple(read_header(folder)[0].name for folder in self.shelf.folders(references))
+        if any(module not in each for each in masks):
+            raise AdapterError("no_module_here", module=module[:120], name=names[0])
+        if len(masks) == 2:
+            _check_shapes(names, *masks)
+        outputs = len(masks[0][module])
+        first = min(first, outputs - 1)
+        bits = [each[module].numpy()[first : first + (count or outputs)] for each in masks]
+        step = -(-len(bits[0]) // BINS)
+        panels = _panels(bits)
+        return asdict(
+            MaskGrid(
+                names,
+                module,
+                outputs,
+                first,
+                step,
+                {name: _rows(_pooled(panel, step).T) for name, panel in panels.items()},
+                {name: _row(_pooled(panel, step).mean(axis=1)) for name, panel in panels.items()},
+                {name: _row(panel.mean(axis=0)) for name, panel in panels.items()},
+            )
+        )
+
+    def mask_file(self, reference: str, sparsity: Sparsity | None = None) -> str:
+        """A mask file (mask_files.py) in the exports folder, which `lori train --mask` takes."""
+        (folder,) = map(Path, self.shelf.folders([reference]))
+        header, identity = read_header(folder)
+        masks = self._masks(reference, sparsity)
+        record = {"adapter": header.name, "adapter_id": identity, "base": header.record.get("base")}
+        mask = Mask(masks, {key: value for key, value in record.items() if value is not None})
+        name = re.sub(r"[^\w.+-]+", "-", reference.partition("/")[2])
+        target = self.shelf.exports / f"{name}-{mask.sparsity:.3f}-mask.safetensors"
+        target.unlink(missing_ok=True)
+        save_mask(mask, target)
+        return str(target)
+
+    def _masks(self, reference: str, sparsity: float | None) -> dict[str, Tensor]:
+        (folder,) = map(Path, self.shelf.folders([reference]))
+        _, identity = read_header(folder)
+        if sparsity is None:
+            return _entries(folder, identity)[0]
+        dense = dense_beside(folder)
+        if dense is None:
+            raise AdapterError("no_calibration", name=reference[:120])
+        return _thresholded(dense, read_header(dense)[1], sparsity)
+
+
+def dense_beside(folder: Path) -> Path | None:
+    """The dense run that the adapter's mask comes from: itself for LoRI-D, else what a run or the lab keeps beside."""
+    header, _ = read_header(folder)
+    if header.config.train_projection or header.record.keys() & {"merge", "parents"}:
+        return None  # a sum of several tasks, or what moved from where earlier tasks had left it
+    if header.mask is None and header.version > 1:
+        return folder
+    study = re.fullmatch(r"single-lori_s(_shared)?-(\d+-\d+)", folder.name)
+    beside = {"trained": "dense", "mask": "dense", "lori_s": "lori_d"}.get(folder.name)
+    if study:
+        beside = f"calibrate-{'shared' if study[1] else 'own'}-{study[2]}-dense"
+    found = folder.parent / beside if beside else None
+    return found if found is not None and (found / "adapter.json").is_file() else None
+
+
+@lru_cache(maxsize=2)
+def _entries(folder: Path, identity: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """One B of Llama-3-8B takes 44 MB of mask, dense ones 176 MB of values besides."""
+    return load_entries(folder)
+
+
+@lru_cache(maxsize=2)
+def _thresholded(dense: Path, identity: str, sparsity: float) -> dict[str, Tensor]:
+    """The mask of that calibration at another sparsity."""
+    masks, values = _entries(dense, identity)
+    header, _ = read_header(dense)
+    B = {module: values[module].view(mask.shape) for module, mask in masks.items()}
+    return magnitude_masks(B, sparsity, header.config.granularity)
+
+
+def _check_shapes(names: Sequence[str], left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    if left.keys() != right.keys():
+        raise IncompatibleAdapters("modules_differ", left=names[0], right=names[1])
+    for module, mask in left.items():
+        one, other = tuple(mask.shape), tuple(right[module].shape)
+        if one != other:
+            raise IncompatibleAdapters(
+                "masks_differ", module=module, left_shape=one, right_shape=other, left=names[0], right=names[1]
+            )
+
+
+def _panels(bits: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """(outputs, rank) bool by what a cell of it means."""
+    if len(bits) == 1:
+        return {"kept": bits[0]}
+    left, right = bits
+    return {"shared": left & right, "left": left & ~right, "right": right & ~left}
+
+
+def _pooled(bits: np.ndarray, step: int) -> np.ndarray:
+    """(cells, rank): mean over `step` outputs; the last cell has what is left."""
+    starts = np.arange(0, len(bits), step)
+    counts = np.minimum(step, len(bits) - starts)
+    return np.add.reduceat(bits, starts, axis=0, dtype=np.int64) / counts[:, None]
+
+
+def _rows(cells: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(_row, cells))
+
+
+def _row(values: np.ndarray) -> tuple[float, ...]:
+    """Four decimals: what a reader sees, in a third of the text."""
+    return tuple(values.round(4).tolist())

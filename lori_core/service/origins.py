@@ -1,0 +1,47 @@
+"""What an adapter was made with: the base it belongs on and the task that it learned, as far as that was written down.
+
+A run's own settings know most (precision, chat template, files of one's own); else the adapter's record is asked.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lori_core.config import BaseConfig
+from lori_core.errors import AdapterError, RunError
+from lori_core.service.shelf import Shelf
+from lori_core.storage.adapter_files import read_header
+from lori_core.study.runs import Run
+
+
+@dataclass(frozen=True)
+class Origin:
+    """task: as load_task takes it; empty where the adapter has no one task, as a merge."""
+
+    base: BaseConfig
+    task: str
+
+
+def origin_of(shelf: Shelf, reference: str) -> Origin:
+    """Of one adapter; raises AdapterError where neither its run nor its record names a base."""
+    (folder,) = map(Path, shelf.folders([reference]))
+    header, _ = read_header(folder)
+    name = str(header.record.get("task", ""))
+    if reference.startswith("run/"):
+        with suppress(RunError):
+            return _of_run(Run.open(folder.parent.parent), name)
+    known = header.record.get("base")
+    if not isinstance(known, dict) or not known.get("name"):
+        raise AdapterError("no_base_known", name=header.name)
+    settings = {key: known[key] for key in ("revision", "quantization") if known.get(key)}
+    return Origin(BaseConfig(base=known["name"], **settings), name)
+
+
+def _of_run(run: Run, name: str) -> Origin:
+    """Raises RunError where the run needs no base."""
+    if "base" not in run.config:
+        raise RunError("no_run", path=run.path)
+    settings = {key: value for key, value in run.config.items() if key in BaseConfig.model_fields}
+    specs = run.config.get("tasks") or [run.config.get("task", "")]
+    known = {spec.partition("?")[0].partition("=")[0]: spec for spec in specs}
+    return Origin(BaseConfig(**settings), known.get(name, name))

@@ -1,0 +1,259 @@
+"""All adapters of a workspace for the app: in its store, in its runs, and those that ship. Plain values in and out.
+
+An adapter is named by a reference: "store/NAME@3", "run/<run>/<adapter>" or "ready/<task>/<variant>". Only what is in
+the store can be tagged or deleted. worker.py answers with the operations as a process.
+"""
+
+import json
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from lori_core.assets import ASSETS
+from lori_core.errors import AdapterError, LoRIError, StorageError
+from lori_core.method.adapter import Adapter
+from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header
+from lori_core.storage.diff import difference, entries
+from lori_core.storage.model_card import model_card
+from lori_core.storage.peft import export_peft
+from lori_core.storage.store import AdapterStore, checked_name
+from lori_core.storage.uploads import Origin, exact_precision, read_adapters, unpack
+from lori_core.study.runs import list_runs
+
+READY_MADE = ASSETS / "adapters"
+_IN_RUN = re.compile(r"[\w-]+/[\w+-]+")
+_INNER = ("calibrate-", "dense", "mask")  # adapters in runs that are steps on the way to others
+_BYTES = {"bf16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One adapter as a list shows it; everything after `bytes` is unknown where `wrong` says why it cannot be read.
+
+    Attributes:
+        method: lora | lori_d | lori_s | lori_d_shared, or the method of a merge.
+        peft_bytes: what its tensors would take in PEFT's format at the same precision.
+        scores: task, split, value, low, high, n ... of each that its record or its run knows.
+        parents: name, and version and id where known, of those that it was made from.
+        wrong: (key, values) of the error.
+    """
+
+    reference: str
+    name: str
+    tags: tuple[str, ...]
+    bytes: int
+    id: str = ""
+    saved: str = ""
+    base: str = ""
+    task: str = ""
+    method: str = ""
+    imported: bool = False
+    rank: int = 0
+    sparsity: float = 0.0
+    peft_bytes: int = 0
+    scores: tuple[dict[str, Any], ...] = ()
+    parents: tuple[dict[str, Any], ...] = ()
+    wrong: tuple[str, dict[str, Any]] | None = None
+
+
+class Shelf:
+    """The adapters of a store folder, a folder of runs, and the ready-made ones; archives are written to `exports`."""
+
+    def __init__(self, store: Path, runs: Path, exports: Path) -> None:
+        self.store, self.runs, self.exports = AdapterStore(store), runs, exports
+
+    def contents(self) -> list[dict[str, Any]]:
+        """Every Entry: the store's, newest first, those of runs, the ready-made ones."""
+        return [asdict(entry) for entry in self._entries()]
+
+    def folders(self, references: Sequence[str]) -> list[str]:
+        """Where they lie."""
+        return [str(self._folder(reference)) for reference in references]
+
+    def show(self, reference: str) -> dict[str, Any]:
+        """Model card, settings [(entry, text)], lineage [{name, reference or None, depth}], nearest first."""
+        folder = self._folder(reference)
+        header, identity = read_header(folder)
+        adapter = self._with_scores(reference, load_adapter(folder))
+        by_id = {entry.id: entry for entry in self._entries() if entry.id}
+        settings = [(key, _text(value)) for key, value in entries(header)]
+        lineage = list(_lineage(by_id, header.record.get("parents", ()), {identity}))
+        return {"card": model_card(adapter, "peft"), "settings": settings, "lineage": lineage}
+
+    def diff(self, left: str, right: str) -> dict[str, Any]:
+        """changed: [(entry, left, right)]; projections: modules with another A; mask_jaccard, cosine or None."""
+        found = difference(self._folder(left), self._folder(right))
+        changed = [(key, _text(one), _text(other)) for key, (one, other) in found.changed.items()]
+        return asdict(found) | {"changed": changed, "projections": len(found.projections)}
+
+    def verify(self, reference: str) -> None:
+        """Checks every checksum; raises AdapterError where anything is not as it was saved."""
+        load_adapter(self._folder(reference))
+
+    def tag(self, reference: str, tag: str) -> None:
+        self.store.tag(self._stored(reference), tag)
+
+    def delete(self, reference: str) -> None:
+        """To the trash of the store, see AdapterStore.delete."""
+        self.store.delete(self._stored(reference))
+
+    def check_name(self, name: str) -> None:
+        """Raises StorageError where the store cannot have it."""
+        checked_name(name)
+
+    def keep(self, reference: str, name: str) -> str:
+        """An adapter of a run, or a ready-made one, as a new version in the store, with its scores; its reference."""
+        adapter = self._with_scores(reference, load_adapter(self._folder(reference)))
+        return f"store/{self.store.save(adapter, name, exact_precision(adapter))}"
+
+    def take_in(self, files: Sequence[str], name: str, origin: Origin | None = None) -> list[str]:
+        """Uploaded files (uploads.py) as new versions of the store; all or none; their references.
+
+        Args:
+            name: in the store; empty: that of the first file.
+        """
+        name = checked_name(name or Path(files[0]).stem)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "adapter"
+            unpack([Path(file) for file in files], folder)
+            found = read_adapters(folder, name, origin)
+            for suffix in found:
+                checked_name(name + suffix)
+            saved = [self.store.save(each, name + suffix, exact_precision(each)) for suffix, each in found.items()]
+        return [f"store/{each}" for each in saved]
+
+    def export(self, reference: str, form: Literal["peft", "lori"]) -> str:
+        """A zip archive in the exports folder: in PEFT's format, with a model card, or as the store has it."""
+        folder = self._folder(reference)
+        name = re.sub(r"[^\w.+-]+", "-", reference.partition("/")[2])
+        target = self.exports / f"{name}-{form}.zip"
+        with tempfile.TemporaryDirectory(dir=self.exports, prefix=".") as temporary:
+            if form == "peft":
+                adapter = self._with_scores(reference, load_adapter(folder))
+                folder = Path(temporary) / "adapter"
+                export_peft(adapter, folder)
+            archive = Path(temporary) / target.name
+            with zipfile.ZipFile(archive, "w") as written:
+                for path in sorted(folder.iterdir()):
+                    written.write(path, f"{name}/{path.name}")
+            os.replace(archive, target)
+        return str(target)
+
+    def _folder(self, reference: str) -> Path:
+        kind, _, rest = reference.partition("/")
+        if kind == "store":
+            return self.store.folder(rest)
+        root = {"run": self.runs, "ready": READY_MADE}.get(kind)
+        if root is None or not _IN_RUN.fullmatch(rest):
+            raise AdapterError("no_such_reference", reference=reference[:120])
+        run, _, name = rest.partition("/")
+        return root / run / "adapters" / name if kind == "run" else root / run / name
+
+    def _stored(self, reference: str) -> str:
+        if not reference.startswith("store/"):
+            raise StorageError("not_in_store", reference=reference[:120])
+        return reference.removeprefix("store/")
+
+    def _entries(self) -> Iterator[Entry]:
+        for version in reversed(self.store.versions()):
+            yield _entry(
+                f"store/{version.reference}", version.row.name, self.store.folder(version.reference), version.tags
+            )
+        for run in list_runs(self.runs):
+            for folder in sorted((run.path / "adapters").glob("[!.]*")):
+                if not folder.name.startswith(_INNER):
+                    yield _entry(f"run/{run.path.name}/{folder.name}", folder.name, folder)
+        for head in sorted(READY_MADE.glob("*/*/adapter.json")):
+            variant = head.parent
+            yield _entry(f"ready/{variant.parent.name}/{variant.name}", variant.parent.name, variant)
+
+    def _with_scores(self, reference: str, adapter: Adapter) -> Adapter:
+        """With the scores of its run in its record, where the record has none."""
+        scores = _run_scores(self._folder(reference))
+        return replace(adapter, record={"scores": scores} | adapter.record) if scores else adapter
+
+
+def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) -> Entry:
+    size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+    try:
+        header, identity = _header(folder, (folder / "adapter.json").stat().st_mtime_ns)
+    except FileNotFoundError:
+        return Entry(reference, name, tags, size, wrong=("no_adapter", {"path": folder.name}))
+    except LoRIError as error:
+        return Entry(reference, name, tags, size, wrong=(error.key, {k: str(v) for k, v in error.values.items()}))
+    record, modules = header.record, header.modules.values()
+    rank = max((module.rank for module in modules), default=0)
+    cells = sum(module.out_features * module.rank for module in modules)
+    base = record.get("base")
+    return Entry(
+        reference=reference,
+        name=name,
+        tags=tags,
+        bytes=size,
+        id=identity,
+        saved=str(record.get("saved", "")),
+        base=str(base.get("name", "")) if isinstance(base, dict) else "",
+        task=str(record.get("task", "")),
+        method=_method(header),
+        imported="imported" in record,
+        rank=rank,
+        sparsity=1 - sum(module.kept for module in modules) / max(cells, 1),
+        peft_bytes=_BYTES[header.dtype] * sum(rank * (each.in_features + each.out_features) for each in modules),
+        scores=tuple(_listed(record.get("scores")) or _run_scores(folder)),
+        parents=tuple(_listed(record.get("parents"))),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _header(folder: Path, changed: int) -> tuple[StoredAdapter, str]:
+    """A list reads all of them; a saved adapter does not change as long as its time of writing (ns) does not."""
+    return read_header(folder)
+
+
+def _method(header: StoredAdapter) -> str:
+    config, merge = header.config, header.record.get("merge")
+    if isinstance(merge, dict):
+        return str(merge.get("method", ""))
+    if config.train_projection:
+        return "lora"
+    return f"{'lori_s' if config.sparsity > 0 else 'lori_d'}{'_shared' if config.shared_projection else ''}"
+
+
+def _run_scores(folder: Path) -> list[dict[str, Any]]:
+    """The test score that a study or a training wrote down for the adapter; none where there is none."""
+    run = folder.parent.parent
+    path = run / "result.json" if folder.name == "trained" else run / "units" / f"{folder.name}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        score = json.loads(path.read_bytes())["score"]
+        return [{key: score[key] for key in ("task", "split", "metric", "value", "low", "high", "n")}]
+    return []
+
+
+def _lineage(by_id: dict[str, Entry], parents: Any, seen: set[str], depth: int = 1) -> Iterator[dict[str, Any]]:
+    """Parents, each followed by its own; one that was seen is not followed again."""
+    for parent in _listed(parents):
+        identity = str(parent.get("id", ""))
+        known = by_id.get(identity)
+        yield {
+            "name": str(parent.get("version") or parent.get("name", "?")),
+            "reference": known.reference if known else None,
+            "depth": depth,
+        }
+        if known and identity not in seen:
+            yield from _lineage(by_id, known.parents, seen | {identity}, depth + 1)
+
+
+def _listed(rows: Any) -> list[dict[str, Any]]:
+    """Records are free: what is no list of dictionaries counts as empty."""
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list | tuple) else []
+
+
+def _text(value: Any) -> str:
+    return "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,314 @@
+"""An adapter on disk: a folder that is whole or absent, and refused where one byte of it is not as it was saved.
+
+    adapter.json       name, config, record, software versions; of each module shape, rank, scaling, checksum of A
+    lori.safetensors   "masks", "exponents", "fractions" of all modules (packing.py); "<module>.A" where A is not drawn
+
+A mask that is True everywhere is left out. A is left out where drawing it again gives the same bits on every machine;
+its checksum is always there and always checked. docs/format.md describes both files byte for byte.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lori_core import __version__
+from lori_core.config import AdapterConfig, Config, Drawing, Precision
+from lori_core.errors import AdapterError, ConfigError
+from lori_core.files import folder_atomic, write_atomic
+from lori_core.method.adapter import Adapter, Factors
+from lori_core.method.masks import mask_id
+from lori_core.method.projection import checksum, drawing, redraw
+from lori_core.storage.packing import pack_masks, pack_values, unpack_masks, unpack_values
+
+FORMAT_VERSION = 2
+KNOWN_VERSIONS = (1, 2)  # 1 held "<module>.values" and "<module>.mask" as they are; it is read and no longer written
+
+LARGEST = 2**28  # entries of one A or B; what claims more is refused before memory is taken for it
+_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class StoredModule(Config):
+    """What adapter.json says about one module."""
+
+    out_features: int = Field(ge=1)
+    in_features: int = Field(ge=1)
+    rank: int = Field(ge=1)
+    kept: int = Field(ge=0)  # entries of B that the mask keeps
+    scaling: float
+    drawn: bool  # True: A is drawn again; False: it is in the file
+    checksum: str  # of A, as projection.checksum makes it
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "StoredModule":
+        if self.rank * max(self.in_features, self.out_features) > LARGEST:
+            raise ValueError(f"A and B have at most {LARGEST} entries each")
+        if self.kept > self.out_features * self.rank:
+            raise ValueError(f"B has {self.out_features * self.rank} entries")
+        return self
+
+    @property
+    def masked(self) -> bool:
+        return self.kept < self.out_features * self.rank
+
+
+class StoredAdapter(Config):
+    """adapter.json, without its own checksum."""
+
+    version: int
+    name: str
+    config: AdapterConfig
+    record: dict[str, Any]
+    software: dict[str, str]
+    dtype: Precision  # of the values, and of A where it was trained
+    drawn_from: tuple[Drawing, ...]  # what the drawn A come from
+    mask: str | None  # masks.mask_id of all masks together; None: all are True everywhere
+    modules: dict[str, StoredModule]
+    tensors: str  # sha256 of lori.safetensors
+
+
+def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16") -> None:
+    """Writes the adapter to a new folder.
+
+    Args:
+        dtype: what the values are rounded to, and A where it was trained; any other A keeps its bits.
+    Raises:
+        StorageError: the folder exists (a saved adapter never changes), or the disk refused.
+    """
+    modules, tensors = _described(adapter, _DTYPES[dtype])
+    masked = {module: adapter.masks[module] for module, stored in modules.items() if stored.masked}
+    values = torch.cat([torch.zeros(0), *(factors.values for factors in adapter.factors.values())])
+    tensors |= pack_values(values, dtype) | ({"masks": pack_masks(masked)} if masked else {})
+    data = save(tensors)
+    header = StoredAdapter(
+        version=FORMAT_VERSION,
+        name=adapter.name,
+        config=adapter.config,
+        record={key: value for key, value in adapter.record.items() if key not in ("id", "version")},
+        software=software_versions(),
+        dtype=dtype,
+        drawn_from=adapter.drawn_from,
+        mask=mask_id(adapter.masks) if masked else None,
+        modules=modules,
+        tensors=hashlib.sha256(data).hexdigest(),
+    ).model_dump()
+    with folder_atomic(folder) as temporary:
+        write_atomic(temporary / "lori.safetensors", data)
+        write_atomic(temporary / "adapter.json", _text(header | {"checksum": _header_checksum(header)}))
+
+
+def load_adapter(folder: str | Path) -> Adapter:
+    """The adapter in a folder, values and A as fp32; its record's "id" is the checksum of all that was saved.
+
+    Raises:
+        AdapterError: there is none, its format is of another version, or anything in it is not as it was saved.
+    """
+    folder = Path(folder)
+    header, identity = read_header(folder)
+    tensors = _read_tensors(folder / "lori.safetensors", header)
+    masks, values = _checked(folder, header, tensors)
+    factors = {}
+    for module, stored in header.modules.items():
+        A = _projection(folder, header, module, tensors.get(f"{module}.A"))
+        factors[module] = Factors(A, values[module], masks[module], stored.scaling)
+    return Adapter(header.name, header.config, factors, header.record | {"id": identity}, header.drawn_from)
+
+
+def load_entries(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """B without A, which takes longest: module -> mask, module -> kept values in row-major order, as in Factors.
+
+    Raises:
+        AdapterError: as load_adapter, but of A nothing is checked.
+    """
+    folder = Path(folder)
+    header, _ = read_header(folder)
+    masks, values = _checked(folder, header, _read_tensors(folder / "lori.safetensors", header))
+    return {module: masks[module] for module in header.modules}, values
+
+
+def read_header(folder: str | Path) -> tuple[StoredAdapter, str]:
+    """adapter.json and its checksum, which covers the tensors' one: the id of the adapter. Reads no tensor.
+
+    Raises:
+        AdapterError: there is none, its format is of another version, or it is not as it was saved.
+    """
+    path = Path(folder) / "adapter.json"
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+        if (found := content["version"]) not in KNOWN_VERSIONS:
+            known = " or ".join(map(str, KNOWN_VERSIONS))
+            raise AdapterError("unknown_adapter_version", path=path.parent, version=found, known=known)
+        as_saved = found == 1 or _text(content).encode() == data
+        if (identity := content.pop("checksum")) != _header_checksum(content) or not as_saved:
+            raise AdapterError("adapter_changed", path=path)
+        return StoredAdapter(**(_as_now(content) if found == 1 else content)), identity
+    except (FileNotFoundError, NotADirectoryError):
+        raise AdapterError("no_adapter", path=path.parent) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise AdapterError("adapter_unreadable", path=path, reason=error) from None
+
+
+def software_versions() -> dict[str, str]:
+    """What adapters are made with, for their records."""
+    packages = {name: version(name) for name in ("torch", "transformers", "numpy", "safetensors")}
+    return {"lori_core": __version__, "python": platform.python_version()} | packages
+
+
+def _described(adapter: Adapter, dtype: torch.dtype) -> tuple[dict[str, StoredModule], dict[str, Tensor]]:
+    """The description of each module, and each A that has to be stored."""
+    modules, tensors = {}, {}
+    for module, factors in adapter.factors.items():
+        out_features, in_features = factors.shape
+        A = factors.A.to(dtype) if adapter.config.train_projection else factors.A
+        modules[module] = StoredModule(
+            out_features=out_features,
+            in_features=in_features,
+            rank=factors.rank,
+            kept=factors.values.numel(),
+            scaling=factors.scaling,
+            drawn=_can_be_drawn(adapter, module, factors),
+            checksum=checksum(A),
+        )
+        if not modules[module].drawn:
+            # Cloned, since modules may share one A, and safetensors refuses shared memory.
+            tensors[f"{module}.A"] = A.clone(memory_format=torch.contiguous_format)
+    return modules, tensors
+
+
+def _can_be_drawn(adapter: Adapter, module: str, factors: Factors) -> bool:
+    """Whether drawing gives this A again, tried out: one that came from elsewhere may have replaced it."""
+    if not adapter.drawn_from or sum(each.rank for each in adapter.drawn_from) != factors.rank:
+        return False
+    A = redraw(adapter.drawn_from, module, factors.shape[1])
+    return factors.A.shape == A.shape and torch.equal(factors.A.view(torch.int32), A.view(torch.int32))
+
+
+def _masked(header: StoredAdapter) -> dict[str, tuple[int, int]]:
+    """module -> (out_features, rank) of those whose mask is in the file."""
+    return {module: (m.out_features, m.rank) for module, m in header.modules.items() if m.masked}
+
+
+def _expected(header: StoredAdapter) -> set[str]:
+    """Names of the tensors that the file must hold."""
+    stored = {f"{module}.A" for module, each in header.modules.items() if not each.drawn}
+    if header.version == 1:
+        masks = {f"{module}.mask" for module in _masked(header)}
+        return stored | masks | {f"{module}.values" for module in header.modules}
+    return stored | {"exponents", "fractions"} | ({"masks"} if _masked(header) else set())
+
+
+def _read_tensors(path: Path, header: StoredAdapter) -> dict[str, Tensor]:
+    """All tensors of the file, exactly those that the header asks for."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise AdapterError("no_adapter", path=path.parent) from None
+    if hashlib.sha256(data).hexdigest() != header.tensors:
+        raise AdapterError("adapter_changed", path=path)
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise AdapterError("adapter_unreadable", path=path, reason=error) from None
+    expected = _expected(header)
+    if different := sorted(expected ^ tensors.keys()):
+        raise AdapterError("adapter_tensors", path=path, expected=len(expected), got=len(tensors), first=different[0])
+    return tensors
+
+
+def _checked(
+    folder: Path, header: StoredAdapter, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """module -> mask and module -> values; the masks are those that the description names."""
+    masks, values = _unpacked(folder, header, tensors)
+    if header.version > 1 and header.mask != (mask_id(masks) if _masked(header) else None):
+        raise AdapterError("adapter_mask_id", path=folder, got=header.mask)
+    return masks, values
+
+
+def _unpacked(
+    folder: Path, header: StoredAdapter, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """module -> mask and module -> values, which fit each other and the description."""
+    masked, kept = _masked(header), {module: stored.kept for module, stored in header.modules.items()}
+    try:
+        if header.version == 1:
+            masks, values = _unpacked_as_1(header, tensors)
+        else:
+            masks = unpack_masks(tensors["masks"], masked) if masked else {}
+            row = unpack_values(tensors["exponents"], tensors["fractions"], header.dtype)
+            if len(row) != sum(kept.values()):
+                raise AdapterError("packed_size", got=len(row), expected=sum(kept.values()))
+            values = {m: v.clone() for m, v in zip(kept, row.split(list(kept.values())), strict=True)}
+    except AdapterError as error:
+        raise AdapterError("adapter_unreadable", path=folder / "lori.safetensors", reason=error) from None
+    for module, mask in masks.items():
+        if (found := np.count_nonzero(mask.numpy())) != kept[module]:
+            raise AdapterError("adapter_mask", path=folder, module=module, got=found, expected=kept[module])
+    everywhere = {
+        m: torch.ones(s.out_features, s.rank, dtype=torch.bool) for m, s in header.modules.items() if not s.masked
+    }
+    return masks | everywhere, values
+
+
+def _projection(folder: Path, header: StoredAdapter, module: str, A: Tensor | None) -> Tensor:
+    """A of one module, fp32, stored or drawn again."""
+    stored = header.modules[module]
+    shape = (stored.rank, stored.in_features)
+    if A is None:
+        if sum(each.rank for each in header.drawn_from) != stored.rank:
+            raise AdapterError("adapter_projection", path=folder, module=module)
+        A = redraw(header.drawn_from, module, stored.in_features)
+    else:
+        expected = (shape, _DTYPES[header.dtype] if header.config.train_projection else torch.float32)
+        if (found := (tuple(A.shape), A.dtype)) != expected:
+            raise AdapterError("adapter_tensor", path=folder, tensor=f"{module}.A", got=found, expected=expected)
+    if checksum(A) != stored.checksum:
+        raise AdapterError("adapter_projection", path=folder, module=module)
+    return A.float()
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    """adapter.json, to the byte."""
+    return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def _header_checksum(header: Mapping[str, Any]) -> str:
+    """sha256 of the content."""
+    return hashlib.sha256(json.dumps(header).encode()).hexdigest()
+
+
+# --- format version 1
+
+
+def _as_now(content: dict[str, Any]) -> dict[str, Any]:
+    """The description with what it lacks: its A were drawn for its own name, its mask had no id."""
+    drawings = drawing(AdapterConfig(**content["config"]), content["name"])
+    return content | {"drawn_from": drawings, "mask": None}
+
+
+def _unpacked_as_1(header: StoredAdapter, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """module -> mask and module -> values of tensors that are named "<module>.mask" and "<module>.values"."""
+    masks, values = {}, {}
+    for module, (out_features, rank) in _masked(header).items():
+        bits = tensors[f"{module}.mask"]
+        if (found := (tuple(bits.shape), bits.dtype)) != (expected := ((-(-out_features * rank // 8),), torch.uint8)):
+            raise AdapterError("packed_tensor", tensor=f"{module}.mask", got=found, expected=expected)
+        entries = np.unpackbits(bits.numpy(), count=out_features * rank, bitorder="little")
+        masks[module] = torch.from_numpy(entries.view(bool)).reshape(out_features, rank)
+    for module, stored in header.modules.items():
+        row = tensors[f"{module}.values"]
+        if (found := (tuple(row.shape), row.dtype)) != (expected := ((stored.kept,), _DTYPES[header.dtype])):
+            raise AdapterError("packed_tensor", tensor=f"{module}.values", got=found, expected=expected)
+        values[module] = row.float()
+    return masks, values

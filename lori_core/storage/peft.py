@@ -1,0 +1,208 @@
+"""Adapters in PEFT's file format: out for whatever reads it (PEFT, vLLM, llama.cpp), in where it is plain LoRA.
+
+    adapter_config.json, adapter_model.safetensors: "base_model.model.<module>.lora_A.weight" (rank, in_features) and
+    "....lora_B.weight" (out_features, rank);   dW = s B A,   s = lora_alpha / rank, with rsLoRA lora_alpha / √rank
+
+Written is the subset that every reader has: one rank for all modules (smaller ones are filled up with zeros),
+lora_alpha = rank with each module's scaling folded into its B, no patterns. What is read and would not mean that dW, or
+more than it, is refused by name. PEFT itself is not needed: https://github.com/huggingface/peft describes the format.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lori_core.config import AdapterConfig, Config, parse
+from lori_core.errors import AdapterError, ConfigError
+from lori_core.files import folder_atomic, write_atomic
+from lori_core.method.adapter import Adapter, Factors, dense_factors
+from lori_core.results import Score
+from lori_core.storage.model_card import model_card
+
+Value = TypeVar("Value")
+Rank = Annotated[int, Field(ge=1)]
+Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_CONFIG, _TENSORS, _PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<letter>[AB])(\.default)?\.weight")
+
+# Settings that do not change what trained factors mean: how they were drawn, found, dropped out or wrapped.
+_HARMLESS = {
+    *("task_type", "auto_mapping", "peft_version", "inference_mode", "target_modules", "exclude_modules"),
+    *("layers_to_transform", "layers_pattern", "lora_dropout", "fan_in_fan_out", "runtime_config", "eva_config"),
+    *("megatron_core", "qalora_group_size", "loftq_config"),
+}
+# Of init_lora_weights; others (PiSSA, OLoRA, CorDA, LoftQ ...) take a part out of the base when PEFT opens them.
+_KEEP_BASE = (True, False, "gaussian", "eva", "orthogonal")
+
+
+class PeftConfig(Config):
+    """The settings of adapter_config.json that dW depends on; the others are in model_extra."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    peft_type: str
+    r: Rank
+    lora_alpha: Alpha
+    use_rslora: bool = False
+    rank_pattern: dict[str, Rank] | None = None  # name of a module, its end, or a regular expression -> rank
+    alpha_pattern: dict[str, Alpha] | None = None
+    bias: str = "none"
+    init_lora_weights: bool | str = True
+    base_model_name_or_path: str | None = None
+    revision: str | None = None
+
+
+def export_peft(adapter: Adapter, folder: str | Path, scores: Sequence[Score] = ()) -> None:
+    """Writes a new folder that PEFT opens, with a model card; A and B keep their dtype.
+
+    Args:
+        scores: go into the card.
+    Raises:
+        StorageError: the folder exists, or the disk refused.
+    """
+    rank = max(factors.rank for factors in adapter.factors.values())
+    tensors: dict[str, Tensor] = {}
+    for module, factors in adapter.factors.items():
+        A = F.pad(factors.A, (0, 0, 0, rank - factors.rank))
+        B = F.pad(factors.B * factors.scaling, (0, rank - factors.rank))
+        for letter, tensor in (("A", A), ("B", B)):
+            # Cloned, since modules may share one A, and safetensors refuses shared memory.
+            copy = tensor.clone(memory_format=torch.contiguous_format)
+            tensors[f"base_model.model.{module}.lora_{letter}.weight"] = copy
+    base = adapter.record.get("base", {})
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base.get("name"),
+        "revision": base.get("revision"),
+        "r": rank,
+        "lora_alpha": rank,
+        "lora_dropout": 0.0,
+        "target_modules": list(adapter.factors),  # whole names: an end of them could fit other modules of the base too
+        "bias": "none",
+        "use_rslora": False,
+        "use_dora": False,
+        "modules_to_save": None,
+        "fan_in_fan_out": False,  # PEFT corrects it for GPT-2's Conv1D, and says so
+        "inference_mode": True,
+    }
+    with folder_atomic(folder) as temporary:
+        write_atomic(temporary / _TENSORS, save(tensors, metadata={"format": "pt"}))
+        write_atomic(temporary / _CONFIG, json.dumps(config, indent=1))
+        write_atomic(temporary / "README.md", model_card(adapter, "peft", scores))
+
+
+def import_peft(folder: str | Path, name: str | None = None) -> Adapter:
+    """The LoRA adapter in a folder that PEFT wrote: A and B as fp32, all of B kept, scaling by module.
+
+    Args:
+        name: of the adapter; None: the folder's.
+    Raises:
+        AdapterError: there is none, it is a pickle (never opened) or damaged, its tensors do not fit each other or its
+            settings, or it is more than plain LoRA (DoRA, trained biases, LoKr ...), which the message names.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    pairs = _pairs(folder, _read_tensors(folder))
+    factors = {module: _factors(folder, config, module, pair) for module, pair in pairs.items()}
+    settings = AdapterConfig(
+        rank=max(each.rank for each in factors.values()),
+        scaling=_scaling(config, config.lora_alpha, config.r),
+        sparsity=0.0,
+        target_modules=tuple(factors),
+        train_projection=True,
+    )
+    record: dict[str, Any] = {"imported": {"from": "peft", "folder": folder.resolve().name}}
+    if config.base_model_name_or_path:
+        record["base"] = {"name": config.base_model_name_or_path, "revision": config.revision}
+    return Adapter(name or folder.resolve().name, settings, factors, record)
+
+
+def _read_config(folder: Path) -> PeftConfig:
+    path = folder / _CONFIG
+    try:
+        config = parse(PeftConfig, path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise AdapterError("no_peft_adapter", path=folder) from None
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        raise AdapterError("adapter_unreadable", path=path, reason=error) from None
+    if found := _beyond_lora(config):
+        raise AdapterError("peft_unsupported", path=path, found=", ".join(found))
+    return config
+
+
+def _beyond_lora(config: PeftConfig) -> list[str]:
+    """Settings that make dW another one than s B A, or touch more than dW; unknown ones count as such where set."""
+    extra = config.model_extra or {}
+    found = [f"{key} = {value!r}" for key, value in extra.items() if value and key not in _HARMLESS]
+    if config.peft_type != "LORA":
+        found.insert(0, f"peft_type = {config.peft_type!r}")
+    if config.bias != "none":
+        found.append(f"bias = {config.bias!r}")
+    if config.init_lora_weights not in _KEEP_BASE:
+        found.append(f"init_lora_weights = {config.init_lora_weights!r}")
+    return found
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    path = folder / _TENSORS
+    if not path.is_file():
+        raise AdapterError("peft_pickle" if (folder / _PICKLE).exists() else "no_peft_adapter", path=folder)
+    try:
+        return load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise AdapterError("adapter_unreadable", path=path, reason=error) from None
+
+
+def _pairs(folder: Path, tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """module -> (A, B), fp32."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        matched = _NAME.fullmatch(name)
+        if matched is None or tensor.ndim != 2 or not tensor.is_floating_point():
+            raise AdapterError("peft_tensor", path=folder, tensor=name, shape=tuple(tensor.shape), dtype=tensor.dtype)
+        found.setdefault(matched["module"], {})[matched["letter"]] = tensor.float()
+    for module, letters in found.items():
+        if letters.keys() != {"A", "B"}:
+            raise AdapterError("peft_half", path=folder, module=module, letter=next(iter(letters)))
+    if not found:
+        raise AdapterError("no_peft_adapter", path=folder)
+    # A safetensors file comes in no order: layer by layer then, with numbers as numbers.
+    ordered = sorted(found, key=lambda module: re.sub(r"\d+", lambda number: number[0].zfill(8), module))
+    return {module: (found[module]["A"], found[module]["B"]) for module in ordered}
+
+
+def _factors(folder: Path, config: PeftConfig, module: str, pair: tuple[Tensor, Tensor]) -> Factors:
+    A, B = pair
+    rank = _matching(folder, config.rank_pattern, module, config.r)
+    if A.shape[0] != rank or B.shape[1] != rank:
+        raise AdapterError("peft_rank", path=folder, module=module, A=tuple(A.shape), B=tuple(B.shape), rank=rank)
+    if not (bool(A.isfinite().all()) and bool(B.isfinite().all())):
+        raise AdapterError("peft_not_finite", path=folder, module=module)
+    alpha = _matching(folder, config.alpha_pattern, module, config.lora_alpha)
+    return dense_factors(A, B, _scaling(config, alpha, rank))
+
+
+def _scaling(config: PeftConfig, alpha: float, rank: int) -> float:
+    return alpha / rank**0.5 if config.use_rslora else alpha / rank
+
+
+def _matching(folder: Path, pattern: Mapping[str, Value] | None, module: str, default: Value) -> Value:
+    """The value of the first key that is the module's name or its end, taken as a regular expression, as PEFT does."""
+    try:
+        for key, value in (pattern or {}).items():
+            if re.match(rf"(.*\.)?({key})$", module):
+                return value
+    except re.error as error:
+        raise AdapterError("adapter_unreadable", path=folder / _CONFIG, reason=error) from None
+    return default

@@ -1,0 +1,90 @@
+"""import_published(): the LoRI adapters that the paper's authors published, with their masks.
+
+A folder is a PEFT adapter; LoRI-D folders also hold masks/0.9_mask.pt, the mask of a later LoRI-S run: a pickled dict
+{"base_model.model.<module>.lora_B.default.weight": bool (out_features, rank)}. It is read without running what a pickle
+may hold. https://huggingface.co/collections/tomg-group-umd/lori-adapters-67f795549d792613e1290011
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lori_core.errors import AdapterError
+from lori_core.method.adapter import Adapter
+from lori_core.method.masks import Masks
+from lori_core.storage.peft import import_peft
+
+_SUFFIX = "_mask.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """An adapter of the paper's authors.
+
+    Attributes:
+        adapter: its A is frozen. LoRI-S (half of B or more is zero) keeps what is not zero, LoRI-D all of B.
+        masks: sparsity, as the file's name has it -> module -> (out_features, rank) bool; mostly of a LoRI-D adapter,
+            for LoRI-S training.
+    """
+
+    adapter: Adapter
+    masks: Mapping[str, Masks]
+
+
+def import_published(folder: str | Path, name: str | None = None) -> Published:
+    """Adapter and masks in a folder.
+
+    Args:
+        name: of the adapter; None: the folder's.
+    Raises:
+        AdapterError: as import_peft has it, or a mask cannot be read safely or does not fit the adapter.
+    """
+    folder = Path(folder)
+    dense = import_peft(folder, name)
+    masks = {
+        path.name.removesuffix(_SUFFIX): _read_mask(path, dense)
+        for path in sorted((folder / "masks").glob(f"*{_SUFFIX}"))
+    }
+    return Published(_frozen(dense), masks)
+
+
+def _frozen(dense: Adapter) -> Adapter:
+    """As LoRI trained it; masks are not published with LoRI-S adapters, but what they hold at zero is zero."""
+    masks = {module: factors.B != 0 for module, factors in dense.factors.items()}
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    sparsity = 1 - max(kept, 1) / sum(mask.numel() for mask in masks.values())
+    is_sparse = sparsity >= 0.5  # LoRI-D in bf16 may hold a zero here and there
+    config = dense.config.changed(sparsity=sparsity if is_sparse else 0.0, train_projection=False)
+    record = dense.record | {"imported": dense.record["imported"] | {"from": "lori"}}
+    return replace(dense.with_masks(masks) if is_sparse else dense, config=config, record=record)
+
+
+def _read_mask(path: Path, adapter: Adapter) -> dict[str, Tensor]:
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # bytes that are no mask fail in as many ways as torch has readers
+        raise AdapterError("published_unreadable", path=path) from None
+    expected = {f"base_model.model.{m}.lora_B.default.weight": m for m in adapter.factors}
+    if not isinstance(found, dict) or found.keys() != expected.keys():
+        raise AdapterError("published_modules", path=path, modules=len(expected), got=type(found).__name__)
+    masks = {}
+    for key, module in expected.items():
+        mask, shape = found[key], adapter.factors[module].mask.shape
+        if not _is_mask(mask) or mask.shape != shape:
+            raise AdapterError("published_shape", path=path, module=module, expected=tuple(shape))
+        masks[module] = mask.contiguous()
+    return masks
+
+
+def _is_mask(value: Any) -> bool:
+    """Entries in memory, not a sparse or an empty shell of a tensor."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype == torch.bool
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+    )

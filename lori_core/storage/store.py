@@ -1,0 +1,252 @@
+"""AdapterStore: versions of adapters that are whole or absent, never change, and say where they come from.
+
+    <root>/<name>/<number>/      an adapter's folder (adapter_files.py); numbers count from 1 and are given once
+    <root>/<name>/tags.json      tag -> number
+    <root>/.trash/<name>/<n>/    what was deleted, until gc(); an empty folder keeps its number from being given again
+    <root>/.new/                 what is being written
+    <root>/.index.sqlite         see store_index.py
+
+A version is written aside, synced, and renamed under a lock that every process waits for: after a kill it is whole or
+absent. A reference is "name" (the newest), "name@3" or "name@tag".
+"""
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lori_core.config import Precision
+from lori_core.errors import AdapterError, LoRIError, StorageError
+from lori_core.files import locked, move_folder, write_atomic
+from lori_core.method.adapter import Adapter
+from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header, save_adapter
+from lori_core.storage.diff import Difference, difference
+from lori_core.storage.store_index import Index, Key, Row
+
+PATIENCE = 60  # seconds that a process waits for others to finish a rename
+ABANDONED = 3600  # seconds after which what is in .new counts as left behind by a process that died
+
+_NAME = re.compile(r"\w([\w.+ -]{0,98}[\w+-])?")  # one folder's name on every system: no separator, no leading dot
+_TAG = re.compile(r"[^\W\d][\w.-]{0,49}")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version as the list shows it."""
+
+    row: Row
+    tags: tuple[str, ...]
+
+    @property
+    def reference(self) -> str:
+        return f"{self.row.name}@{self.row.number}"
+
+
+class AdapterStore:
+    """The store in a folder, which is made by the first save."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self._index = Index(self.root / ".index.sqlite")
+
+    def save(self, adapter: Adapter, name: str | None = None, dtype: Precision = "bf16") -> str:
+        """Keeps the adapter as the newest version of that name; returns its reference.
+
+        Args:
+            name: None: the adapter's own.
+            dtype: what values are rounded to, as in save_adapter.
+        Raises:
+            StorageError: the name cannot be a folder's, or the disk refused.
+        """
+        name = checked_name(adapter.name if name is None else name)
+        saved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        new = self.root / ".new" / secrets.token_hex(8)
+        save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), new, dtype)
+        with locked(self.root / ".lock", PATIENCE):
+            number = 1 + max((*self._numbers(name), *_numbers(self.root / ".trash" / name)), default=0)
+            move_folder(new, self.root / name / str(number))
+            self._index.change(put=[self._row(name, number)])
+        return f"{name}@{number}"
+
+    def load(self, reference: str) -> Adapter:
+        """The adapter, every checksum checked; its record's "version" and "id" say which it is.
+
+        Raises:
+            AdapterError: there is no such version, or anything in it is not as it was saved.
+        """
+        name, number = self._find(reference)
+        adapter = load_adapter(self.folder(reference))
+        return replace(adapter, record=adapter.record | {"version": f"{name}@{number}"})
+
+    def show(self, reference: str) -> StoredAdapter:
+        """What a version says about itself: config, record (base, data, parents, scores), software. Reads no tensor."""
+        return read_header(self.folder(reference))[0]
+
+    def folder(self, reference: str) -> Path:
+        """The folder of a version; raises AdapterError where there is none."""
+        name, number = self._find(reference)
+        return self.root / name / str(number)
+
+    def versions(self, name: str | None = None) -> list[Version]:
+        """All versions, or those of one name, by name and number."""
+        if name is not None:
+            checked_name(name)
+        keys = self._keys()
+        rows = self._index.rows()
+        if rows.keys() != keys:  # a process died before it wrote its row, or somebody moved folders by hand
+            with self._lock():
+                keys, rows = self._keys(), self._index.rows()
+                missing = [self._row(*key) for key in sorted(keys - rows.keys())]
+                self._index.change(put=missing, remove=rows.keys() - keys)
+            rows = self._index.rows()
+        wanted = [rows[key] for key in sorted(rows) if name in (None, key[0])]
+        tags = {each: self._tags(each) for each in {row.name for row in wanted}}
+        return [Version(row, _tags_of(tags[row.name], row.number)) for row in wanted]
+
+    def verify(self, reference: str | None = None) -> dict[str, LoRIError]:
+        """reference -> what is wrong with it, for every version that does not load: all checksums are checked."""
+        found = [reference] if reference else [version.reference for version in self.versions()]
+        wrong: dict[str, LoRIError] = {}
+        for each in found:
+            try:
+                self.load(each)
+            except LoRIError as error:
+                wrong[each] = error
+        return wrong
+
+    def diff(self, left: str, right: str) -> Difference:
+        """What differs between two versions, and how far their updates and masks are apart."""
+        return difference(self.folder(left), self.folder(right))
+
+    def tag(self, reference: str, tag: str) -> None:
+        """Gives a version a name of its own; a version that had it loses it."""
+        if not _TAG.fullmatch(tag):
+            raise StorageError("bad_tag", tag=tag)
+        with self._lock():
+            name, number = self._find(reference)
+            self._write_tags(name, self._tags(name) | {tag: number})
+
+    def delete(self, reference: str) -> Path:
+        """Moves a version, without its tags, to the trash; returns where it lies until gc()."""
+        with self._lock():
+            name, number = self._find(reference)
+            target = self.root / ".trash" / name / str(number)
+            self._write_tags(name, {tag: n for tag, n in self._tags(name).items() if n != number})
+            move_folder(self.root / name / str(number), target)
+            self._index.change(remove=[(name, number)])
+        return target
+
+    def gc(self) -> int:
+        """Empties the trash and removes what killed processes left; returns the bytes that became free."""
+        with self._lock():
+            versions = [path for path in (self.root / ".trash").glob("*/*") if path.is_dir()]
+            freed = sum(_size(path) for path in [*versions, *self._abandoned()])
+            for path in self._abandoned():
+                shutil.rmtree(path, ignore_errors=True)
+            for version in versions:
+                for path in version.iterdir():
+                    path.unlink()
+        return freed
+
+    def reindex(self) -> int:
+        """Makes the index again from the folders; returns how many versions there are."""
+        with self._lock():
+            rows = [self._row(*key) for key in sorted(self._keys())]
+            self._index.remake(rows)
+        return len(rows)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        if not self.root.is_dir():  # a mistyped path must not become a store
+            raise StorageError("no_store", path=self.root)
+        with locked(self.root / ".lock", PATIENCE):
+            yield
+
+    def _find(self, reference: str) -> Key:
+        name, _, wanted = reference.partition("@")
+        numbers = self._numbers(checked_name(name))
+        number = max(numbers, default=None)
+        if wanted:
+            number = int(wanted) if re.fullmatch("[0-9]{1,9}", wanted) else self._tags(name).get(wanted)
+        if number not in numbers or number is None:
+            known = [f"@{each}" for each in (*sorted(numbers), *self._tags(name))]
+            raise AdapterError("no_version", reference=reference, path=self.root, known=" ".join(known) or "-")
+        return name, number
+
+    def _keys(self) -> set[Key]:
+        names = [path.name for path in self.root.glob("*") if _NAME.fullmatch(path.name) and not path.is_symlink()]
+        return {(name, number) for name in names for number in self._numbers(name)}
+
+    def _numbers(self, name: str) -> set[int]:
+        return _numbers(self.root / name)
+
+    def _row(self, name: str, number: int) -> Row:
+        folder = self.root / name / str(number)
+        try:
+            header, identity = read_header(folder)
+        except AdapterError:  # listed all the same: verify() tells what is wrong
+            return Row(name, number, None, None, None, None, None, None, _size(folder))
+        base = header.record.get("base")
+        known: dict[str, Any] = base if isinstance(base, dict) else {}
+        return Row(
+            name=name,
+            number=number,
+            id=identity,
+            saved=_text(header.record, "saved"),
+            base=_text(known, "name"),
+            revision=_text(known, "revision"),
+            fingerprint=_text(known, "fingerprint"),
+            mask=header.mask,
+            bytes=_size(folder),
+        )
+
+    def _abandoned(self) -> list[Path]:
+        """What stands in .new since so long that no living process can be writing it."""
+        old = []
+        for path in (self.root / ".new").glob("*"):
+            with suppress(FileNotFoundError):  # another process is at work there
+                old += [path] if time.time() - path.stat().st_mtime > ABANDONED else []
+        return old
+
+    def _tags(self, name: str) -> dict[str, int]:
+        path = self.root / name / "tags.json"
+        try:
+            return {str(tag): int(number) for tag, number in json.loads(path.read_bytes()).items()}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (ValueError, TypeError, AttributeError):
+            raise StorageError("tags_unreadable", path=path) from None
+
+    def _write_tags(self, name: str, tags: dict[str, int]) -> None:
+        if tags != self._tags(name):
+            write_atomic(self.root / name / "tags.json", json.dumps(tags, ensure_ascii=False))
+
+
+def checked_name(name: str) -> str:
+    """The name; raises StorageError where it cannot be that of a folder in the store."""
+    if not _NAME.fullmatch(name):
+        raise StorageError("bad_store_name", name=name)
+    return name
+
+
+def _numbers(folder: Path) -> set[int]:
+    return {int(path.name) for path in folder.glob("*") if re.fullmatch("[1-9][0-9]{0,8}", path.name) and path.is_dir()}
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _tags_of(tags: dict[str, int], number: int) -> tuple[str, ...]:
+    return tuple(sorted(tag for tag, each in tags.items() if each == number))
+
+
+def _text(record: dict[str, Any], key: str) -> str | None:
+    """Records are free: what is no text is shown as one."""
+    return None if record.get(key) is None else str(record[key])

@@ -1,0 +1,1 @@
+"""Runs on disk, the jobs that fill them, and the proof of concept."""

@@ -1,0 +1,1 @@
+"""From a base and a task to an adapter: recipes, the training loop, calibration, sequences, memory estimates."""

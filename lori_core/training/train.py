@@ -1,0 +1,340 @@
+"""One training loop over accelerate: calibration, LoRI, LoRA, full fine-tuning and continual learning all call it.
+
+The loss is the mean cross-entropy over the response's tokens of the whole batch (prompt and padding count nothing),
+whatever the micro-batches and devices it is split over. AdamW without weight decay, as in the paper's recipe.
+"""
+
+import hashlib
+import inspect
+import io
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from lori_core.config import TrainConfig
+from lori_core.errors import ConfigError, DataError, RunError, Stopped
+from lori_core.files import write_atomic
+from lori_core.results import Training
+from lori_core.tasks.encode import Encoded, encode
+from lori_core.tasks.task import Example
+
+
+class Watcher(Protocol):
+    """Looks at the model while it trains; what it has seen is part of the checkpoint."""
+
+    def after_step(self, step: int) -> bool:
+        """True: enough, the training may end here."""
+        ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a long piece of work reports to, and asks whether it should stop."""
+
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None
+    should_stop: Callable[[], bool] = lambda: False
+
+    def check_stop(self) -> None:
+        """Raises Stopped where somebody asked for it."""
+        if self.should_stop():
+            raise Stopped("stopped")
+
+    def named(self, **names: str) -> "Hooks":
+        """The same, with names (task, method, stage) added to each event."""
+        return Hooks(lambda event: self.on_event(names | event), self.should_stop)
+
+
+@dataclass
+class Progress:
+    """How far a training is; all of it is in a checkpoint."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+@dataclass
+class _Session:
+    """What the loop works on.
+
+    Attributes:
+        trained: the parameters that require a gradient, by name.
+        can_skip_logits: whether the model can leave out those of early positions, as all known architectures can.
+    """
+
+    model: nn.Module
+    accelerator: Accelerator
+    optimizer: torch.optim.Optimizer
+    trained: dict[str, nn.Parameter]
+    config: TrainConfig
+    watcher: Watcher | None
+    pad: int
+    autocast: bool
+    can_skip_logits: bool
+    progress: Progress = field(default_factory=Progress)
+
+
+def train(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    config: TrainConfig,
+    *,
+    hooks: Hooks | None = None,
+    watcher: Watcher | None = None,
+    checkpoint: Path | None = None,
+    autocast: bool = False,
+) -> Training:
+    """Train, in place, the parameters that require a gradient. A bf16 base computes in bf16; what is trained is fp32.
+
+    Args:
+        checkpoint: a file; it is written every config.checkpoint_every steps, gone on from where it exists, and removed
+            at the end. A training that goes on ends in the same bits as one that was never stopped.
+        autocast: compute a fp32 model in bf16 (full fine-tuning, where the base itself has to be fp32).
+    Raises:
+        DataError: every example is longer than max_length.
+        ConfigError: the loss is not finite: the learning rate is too high.
+        Stopped: hooks.should_stop said so; the checkpoint is written.
+    """
+    encoded = [encode(tokenizer, example, config.max_length) for example in examples]
+    fitting = [each for each in encoded if each is not None][: config.examples]
+    if not fitting:
+        raise DataError("all_too_long", examples=len(examples), max_length=config.max_length)
+    session = _prepare(model, tokenizer, config, watcher, autocast)
+    was_training = model.training
+    model.train()
+    if config.gradient_checkpointing:
+        recompute_activations(model, "enable")
+    try:
+        with torch.random.fork_rng():  # dropout is seeded without touching the caller's random numbers
+            _loop(session, fitting, hooks or Hooks(), checkpoint)
+    finally:
+        if config.gradient_checkpointing:
+            recompute_activations(model, "disable")
+        model.train(was_training)
+    if checkpoint and session.accelerator.is_main_process:
+        checkpoint.unlink(missing_ok=True)
+    progress = session.progress
+    return Training(
+        steps=progress.step,
+        losses=tuple(progress.losses),
+        tokens=progress.tokens,
+        seconds=progress.seconds,
+        trained_parameters=sum(parameter.numel() for parameter in session.trained.values()),
+        optimizer_bytes=_state_bytes(session.optimizer),
+        examples=len(fitting),
+        dropped=encoded.count(None),
+    )
+
+
+def schedule(step: int, config: TrainConfig) -> float:
+    """The factor on the learning rate, step counted from 0: linear warm-up, then constant, or linear or cosine to 0."""
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    if config.schedule == "constant":
+        return 1.0
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return 1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def recompute_activations(model: Any, action: str) -> None:
+    """Gradient checkpointing on ("enable") or off ("disable"); transformers 5.23 has renamed it."""
+    renamed = getattr(model, f"activation_checkpointing_{action}", None)
+    (renamed or getattr(model, f"gradient_checkpointing_{action}"))()
+    # enable also makes the embeddings require a gradient, for reentrant checkpointing only, and disable leaves it so
+    model.disable_input_require_grads()
+
+
+def memory_bytes() -> int:
+    """The most GPU memory taken so far, or where there is no GPU the memory of this process now."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
+
+
+def _prepare(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    config: TrainConfig,
+    watcher: Watcher | None,
+    autocast: bool,
+) -> _Session:
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")  # else it takes a GPU that is there
+    # fused: one kernel a parameter; LoRI-S has many small ones.
+    optimizer = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0, fused=True)
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    pad = tokenizer.pad_token_id or tokenizer.eos_token_id or 0  # any id will do: padding is masked everywhere
+    can_skip_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+    return _Session(prepared, accelerator, optimizer, trained, config, watcher, int(pad), autocast, can_skip_logits)  # pyright: ignore[reportArgumentType]
+
+
+def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoint: Path | None) -> None:
+    config = session.config
+    if checkpoint and checkpoint.exists():
+        _restore(session, checkpoint)
+    progress = session.progress
+    before, start = (progress.step, progress.tokens, progress.seconds), time.perf_counter()
+    while progress.step < config.steps:
+        if hooks.should_stop():
+            _save(session, checkpoint)
+            raise Stopped("stopped")
+        learning_rate = config.learning_rate * schedule(progress.step, config)
+        for group in session.optimizer.param_groups:
+            group["lr"] = learning_rate
+        _seed_dropout(config.seed, progress.step)
+        batch = _batch(encoded, progress.step, config)
+        loss = _step(session, batch)
+        elapsed = time.perf_counter() - start
+        progress.step += 1
+        progress.losses.append(loss)
+        progress.tokens += sum(len(each.input_ids) for each in batch)
+        progress.seconds = before[2] + elapsed
+        hooks.on_event(
+            {
+                "kind": "step",
+                "step": progress.step,
+                "steps": config.steps,
+                "loss": loss,
+                "learning_rate": learning_rate,
+                "tokens_per_second": (progress.tokens - before[1]) / elapsed,
+                "memory_bytes": memory_bytes(),
+                "seconds_left": elapsed / (progress.step - before[0]) * (config.steps - progress.step),
+            }
+        )
+        if not math.isfinite(loss):
+            raise ConfigError("diverged", step=progress.step, learning_rate=config.learning_rate)
+        if session.watcher and session.watcher.after_step(progress.step):
+            break
+        if progress.step % config.checkpoint_every == 0:
+            _save(session, checkpoint)
+
+
+def _seed_dropout(seed: int, step: int) -> None:
+    """Each step has random numbers of its own, on every device, so that a checkpoint need not hold their state."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+
+
+def _batch(encoded: Sequence[Encoded], step: int, config: TrainConfig) -> list[Encoded]:
+    """The examples of one step: passes over the data follow each other, each in an order of its own."""
+    positions = range(step * config.batch_size, (step + 1) * config.batch_size)
+    orders = {
+        epoch: np.random.default_rng([config.seed, epoch]).permutation(len(encoded))
+        for epoch in {position // len(encoded) for position in positions}
+    }
+    return [encoded[orders[position // len(encoded)][position % len(encoded)]] for position in positions]
+
+
+def _step(session: _Session, batch: Sequence[Encoded]) -> float:
+    """One optimizer step; returns the mean loss a response token of the whole batch."""
+    accelerator = session.accelerator
+    response_tokens = sum(len(each.input_ids) - _first_predicted(each) for each in batch)
+    mine = list(batch[accelerator.process_index :: accelerator.num_processes])
+    total = torch.zeros((), device=accelerator.device)
+    micro_batches = list(_micro_batches(mine, session.config.micro_batch_size or len(mine)))
+    for micro_batch in micro_batches[:-1]:
+        with accelerator.no_sync(session.model):
+            total += _backward(session, micro_batch, response_tokens)
+    total += _backward(session, micro_batches[-1], response_tokens)
+    if session.config.clip is not None:
+        accelerator.clip_grad_norm_(session.trained.values(), session.config.clip)
+    session.optimizer.step()
+    session.optimizer.zero_grad()
+    return float(accelerator.reduce(total, "sum"))  # pyright: ignore[reportArgumentType]
+
+
+def _micro_batches(batch: list[Encoded], size: int) -> Iterator[list[Encoded]]:
+    """Of similar lengths, so that little is padded."""
+    batch = sorted(batch, key=lambda each: len(each.input_ids))
+    for start in range(0, len(batch), size):
+        yield batch[start : start + size]
+
+
+def _backward(session: _Session, batch: Sequence[Encoded], response_tokens: int) -> Tensor:
+    loss = _summed_loss(session, batch) / response_tokens
+    # DDP averages gradients over the processes; this loss is already the process's share of the whole batch's mean.
+    session.accelerator.backward(loss * session.accelerator.num_processes)
+    return loss.detach()
+
+
+def _summed_loss(session: _Session, batch: Sequence[Encoded]) -> Tensor:
+    """Cross-entropy summed over the response tokens and the end token, ()."""
+    device = session.accelerator.device
+    width = max(len(each.input_ids) for each in batch)
+    ids = torch.full((len(batch), width), session.pad)
+    attention = torch.zeros_like(ids)
+    counts = torch.zeros(ids.shape, dtype=torch.bool)  # (batch, sequence), True where a token is to be predicted
+    for row, each in enumerate(batch):
+        length = len(each.input_ids)
+        ids[row, :length] = torch.tensor(each.input_ids)
+        attention[row, :length] = 1
+        counts[row, _first_predicted(each) : length] = True
+    # No prompt's logits before the first that predicts: over a large vocabulary they are most of a step's memory.
+    first = min(map(_first_predicted, batch)) if session.can_skip_logits else 1
+    needed = {"logits_to_keep": width - first + 1} if session.can_skip_logits else {}
+    with torch.autocast(device.type, torch.bfloat16, enabled=session.autocast):
+        output = session.model(input_ids=ids.to(device), attention_mask=attention.to(device), use_cache=False, **needed)
+    predicted = output.logits[:, :-1][counts[:, first:].to(device)].float()  # (response tokens, vocabulary)
+    return F.cross_entropy(predicted, ids[counts].to(device), reduction="sum")
+
+
+def _first_predicted(each: Encoded) -> int:
+    """Nothing comes before the first token that could predict it, also where the prompt is empty."""
+    return max(1, each.prompt_length)
+
+
+def _save(session: _Session, checkpoint: Path | None) -> None:
+    if checkpoint is None or not session.accelerator.is_main_process:
+        return
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "config": session.config.model_dump_json(),
+            "parameters": {name: parameter.detach() for name, parameter in session.trained.items()},
+            "optimizer": session.optimizer.state_dict(),
+            "watcher": session.watcher.state() if session.watcher else {},
+            "progress": vars(session.progress),
+        },
+        buffer,
+    )
+    content = buffer.getvalue()
+    write_atomic(checkpoint, hashlib.sha256(content).digest() + content)  # torch.load would not see a flipped bit
+
+
+def _restore(session: _Session, checkpoint: Path) -> None:
+    file = checkpoint.read_bytes()
+    digest, content = file[:32], file[32:]
+    if hashlib.sha256(content).digest() != digest:
+        raise RunError("checkpoint_damaged", path=checkpoint)
+    state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    shapes = {name: parameter.shape for name, parameter in state["parameters"].items()}
+    same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
+    if state["config"] != session.config.model_dump_json() or not same_shapes:
+        raise RunError("checkpoint_of_other", path=checkpoint)
+    with torch.no_grad():
+        for name, parameter in session.trained.items():
+            parameter.copy_(state["parameters"][name])
+    session.optimizer.load_state_dict(state["optimizer"])
+    if session.watcher:
+        session.watcher.restore(state["watcher"])
+    session.progress = Progress(**state["progress"])
+
+
+def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of AdamW's moments, of one process."""
+    tensors = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor.dim())

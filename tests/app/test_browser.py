@@ -1,0 +1,121 @@
+"""The app in a real browser, started as a user starts it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from app.jobs import Jobs
+from lori_core.study.runs import list_runs
+from lori_core.translate import translate
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, chromium):
+    """(address, folder) of a running app; none is started where no browser could ask it."""
+    folder = tmp_path_factory.mktemp("lab")
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), folder
+        process.terminate()
+    jobs = Jobs()
+    for run in list_runs(folder / "runs"):
+        jobs.discard(run)
+    jobs.close()
+
+
+def test_a_study_starts_by_one_click_and_its_curve_is_back_after_a_reload(lab, browser):
+    address, _ = lab
+    page, foreign, complaints = browser.new_page(), [], []
+    page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or foreign.append(r.url))
+    page.on(
+        "console", lambda message: message.type == "error" and complaints.append(f"{message.text} {message.location}")
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}/en/")
+    page.locator("button.primary").click()
+    page.wait_for_url("**/en/runs?run=*")
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=300_000)  # once the base is scored
+    page.locator(".chart-place .summary").first.wait_for()
+    assert foreign == [] and complaints == []
+    page.reload()
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["/en/", "/ja/", "/en/runs", "/ja/runs", "/ja/runs?run=<script>alert(1)</script>"])
+def test_pages_fit_a_phone_and_show_no_raw_key(lab, browser, path):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(lab[0] + path)
+    page.locator("h1").wait_for()
+    page.locator("button:visible").last.wait_for()  # the page is there to its end
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert "app." not in page.locator("body").inner_text()
+    page.close()
+
+
+def test_the_language_is_switched_on_the_same_page_and_remembered(lab, browser):
+    page = browser.new_page(locale="en-US")
+    page.goto(f"{lab[0]}/en/runs")
+    page.locator("a.language").click()
+    page.wait_for_url("**/ja/runs")
+    page.goto(lab[0])
+    page.wait_for_url("**/ja/")
+    page.close()
+
+
+def test_a_study_of_no_task_is_refused_and_not_queued(lab, browser):
+    address, folder = lab
+    before = len(list_runs(folder / "runs"))
+    page = browser.new_page()
+    page.goto(f"{address}/ja/")
+    for task in ("nlu", "math", "safety"):
+        page.get_by_label(task, exact=True).uncheck()
+    page.get_by_role("button", name="このスタディを開始").click()
+    page.get_by_text("タスクが選ばれていません").wait_for()
+    assert len(list_runs(folder / "runs")) == before
+    page.close()
+
+
+def test_a_file_of_ones_own_is_shown_as_it_will_be_learned_and_joins_the_tasks(lab, browser, tmp_path):
+    address, folder = lab
+    rows = tmp_path / "<b>rows.csv"
+    rows.write_text("q,a\n" + "".join(f"<i>{n}</i> ?,even\n" for n in range(40)), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(f"{address}/en/")
+    page.get_by_text("A task of your own").click()
+    with page.expect_response(lambda response: "/upload" in response.url):
+        page.locator("input[type=file]").set_input_files(rows)
+    page.wait_for_function("[...document.querySelectorAll('input')].some((box) => box.value === 'a')")
+    page.get_by_role("button", name="Show what will be learned").click()
+    page.locator("pre.example mark").first.wait_for()
+    assert page.locator("pre.example").first.inner_text().startswith("<i>")
+    page.get_by_role("button", name="Add to the tasks").click()
+    page.get_by_label("mine (q → a)").wait_for()
+    assert page.get_by_label("mine (q → a)").is_checked()
+    (kept,) = (folder / "data").glob("*/*")
+    assert kept.name == "rows.csv"
+    page.close()
+
+
+def test_a_file_that_is_no_table_is_refused_in_the_readers_language_and_nothing_is_stored(lab, browser, tmp_path):
+    address, folder = lab
+    before = sorted((folder / "data").rglob("*"))
+    page = browser.new_page()
+    page.goto(f"{address}/ja/")
+    page.get_by_text("自分のタスク").click()
+    bad = tmp_path / "page.csv"
+    bad.write_text("<html><script>alert(1)</script></html>")
+    page.locator("input[type=file]").set_input_files(bad)
+    page.get_by_text("ウェブページか別の種類のファイルです").wait_for()
+    assert sorted((folder / "data").rglob("*")) == before
+    page.close()
+
+
+def test_the_page_says_whether_a_training_fits_into_memory(lab, browser):
+    page = browser.new_page()
+    page.goto(f"{lab[0]}/en/")
+    page.get_by_role("button", name=translate("app.fit.ask", "en")).click()
+    page.get_by_text("It fits:").wait_for()
+    page.close()

@@ -1,0 +1,108 @@
+"""The queue of the app: real processes, which end, wait, survive and go on."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.jobs import Jobs, environment
+from app.lab import Workspace
+from lori_core.config import AdapterConfig, StudyConfig
+from lori_core.errors import RunError
+from lori_core.study.runs import Run, list_runs
+
+LONG = StudyConfig(tasks=("math",), methods=("lori_d",), adapter=AdapterConfig(rank=4)).model_dump(mode="json")
+
+
+@pytest.fixture
+def jobs():
+    queue = Jobs(patience=20)
+    yield queue
+    queue.close()
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    return False
+
+
+def pid_of(run: Run) -> int:
+    wait_for(lambda: run.state() == "running" and (run.path / "run.lock").read_text().isdecimal())
+    return int((run.path / "run.lock").read_text())
+
+
+def test_a_second_job_waits_and_starts_once_the_first_is_discarded(jobs, tmp_path):
+    first, second = (jobs.submit(tmp_path, "study", LONG) for _ in range(2))
+    pid = pid_of(first)
+    assert [run.path for run in jobs.waiting()] == [second.path]
+    jobs.discard(first)
+    assert not alive(pid) and not first.path.exists()
+    other = pid_of(second)
+    jobs.discard(second)
+    assert not alive(other) and list(tmp_path.iterdir()) == []
+
+
+def test_a_run_outlives_the_app_and_the_next_one_can_stop_and_resume_it(jobs, tmp_path):
+    code = """if True:
+        import json, os, sys, time
+        from pathlib import Path
+        from app.jobs import Jobs
+        run = Jobs().submit(Path(sys.argv[1]), "study", json.loads(sys.argv[2]))
+        while run.state() != "running":
+            time.sleep(0.05)
+        os._exit(1)  # as if it was killed
+    """
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), json.dumps(LONG)], timeout=60)
+    (run,) = list_runs(tmp_path)
+    jobs.watch(tmp_path)
+    assert run.state() == "running" and jobs.busy() == {""}
+    jobs.stop_and_keep(run)
+    wait_for(lambda: run.state() == "stopped")
+    jobs.resume(run)
+    pid_of(run)
+    jobs.discard(run)
+
+
+@pytest.mark.parametrize("name", ["../x", "<script>", "", "20260101-000000-study-abcdef/../..", "x" * 500])
+def test_a_name_that_is_no_run_is_refused(tmp_path, name):
+    with pytest.raises(RunError) as caught:
+        Workspace(tmp_path, tmp_path / "exports").run(name)
+    assert caught.value.key == "no_run_named"
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (16, "15")])
+def test_a_job_leaves_a_core_to_the_app_unless_told_how_many_threads(monkeypatch, cores, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert environment()["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert environment()["OMP_NUM_THREADS"] == "7"
+
+
+def test_the_app_imports_no_torch():
+    code = "import sys, app.main; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_wide_host_without_passwords_is_refused_and_nothing_is_written(tmp_path):
+    lab = tmp_path / "lab"
+    command = [sys.executable, "-m", "app", "--store", str(lab), "--host", "0.0.0.0", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "--no-auth" in done.stderr and not lab.exists()

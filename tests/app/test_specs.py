@@ -1,0 +1,48 @@
+"""Specs from elsewhere are taken whole or refused; what differs between two runs is told field by field."""
+
+import json
+
+import pytest
+
+from app.specs import checked_spec, differences
+from lori_core.config import JOBS, AdapterConfig, StudyConfig
+from lori_core.errors import LoRIError
+from lori_core.study import jobs as execute
+from lori_core.study.runs import Run
+
+
+def test_a_runs_own_spec_comes_back_as_it_was(tmp_path):
+    config = StudyConfig(tasks=("math",), adapter=AdapterConfig(rank=4)).model_dump(mode="json")
+    run = Run.create(tmp_path, "study", config)
+    assert checked_spec(run.path / "spec.json") == ("study", config)
+
+
+def test_every_kind_that_has_settings_is_carried_out():
+    assert execute.WORK.keys() == JOBS.keys()
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        ({"kind": "study", "version": 1, "config": {"tasks": ["math"], "shell": "rm"}}, "unknown_field"),
+        ({"kind": "study", "version": 1, "config": {"tasks": []}}, "bad_field"),
+        ({"kind": "../x", "version": 1, "config": {}}, "unknown_run_kind"),
+        ({"kind": "study", "version": 1, "config": {"trust_remote_code": True}}, "spec_runs_code"),
+        ({"kind": "study", "version": 2, "config": {}}, "unknown_spec_version"),
+        ([1, 2], "damaged_spec"),
+    ],
+)
+def test_what_is_no_spec_for_here_is_refused(tmp_path, spec, key):
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(LoRIError) as caught:
+        checked_spec(tmp_path / "spec.json")
+    assert caught.value.key == key
+
+
+def test_differences_are_those_fields_alone(tmp_path):
+    one, other = (
+        Run.create(tmp_path, "study", StudyConfig(adapter=AdapterConfig(rank=rank)).model_dump(mode="json"))
+        for rank in (4, 8)
+    )
+    assert differences(one, other) == [("adapter.rank", "4", "8")]
+    assert differences(one, one) == []

@@ -1,0 +1,69 @@
+"""The adapters that ship with the embedded base open on it, and do what they say."""
+
+import pytest
+import torch
+
+from lori_core.bases.attach import applied
+from lori_core.bases.load import Base, load_base
+from lori_core.embedded.ready_made import FOLDER, TASKS, VARIANTS, ready_made
+from lori_core.errors import AdapterError
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.method.adapter import check_base
+from lori_core.storage.adapter_files import read_header
+from lori_core.tasks.mini import mini_task
+from lori_core.training.recipes import training_for
+
+pytestmark = pytest.mark.usefixtures("processor")
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return load_base("embedded", device="cpu")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("task", TASKS)
+def test_each_was_trained_on_the_base_that_ships(base, task, variant):
+    check_base(ready_made(task, variant), base.name, base.revision, base.fingerprint)
+
+
+def test_each_was_trained_at_the_settings_that_ship():
+    for task in TASKS:
+        for variant in VARIANTS:
+            record = read_header(FOLDER / task / variant)[0].record
+            method = "lori_d" if variant == "lori_d_shared" else variant
+            assert record["train"] == training_for("embedded")[method].model_dump(mode="json")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_lori_s_answers_what_the_base_alone_does_not(base, task):
+    def score() -> float:
+        return evaluate(base.model, base.tokenizer, mini_task(task), "test", 32).score.value
+
+    untaught = score()
+    with applied(base.model, ready_made(task)):
+        assert score() > untaught + 0.3
+
+
+def test_the_base_computes_the_same_bits_whatever_the_processor(base):
+    """The fixture's base was loaded before the processor was asked, this one with the answer of this test."""
+    again = load_base("embedded", device="cpu")
+    assert again.model.dtype == base.model.dtype == torch.float32
+    tokens = torch.arange(5, 60)[None]
+    assert torch.equal(again.model(tokens).logits, base.model(tokens).logits)
+    outputs = []
+    for each in (again, base):
+        with applied(each.model, ready_made("math")):
+            outputs.append(evaluate(each.model, each.tokenizer, mini_task("math"), "test", 32).outputs)
+    assert outputs[0] == outputs[1]
+
+
+def test_only_the_control_shares_its_projection():
+    for variant in VARIANTS:
+        shared = {ready_made(task, variant).config.shared_projection for task in TASKS}
+        assert shared == {variant == "lori_d_shared"}
+
+
+def test_one_that_does_not_ship_is_refused_by_name():
+    with pytest.raises(AdapterError, match=r"poems.*nlu.*lori_s"):
+        ready_made("poems")

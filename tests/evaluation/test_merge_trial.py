@@ -1,0 +1,68 @@
+"""A merge before and after, on the embedded base: the same scores as by hand, and the scale that validation prefers."""
+
+from dataclasses import replace
+
+import pytest
+
+from lori_core.bases.attach import applied
+from lori_core.bases.load import Base, load_base
+from lori_core.config import MergeJob, Split
+from lori_core.embedded.ready_made import ready_made
+from lori_core.errors import IncompatibleAdapters
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.evaluation.merge_trial import merge_trial
+from lori_core.method.merge import merge
+from lori_core.results import Score
+from lori_core.tasks.mini import mini_task
+from lori_core.tasks.task import Task
+
+TASKS = [mini_task("nlu"), mini_task("math")]
+JOB = MergeJob(adapters=(), weights=(1.0, 0.5), name="both")
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return load_base("embedded", device="cpu")
+
+
+def score(base: Base, task: Task, split: Split) -> Score:
+    return replace(evaluate(base.model, base.tokenizer, task, split, 6).score, seconds=0.0)
+
+
+def test_each_score_is_that_of_the_model_with_what_it_names(base):
+    parts = [ready_made(task.name) for task in TASKS]
+    merged, trial = merge_trial(base.model, TASKS, parts, JOB, [0.5], lambda task, split: score(base, task, split))
+    for task, part in zip(TASKS, parts, strict=True):
+        assert trial.base[task.name] == score(base, task, "test")
+        with applied(base.model, part):
+            assert trial.before[task.name] == score(base, task, "test")
+        with applied(base.model, merge(parts, "concat", (0.5, 0.25), "by hand")):
+            assert trial.after[task.name] == score(base, task, "test")
+    assert trial.weights == (0.5, 0.25) == tuple(merged.record["merge"]["weights"]) and trial.validation == {}
+    assert trial.before["math"].value > trial.base["math"].value
+
+
+def test_of_several_scales_the_best_on_validation_is_taken(base):
+    parts = [ready_made(task.name) for task in TASKS]
+    asked: list[str] = []
+
+    def scorer(task: Task, split: Split) -> Score:
+        asked.append(split)
+        return score(base, task, split)
+
+    merged, trial = merge_trial(base.model, TASKS, parts, JOB, [0.0, 1.0], scorer)
+    assert trial.validation["1"] > trial.validation["0"]  # at 0 it is the bare base
+    assert tuple(merged.record["merge"]["weights"]) == trial.weights == (1.0, 0.5)
+    assert asked.count("validation") == 4 and asked.count("test") == 6  # the test split has no say
+
+
+def test_tasks_and_adapters_that_do_not_pair_up_are_refused_before_anything_is_scored(base):
+    def never(task: Task, split: Split) -> Score:
+        raise AssertionError(task.name)
+
+    with pytest.raises(IncompatibleAdapters) as caught:
+        merge_trial(base.model, TASKS, [ready_made("nlu")], JOB, [1.0], never)
+    assert caught.value.key == "tasks_count"
+    with pytest.raises(IncompatibleAdapters):
+        few = JOB.changed(weights=(1.0,))
+        merge_trial(base.model, TASKS, [ready_made("nlu"), ready_made("math")], few, [1.0], never)

@@ -1,0 +1,142 @@
+"""Interference of a shelf's adapters: which controls stand beside, what is refused, what the sentences say."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from lori_core import figures
+from lori_core.errors import AdapterError, IncompatibleAdapters, LoRIError
+from lori_core.evaluation.probe import cross_talk
+from lori_core.method import metrics
+from lori_core.results import PairMatrix, from_json, from_plain, to_json
+from lori_core.service.base_cache import Bench
+from lori_core.service.comparing import Interference, shared_beside
+from lori_core.service.origins import origin_of
+from lori_core.service.shelf import READY_MADE, Shelf
+from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.study.runs import Run
+from lori_core.tasks.mini import mini_task
+from lori_core.translate import LANGUAGES, translate
+
+TASKS = ("math", "code")
+OWN = [f"ready/{task}/lori_s" for task in TASKS]
+
+
+@pytest.fixture
+def shelf(tmp_path) -> Shelf:
+    for name in ("store", "runs", "exports"):
+        (tmp_path / name).mkdir()
+    return Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports")
+
+
+def ready(variant: str):
+    return [load_adapter(READY_MADE / task / variant) for task in TASKS]
+
+
+def plain(matrix: PairMatrix) -> PairMatrix:
+    return from_json(PairMatrix, to_json(matrix))
+
+
+def test_each_measure_is_of_the_adapters_and_their_control_shares_one_A(shelf):
+    answers = list(Interference(shelf, Bench()).in_weights(OWN))
+    own = [from_plain(PairMatrix, json.loads(json.dumps(answer["own"]))) for answer in answers]
+    adapters, controls = ready("lori_s"), ready("lori_d_shared")
+    expected = [
+        measure(adapters) for measure in (metrics.mask_overlap, metrics.cosine_matrix, metrics.principal_angles)
+    ]
+    assert own == [plain(each) for each in expected]
+    assert answers[0]["control"] is None  # every entry of the control may move
+    angle = from_plain(PairMatrix, json.loads(json.dumps(answers[2]["control"])))
+    assert angle == plain(metrics.principal_angles(controls)) and angle.values[0][1] == pytest.approx(1)
+
+
+def test_in_function_is_the_probe_on_the_adapters_own_tasks_and_base(shelf, tmp_path):
+    base = tiny.saved_base(tmp_path / "base")
+    adapters = [tiny.strong(base, seed, task) for seed, task in enumerate(TASKS)]
+    references = [f"store/{shelf.store.save(adapter, adapter.name, 'fp32')}" for adapter in adapters]
+    (answer,) = Interference(shelf, Bench()).in_function(references)
+    expected = cross_talk(base.model, base.tokenizer, adapters, [mini_task(task) for task in TASKS], 16)
+    measured = from_plain(PairMatrix, json.loads(json.dumps(answer["own"])))
+    assert measured.names == TASKS and answer["control"] is None
+    for s, t in itertools.product(range(2), range(2)):
+        assert measured.values[s][t] == pytest.approx(expected.values[s][t], rel=1e-3)
+
+
+def test_versions_of_one_name_are_told_apart(shelf):
+    first, second = ready("lori_s")
+    for adapter in (first, replace(second, name="math")):
+        shelf.store.save(adapter, "math")
+    answer = next(iter(Interference(shelf, Bench()).in_weights(["store/math@1", "store/math@2"])))
+    assert answer["own"]["names"] == ("math@1", "math@2")
+
+
+def test_the_control_is_of_the_same_run_method_task_and_seed(tmp_path):
+    adapter = tiny.filled(tiny.start(tiny.base()))
+    for name in ("single-lori_s-0-1", "single-lori_s_shared-0-1", "single-lori_d-0-1", "single-lora-0-1"):
+        save_adapter(adapter, tmp_path / name)
+    found = {folder.name: shared_beside(folder) for folder in tmp_path.iterdir()}
+    assert found.pop("single-lori_s-0-1") == tmp_path / "single-lori_s_shared-0-1"
+    assert set(found.values()) == {None}
+    assert shared_beside(READY_MADE / "math" / "lori_d_shared") is None
+
+
+def test_the_base_and_the_task_are_the_runs_own(shelf, tmp_path):
+    config = {"tasks": ["mine=data.csv?prompt=a", "nlu"], "base": "some/base", "precision": "fp32", "chat": True}
+    run = Run.create(tmp_path / "runs", "study", config)
+    made = replace(tiny.filled(tiny.start(tiny.base())), record={"task": "mine"})
+    save_adapter(made, run.path / "adapters" / "single-lori_d-0-0")
+    origin = origin_of(shelf, f"run/{run.path.name}/single-lori_d-0-0")
+    assert (origin.task, origin.base.base, origin.base.precision) == (config["tasks"][0], "some/base", "fp32")
+    assert origin.base.chat and not origin.base.trust_remote_code
+    ready_made = origin_of(shelf, OWN[0])
+    assert (ready_made.task, ready_made.base.base) == ("math", "embedded")
+    shelf.store.save(made, "mine")
+    with pytest.raises(AdapterError) as caught:
+        origin_of(shelf, "store/mine@1")
+    assert caught.value.key == "no_base_known"
+
+
+def test_what_cannot_be_measured_is_refused_before_a_base_is_loaded(shelf):
+    merged = replace(ready("lori_s")[0], record={"base": {"name": "no/such/base"}, "merge": {"method": "concat"}})
+    shelf.store.save(merged, "merged")
+    asked = Interference(shelf, Bench())
+    with pytest.raises(IncompatibleAdapters) as caught:
+        list(asked.in_function([OWN[0], "store/merged@1"]))
+    assert caught.value.key == "no_one_task"
+    shelf.store.save(tiny.filled(tiny.start(tiny.base())), "tiny")
+    with pytest.raises(LoRIError) as differ:
+        list(asked.in_weights([OWN[0], "store/tiny@1"]))
+    assert differ.value.key == "modules_differ"
+
+
+def matrix(value: float, null: float, sd: float, measure: str = "jaccard") -> PairMatrix:
+    def table(cell: float | None) -> tuple[tuple[float | None, ...], ...]:
+        return ((1.0, cell), (cell, 1.0))
+
+    return PairMatrix(measure, ("one", "two"), table(value), table(null), table(sd), table((value - null) / sd))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_sentence_says_how_many_times_more_than_chance_is_shared(language):
+    # Each mask keeps 300 of 1000 entries: 90 are shared by chance. Of 180 shared ones: 180 / 420.
+    drawing = figures.pair_band(matrix(180 / 420, 90 / 510, 0.01), None, language)
+    assert "2.0" in drawing.summary and "0.429" in drawing.summary
+    assert drawing.rows == [["one × two", "0.4286", "0.1765", "0.0100", "25.2", "–"]]
+
+
+@pytest.mark.parametrize("measure", ["jaccard", "cosine", "principal_angle", "function"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_lies_within_chance_is_not_called_a_finding(measure, language):
+    inside, outside = (matrix(0.1 + 0.01 * away, 0.1, 0.01, measure) for away in (2, 4))
+    control = matrix(0.9, 0.1, 0.01, measure)
+    words = {"first": "one", "second": "two", "null": "0.100", "sd": "0.0100"}
+    seen = translate(f"figures.band_{measure}.seen", language, value="0.140", z="4.0", ratio="1.4", **words)
+    unseen = translate(f"figures.band_{measure}.chance", language, value="0.120", z="2.0", ratio="1.2", **words)
+    assert figures.pair_band(outside, control, language).summary.startswith(seen)
+    assert figures.pair_band(inside, control, language).summary.startswith(unseen)
+    assert "0.900" in figures.pair_band(inside, control, language).summary
+    assert len(figures.pair_band(inside, control, language).rows) == (2 if measure == "function" else 1)
+    assert "0.120" in figures.pairs(None, inside, language).summary

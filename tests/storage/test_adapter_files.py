@@ -1,0 +1,316 @@
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from lori_core.config import AdapterConfig
+from lori_core.errors import AdapterError, StorageError
+from lori_core.method.adapter import Adapter, Factors, blank, dense_factors
+from lori_core.method.merge import merge
+from lori_core.method.projection import draw
+from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.storage.packing import pack_masks
+
+SHAPES = {"model.layers.0.q_proj": (6, 8), "model.layers.0.down_proj": (5, 8), "model.layers.1.q_proj": (6, 8)}
+RECORD = {"base": {"name": "embedded", "revision": None}, "losses": [2.5, float("inf")], "note": "計算"}
+
+
+def trained(config: AdapterConfig, kept_fraction: float = 0.3, seed: int = 0) -> Adapter:
+    """An adapter with random values where a random mask keeps them; a trained A where the config says so."""
+    torch.manual_seed(seed)
+    masks = {module: torch.rand(out, config.rank) < kept_fraction for module, (out, _) in SHAPES.items()}
+    start = blank("math/../計算", SHAPES, config, masks)
+    factors = {}
+    for module, each in start.factors.items():
+        A = torch.randn_like(each.A) if config.train_projection else each.A
+        factors[module] = replace(each, A=A, values=torch.randn_like(each.values))
+    return replace(start, factors=factors, record=RECORD)
+
+
+def assert_same(got: Adapter, expected: Adapter) -> None:
+    """Bit by bit."""
+    assert (got.name, got.config, got.drawn_from) == (expected.name, expected.config, expected.drawn_from)
+    assert got.record | {"id": ""} == expected.record | {"id": ""}
+    assert list(got.factors) == list(expected.factors)
+    for module, factors in got.factors.items():
+        other = expected.factors[module]
+        assert factors.scaling == other.scaling
+        for one, two in [(factors.A, other.A), (factors.values, other.values), (factors.mask, other.mask)]:
+            assert one.dtype == two.dtype
+            assert torch.equal(one, two)
+
+
+def rounded(adapter: Adapter) -> Adapter:
+    """Values, and a trained A, rounded once to bf16."""
+
+    def once(factors: Factors) -> Factors:
+        A = factors.A.bfloat16().float() if adapter.config.train_projection else factors.A
+        return replace(factors, A=A, values=factors.values.bfloat16().float())
+
+    return replace(adapter, factors={module: once(factors) for module, factors in adapter.factors.items()})
+
+
+configs = st.builds(
+    AdapterConfig,
+    rank=st.integers(1, 5),
+    scaling=st.floats(0.1, 4),
+    projection=st.sampled_from(["kaiming_uniform", "gaussian", "orthogonal", "sparse"]),
+    projection_seed=st.integers(0, 9),
+    shared_projection=st.booleans(),
+    redraw_projection=st.booleans(),
+    train_projection=st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(configs, st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9))
+def test_an_adapter_comes_back_bit_by_bit_with_values_rounded_once(config, kept_fraction, seed):
+    adapter = trained(config, kept_fraction, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(adapter, Path(folder, "fp32"), dtype="fp32")
+        assert_same(load_adapter(Path(folder, "fp32")), adapter)
+        save_adapter(adapter, Path(folder, "bf16"))
+        assert_same(load_adapter(Path(folder, "bf16")), rounded(adapter))
+        save_adapter(load_adapter(Path(folder, "bf16")), Path(folder, "again"))
+        first, again = (Path(folder, name, "lori.safetensors").read_bytes() for name in ("bf16", "again"))
+        assert first == again
+
+
+def parts_in_file(adapter: Adapter, folder: Path) -> set[str]:
+    save_adapter(adapter, folder)
+    return {name.rsplit(".", 1)[-1] for name in load_file(folder / "lori.safetensors")}
+
+
+def test_the_file_holds_no_more_than_it_must(tmp_path):
+    sparse, dense = trained(AdapterConfig(rank=4)), trained(AdapterConfig(rank=4), kept_fraction=1.0)
+    assert parts_in_file(sparse, tmp_path / "sparse") == {"exponents", "fractions", "masks"}
+    assert parts_in_file(dense, tmp_path / "dense") == {"exponents", "fractions"}
+    gaussian = trained(AdapterConfig(rank=4, projection="gaussian"))
+    assert parts_in_file(gaussian, tmp_path / "gaussian") == {"exponents", "fractions", "masks", "A"}
+    lora = trained(AdapterConfig(rank=4, train_projection=True), kept_fraction=1.0)
+    assert parts_in_file(lora, tmp_path / "lora") == {"exponents", "fractions", "A"}
+
+
+def test_an_adapter_whose_factors_are_not_those_of_its_config_keeps_them(tmp_path):
+    """As a merge makes them: another rank in each module, an A that no draw gives, shared by two modules."""
+    shared = torch.randn(3, 8)
+    A = {"small": torch.randn(1, 8), "query": shared, "key": shared}
+    factors = {module: dense_factors(a, torch.randn(6, len(a)).bfloat16().float()) for module, a in A.items()}
+    merged = Adapter("merged", AdapterConfig(rank=3, scaling=1.0), factors, {"parents": []})
+    save_adapter(merged, tmp_path / "merged")
+    assert_same(load_adapter(tmp_path / "merged"), merged)
+
+
+def test_a_renamed_adapter_draws_the_a_of_its_old_name(tmp_path):
+    renamed = replace(trained(AdapterConfig(rank=2)), name="another")
+    assert parts_in_file(renamed, tmp_path / "renamed") == {"exponents", "fractions", "masks"}
+    assert_same(load_adapter(tmp_path / "renamed"), rounded(renamed))
+
+
+def test_a_concatenation_draws_the_a_of_its_parts(tmp_path):
+    parts = [trained(AdapterConfig(rank=rank, projection_seed=rank)) for rank in (2, 3)]
+    merged = merge(parts, "concat", [0.5, 0.5], "both")
+    assert parts_in_file(merged, tmp_path / "merged") == {"exponents", "fractions", "masks"}
+    assert_same(load_adapter(tmp_path / "merged"), rounded(merged))
+    linear = merge([parts[0], parts[0]], "linear", [0.5, 0.5], "mean")
+    assert "A" in parts_in_file(linear, tmp_path / "linear")
+
+
+def test_an_a_that_is_not_what_was_drawn_is_stored(tmp_path):
+    adapter = trained(AdapterConfig(rank=2))
+    changed = replace(
+        adapter, factors={module: replace(each, A=each.A + 1) for module, each in adapter.factors.items()}
+    )
+    save_adapter(changed, tmp_path / "changed", dtype="fp32")
+    assert_same(load_adapter(tmp_path / "changed"), changed)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "dense"])
+def test_an_adapter_saved_by_format_version_1_opens_and_is_saved_as_version_2(tmp_path, kind):
+    old = Path(__file__).parent / "saved_as_1" / kind
+    raw = load_file(old / "lori.safetensors")
+    adapter = load_adapter(old)
+    for module, factors in adapter.factors.items():
+        assert torch.equal(factors.values, raw[f"{module}.values"].float())
+        if kind == "sparse":
+            bits = np.unpackbits(raw[f"{module}.mask"].numpy(), count=factors.mask.numel(), bitorder="little")
+            assert factors.mask.numpy().reshape(-1).tolist() == bits.astype(bool).tolist()
+        A = draw(adapter.config, "math", module, 8) if kind == "sparse" else raw[f"{module}.A"]
+        assert torch.equal(factors.A, A)
+    save_adapter(adapter, tmp_path / "new")
+    assert_same(load_adapter(tmp_path / "new"), adapter)
+
+
+def test_a_saved_adapter_is_never_replaced(tmp_path):
+    first, second = (trained(AdapterConfig(rank=2), seed=seed) for seed in (0, 1))
+    save_adapter(first, tmp_path / "adapter", dtype="fp32")
+    with pytest.raises(StorageError) as caught:
+        save_adapter(second, tmp_path / "adapter")
+    assert caught.value.key == "path_taken"
+    assert_same(load_adapter(tmp_path / "adapter"), first)
+
+
+# --- damage
+
+
+def refused(folder: Path, key: str) -> AdapterError:
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(folder)
+    assert caught.value.key == key, caught.value
+    assert str(folder) in str(caught.value)
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A folder that tests copy from and never change."""
+    folder = tmp_path_factory.mktemp("saved") / "adapter"
+    save_adapter(trained(AdapterConfig(rank=3)), folder)
+    return folder
+
+
+def copy_with(saved: Path, folder: Path, name: str, data: bytes) -> None:
+    folder.mkdir()
+    for each in ("adapter.json", "lori.safetensors"):
+        (folder / each).write_bytes(data if each == name else (saved / each).read_bytes())
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+def test_a_changed_byte_of_the_tensors_is_refused(saved, where, change):
+    data = bytearray((saved / "lori.safetensors").read_bytes())
+    data[int(where * len(data))] ^= change
+    with tempfile.TemporaryDirectory() as folder:
+        copy_with(saved, Path(folder, "adapter"), "lori.safetensors", bytes(data))
+        refused(Path(folder, "adapter"), "adapter_changed")
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+def test_a_changed_byte_of_the_description_is_refused(saved, where, change):
+    data = bytearray((saved / "adapter.json").read_bytes())
+    data[int(where * len(data))] ^= change
+    with tempfile.TemporaryDirectory() as folder:
+        copy_with(saved, Path(folder, "adapter"), "adapter.json", bytes(data))
+        with pytest.raises(AdapterError):
+            load_adapter(Path(folder, "adapter"))
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["adapter.json", "lori.safetensors"]), st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(saved, name, where):
+    data = (saved / name).read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        copy_with(saved, Path(folder, "adapter"), name, data[: int(where * len(data))])
+        refused(Path(folder, "adapter"), "adapter_unreadable" if name == "adapter.json" else "adapter_changed")
+
+
+@pytest.mark.parametrize("name", ["adapter.json", "lori.safetensors"])
+def test_a_folder_that_lacks_a_file_is_no_adapter(saved, tmp_path, name):
+    copy_with(saved, tmp_path / "adapter", "", b"")
+    (tmp_path / "adapter" / name).unlink()
+    refused(tmp_path / "adapter", "no_adapter")
+    refused(tmp_path / "nowhere", "no_adapter")
+
+
+def forge(
+    saved: Path,
+    folder: Path,
+    header: Callable[[dict[str, Any]], Any] = lambda header: None,
+    tensors: Callable[[dict[str, torch.Tensor]], Any] = lambda tensors: None,
+) -> Path:
+    """A copy changed by somebody who makes the checksums anew."""
+    folder.mkdir()
+    found, content = load_file(saved / "lori.safetensors"), json.loads((saved / "adapter.json").read_bytes())
+    tensors(found)
+    save_file(found, folder / "lori.safetensors")
+    content["tensors"] = hashlib.sha256((folder / "lori.safetensors").read_bytes()).hexdigest()
+    del content["checksum"]
+    header(content)
+    content["checksum"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    (folder / "adapter.json").write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    return folder
+
+
+MODULE = "model.layers.0.q_proj"
+
+
+def test_a_forger_who_changes_nothing_is_believed(saved, tmp_path):
+    assert_same(load_adapter(forge(saved, tmp_path / "same")), load_adapter(saved))
+
+
+def other_masks(kept_fraction: float) -> torch.Tensor:
+    return pack_masks(trained(AdapterConfig(rank=3), kept_fraction).masks)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda t: t.update(foreign=torch.zeros(1)), "adapter_tensors"),
+        (lambda t: t.pop("exponents"), "adapter_tensors"),
+        (lambda t: t.pop("masks"), "adapter_tensors"),
+        (lambda t: t.update({f"{MODULE}.A": torch.zeros(3, 8)}), "adapter_tensors"),
+        (lambda t: t.update(fractions=t["fractions"][:-1].clone()), "adapter_unreadable"),
+        (lambda t: t.update(fractions=t["fractions"].float()), "adapter_unreadable"),
+        (lambda t: t.update(fractions=torch.zeros(7, 3, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(fractions=torch.tensor(1, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(exponents=t["exponents"][:-1].clone()), "adapter_unreadable"),
+        (lambda t: t.update(exponents=torch.cat([t["exponents"], t["exponents"]])), "adapter_unreadable"),
+        (lambda t: t.update(masks=torch.zeros(2, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(masks=torch.full((200,), 255, dtype=torch.uint8)), "adapter_unreadable"),
+        (lambda t: t.update(masks=other_masks(0.9)), "adapter_mask"),
+    ],
+)
+def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, change, key):
+    refused(forge(saved, tmp_path / "forged", tensors=change), key)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda h: h.update(version=3), "unknown_adapter_version"),
+        (lambda h: h.pop("version"), "adapter_unreadable"),
+        (lambda h: h.update(foreign=1), "adapter_unreadable"),
+        (lambda h: h.update(mask="0" * 64), "adapter_mask_id"),
+        (lambda h: h.update(mask=None), "adapter_mask_id"),
+        (lambda h: h.update(drawn_from=[]), "adapter_projection"),
+        (lambda h: h["config"].update(rank=0), "adapter_unreadable"),
+        (lambda h: h["drawn_from"][0].update(projection_seed=1), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(rank=2), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(task="another task"), "adapter_projection"),
+        (lambda h: h["drawn_from"][0].update(projection="orthogonal"), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(checksum="0" * 64), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(in_features=9), "adapter_projection"),
+        (lambda h: h["modules"][MODULE].update(in_features=10**12), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(out_features=10**7, rank=10), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(out_features=10**12, kept=10**12), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(out_features=9, rank=2), "adapter_mask_id"),  # shapes are in the id
+        (lambda h: h["modules"][MODULE].update(kept=10**6), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(kept=18), "adapter_unreadable"),
+        (lambda h: h["modules"].pop(MODULE), "adapter_unreadable"),
+    ],
+)
+def test_a_description_that_does_not_fit_the_tensors_is_refused(saved, tmp_path, change, key):
+    refused(forge(saved, tmp_path / "forged", header=change), key)
+
+
+def test_a_stored_a_is_checked_too(tmp_path):
+    save_adapter(trained(AdapterConfig(rank=3, projection="gaussian")), tmp_path / "adapter")
+    changed = forge(tmp_path / "adapter", tmp_path / "forged", tensors=lambda t: t[f"{MODULE}.A"].add_(1))
+    assert refused(changed, "adapter_projection").values["module"] == MODULE
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '"text"', "null", "{}", "[" * 10**5, '{"version": 2, "checksum": ""}'])
+def test_a_description_that_is_no_description_is_refused(saved, tmp_path, text):
+    copy_with(saved, tmp_path / "adapter", "adapter.json", text.encode())
+    refused(tmp_path / "adapter", "adapter_changed" if "checksum" in text else "adapter_unreadable")

@@ -1,0 +1,338 @@
+"""Versions are whole or absent, never change, say where they come from, and two processes may write at once."""
+
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import stored
+import torch
+from safetensors.torch import load_file
+from stored import BASE, SHAPES, sparse
+
+from lori_core.errors import AdapterError, LoRIError, StorageError
+from lori_core.method.adapter import Adapter
+from lori_core.method.masks import mask_id
+from lori_core.method.merge import merge
+from lori_core.storage.store import ABANDONED, AdapterStore
+
+# What child processes run: an adapter, and a store in sys.argv[1].
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from stored import sparse
+from lori_core.storage.store import AdapterStore
+store = AdapterStore(sys.argv[1])
+"""
+
+
+def same(left: Adapter, right: Adapter) -> bool:
+    return all(
+        torch.equal(f.A, g.A) and torch.equal(f.mask, g.mask) and torch.equal(f.values.bfloat16(), g.values.bfloat16())
+        for f, g in zip(left.factors.values(), right.factors.values(), strict=True)
+    )
+
+
+def child(script: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD + script, store, Path(stored.__file__).parent, *arguments]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def references(store: AdapterStore) -> list[str]:
+    return [version.reference for version in store.versions()]
+
+
+def refused(key: str, action) -> LoRIError:
+    with pytest.raises(LoRIError) as caught:
+        action()
+    assert caught.value.key == key, caught.value
+    return caught.value
+
+
+# --- saved and found again
+
+
+def test_versions_are_numbered_and_found_by_name_number_and_tag(tmp_path):
+    store = AdapterStore(tmp_path / "store")
+    assert [store.save(sparse(seed=seed)) for seed in range(3)] == ["math@1", "math@2", "math@3"]
+    assert store.save(sparse("計算"), name="another one") == "another one@1"
+    store.tag("math@2", "best")
+    assert same(store.load("math"), sparse(seed=2))
+    assert same(store.load("math@1"), sparse(seed=0))
+    assert same(store.load("math@best"), sparse(seed=1))
+    assert references(store) == ["another one@1", "math@1", "math@2", "math@3"]
+    assert [version.tags for version in store.versions("math")] == [(), ("best",), ()]
+    store.tag("math@3", "best")
+    assert same(store.load("math@best"), sparse(seed=2))
+
+
+def test_a_version_says_where_it_comes_from(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    (version,) = store.versions()
+    header = store.show("math")
+    assert header.record | {"saved": ""} == sparse().record | {"saved": ""}
+    assert header.mask == version.row.mask == mask_id(sparse().masks)
+    assert {"lori_core", "python", "torch"} <= header.software.keys()
+    row = version.row
+    assert (row.base, row.revision, row.fingerprint) == (BASE["name"], None, BASE["fingerprint"])
+    assert row.bytes == sum(path.stat().st_size for path in (tmp_path / "math" / "1").iterdir())
+    assert row.id == store.load("math").record["id"]
+
+
+def test_a_merge_names_the_versions_that_it_was_made_of(tmp_path):
+    store = AdapterStore(tmp_path)
+    parts = [store.load(store.save(sparse(name))) for name in ("math", "code")]
+    store.save(merge(parts, "concat", [0.5, 0.5], "both"))
+    ids = [version.row.id for version in (*store.versions("math"), *store.versions("code"))]
+    expected = [
+        {"name": name, "version": f"{name}@1", "id": identity}
+        for name, identity in zip(("math", "code"), ids, strict=True)
+    ]
+    assert store.show("both").record["parents"] == expected
+    assert same(store.load("both"), merge(parts, "concat", [0.5, 0.5], "both"))
+
+
+def test_what_was_loaded_and_is_saved_again_has_an_id_of_its_own(tmp_path):
+    store = AdapterStore(tmp_path)
+    first = store.load(store.save(sparse()))
+    again = store.load(store.save(first))
+    assert again.record["version"] == "math@2"
+    assert "id" not in store.show("math@2").record and "version" not in store.show("math@2").record
+
+
+def test_a_difference_holds_only_what_changed(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse(seed=0))
+    store.save(sparse(seed=0))
+    store.save(sparse(seed=1, sparsity=0.5))
+    equal = store.diff("math@1", "math@2")
+    assert equal.changed.keys() <= {"record.saved"} and equal.projections == ()
+    assert equal.mask_jaccard == 1 and equal.cosine == pytest.approx(1)
+    other = store.diff("math@1", "math@3")
+    assert other.changed["config.sparsity"] == (0.75, 0.5)
+    assert other.changed["kept"] == (40, 80)
+    assert {"mask", "config.projection_seed", "record.scores"} <= other.changed.keys()
+    assert "config.rank" not in other.changed and "name" not in other.changed
+    assert other.projections == tuple(SHAPES)
+    assert other.mask_jaccard is not None and 0 < other.mask_jaccard < 1
+
+
+# --- deleted
+
+
+def test_a_deleted_version_lies_in_the_trash_until_gc_and_its_number_is_not_given_again(tmp_path):
+    store = AdapterStore(tmp_path)
+    for seed in range(2):
+        store.save(sparse(seed=seed))
+    store.tag("math@2", "best")
+    trash = store.delete("math@best")
+    assert (trash / "adapter.json").is_file()
+    refused("no_version", lambda: store.load("math@2"))
+    refused("no_version", lambda: store.load("math@best"))
+    assert references(store) == ["math@1"]
+    size = sum(path.stat().st_size for path in trash.iterdir())
+    assert store.gc() == size and store.gc() == 0
+    assert not list(trash.iterdir())
+    assert store.save(sparse()) == "math@3"
+
+
+def test_gc_removes_what_was_left_behind_long_ago_and_leaves_what_is_being_written(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    old, young = tmp_path / ".new" / ".old.tmp", tmp_path / ".new" / ".young.tmp"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "lori.safetensors").write_bytes(b"half")
+    long_ago = time.time() - 2 * ABANDONED
+    os.utime(old, (long_ago, long_ago))
+    assert store.gc() == 4
+    assert not old.exists() and young.exists()
+    assert references(store) == ["math@1"] and store.verify() == {}
+
+
+# --- damage
+
+
+def test_verify_finds_each_of_200_flipped_bits(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    files = sorted((tmp_path / "math" / "1").iterdir())
+    draw = random.Random(0)
+    for _ in range(200):
+        path = draw.choice(files)
+        data = path.read_bytes()
+        damaged = bytearray(data)
+        damaged[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        assert list(store.verify()) == ["math@1"]
+        path.write_bytes(data)
+    assert store.verify() == {}
+
+
+def test_a_damaged_version_is_listed_and_the_others_go_on(tmp_path):
+    store = AdapterStore(tmp_path)
+    for seed in range(2):
+        store.save(sparse(seed=seed))
+    (tmp_path / "math" / "1" / "adapter.json").write_bytes(b"{")
+    assert store.reindex() == 2
+    assert [version.row.id is None for version in store.versions()] == [True, False]
+    assert list(store.verify()) == ["math@1"]
+    assert same(store.load("math@2"), sparse(seed=1))
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def test_a_pickle_in_the_place_of_the_tensors_is_refused_and_not_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = AdapterStore(tmp_path / "store")
+    store.save(sparse())
+    (tmp_path / "store" / "math" / "1" / "lori.safetensors").write_bytes(pickle.dumps(Bomb()))
+    assert list(store.verify()) == ["math@1"]
+    with pytest.raises(AdapterError):
+        store.load("math")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "..", ".", "", "a/b", "a\\b", "/abs", ".trash", "a\n", "a" * 101, "a@1", "a."]
+)
+def test_a_name_that_leads_out_of_the_store_is_refused_and_nothing_is_written(tmp_path, name):
+    store = AdapterStore(tmp_path / "store")
+    refused("bad_store_name", lambda: store.save(sparse(), name=name))
+    assert list(tmp_path.iterdir()) == []
+    store.save(sparse())
+    before = sorted(tmp_path.rglob("*"))
+    for action in (store.load, store.delete, store.show, store.folder, store.versions):
+        with pytest.raises(LoRIError):
+            action(name)
+    with pytest.raises(LoRIError):
+        store.tag(name, "best")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_out_of_the_store_is_not_listed(tmp_path):
+    other = AdapterStore(tmp_path / "other")
+    other.save(sparse())
+    store = AdapterStore(tmp_path / "store")
+    store.save(sparse("code"))
+    (tmp_path / "store" / "math").symlink_to(tmp_path / "other" / "math")
+    assert references(store) == ["code@1"]
+
+
+def test_a_store_that_is_not_there_is_empty_and_is_not_made_by_looking(tmp_path):
+    store = AdapterStore(tmp_path / "nowhere")
+    assert store.versions() == [] and store.verify() == {}
+    refused("no_version", lambda: store.load("math"))
+    for action in (store.gc, store.reindex, lambda: store.delete("math"), lambda: store.tag("math", "best")):
+        refused("no_store", action)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- index
+
+
+def test_the_index_follows_folders_that_were_moved_by_hand(tmp_path):
+    store = AdapterStore(tmp_path)
+    for seed in range(3):
+        store.save(sparse(seed=seed))
+    (tmp_path / "math" / "2").rename(tmp_path / "math" / "7")
+    assert references(store) == ["math@1", "math@3", "math@7"]
+
+
+def test_a_damaged_index_is_told_and_made_again_from_the_folders(tmp_path):
+    store = AdapterStore(tmp_path)
+    for seed in range(2):
+        store.save(sparse(seed=seed))
+    before = store.versions()
+    (tmp_path / ".index.sqlite").write_bytes(b"no database" * 1000)
+    error = refused("index_unusable", store.versions)
+    assert "lori store reindex" in str(error)
+    assert same(store.load("math"), sparse(seed=1))
+    assert store.reindex() == 2 and store.versions() == before
+    (tmp_path / ".index.sqlite").unlink()
+    assert store.versions() == before
+
+
+def test_unreadable_tags_are_told(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    (tmp_path / "math" / "tags.json").write_text("[1]")
+    refused("tags_unreadable", lambda: store.load("math@best"))
+    assert same(store.load("math@1"), sparse())
+
+
+# --- many processes
+
+
+def test_two_processes_save_200_versions_of_one_name(tmp_path):
+    script = "for number in range(100): store.save(sparse(seed=int(sys.argv[3]) + number))"
+    processes = [child(script, tmp_path, seed) for seed in (0, 1000)]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    store = AdapterStore(tmp_path)
+    rows = store._index.rows()
+    folders = {int(path.name) for path in (tmp_path / "math").iterdir()}
+    assert folders == set(range(1, 201)) and rows.keys() == {("math", number) for number in folders}
+    assert store.verify() == {}
+    seeds = sorted(store.show(f"math@{number}").config.projection_seed for number in folders)
+    assert seeds == sorted([*range(100), *range(1000, 1100)])
+    assert {row.id for row in rows.values()} == {store.load(f"math@{number}").record["id"] for number in folders}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_during_any_of_100_saves_leaves_every_version_whole_or_absent(tmp_path):
+    """One process that imported all forks 100 that save and save; each is killed within the time of two saves."""
+    script = """
+import os, random, signal, time
+draw = random.Random(0)
+start = time.monotonic()
+store.save(sparse())
+seconds = time.monotonic() - start
+for number in range(100):
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            store.save(sparse(seed=number))
+    time.sleep(draw.uniform(0, 2 * seconds))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+"""
+    with child(script, tmp_path) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    store = AdapterStore(tmp_path)
+    found = references(store)
+    assert len(found) > 1
+    assert store.verify() == {}
+    assert list((tmp_path / ".new").iterdir())  # some were killed while they wrote
+    assert store.save(sparse()) == f"math@{len(found) + 1}"
+
+
+# --- what is stored
+
+
+def test_tensors_in_the_store_are_safetensors_of_three_streams(tmp_path):
+    store = AdapterStore(tmp_path)
+    folder = store.folder(store.save(sparse()))
+    assert load_file(folder / "lori.safetensors").keys() == {"exponents", "fractions", "masks"}
+    assert json.loads((folder / "adapter.json").read_bytes())["version"] == 2
+
+
+def test_a_tag_that_is_none_is_refused(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    for tag in ("3", "a/b", "", "a b"):
+        with pytest.raises(StorageError) as caught:
+            store.tag("math", tag)
+        assert caught.value.key == "bad_tag"

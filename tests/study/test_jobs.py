@@ -1,0 +1,264 @@
+"""What a spec names is done in the run's folder, and a run that was interrupted ends in the same bytes."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from rich.console import Console
+
+from lori_core.commands.tables import result_table
+from lori_core.config import AdapterConfig, TrainJob
+from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, RunError, Stopped, StorageError
+from lori_core.results import Calibration, ContinualResult, MergeTrial, SingleResult, from_json
+from lori_core.storage.adapter_files import load_adapter, read_header
+from lori_core.storage.mask_files import load_mask
+from lori_core.storage.store import AdapterStore
+from lori_core.study.jobs import execute
+from lori_core.study.runs import Run
+from lori_core.training.train import Hooks
+
+pytestmark = pytest.mark.usefixtures("processor")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory) -> dict[str, Any]:
+    """A base on disk, and settings of training short enough for a test."""
+    folder = tmp_path_factory.mktemp("given")
+    tiny.llama().save_pretrained(folder / "base")
+    tiny.byte_tokenizer().save_pretrained(folder / "base")
+    for name in ("after", "before"):
+        write_task(folder / f"{name}.jsonl", name)
+    train = {method: config.model_dump() for method, config in tiny.by_method(steps=6, checkpoint_every=2).items()}
+    adapter = AdapterConfig(rank=4, sparsity=0.75).model_dump()
+    return {"base": str(folder / "base"), "precision": "fp32", "train": train, "adapter": adapter}
+
+
+def write_task(path: Path, name: str) -> None:
+    step = 1 if name == "after" else -1
+    rows = [(f"{name} {a}{b}:", chr(ord(b) + step)) for a in "abcd" for b in "bcdefghijk"]
+    path.write_text("".join(json.dumps({"prompt": prompt, "response": text}) + "\n" for prompt, text in rows))
+
+
+def spec(given: dict[str, Any], name: str) -> str:
+    return f"{name}={Path(given['base']).parent / name}.jsonl"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_calibrate_leaves_the_dense_adapter_and_the_same_one_pruned_to_its_mask(given, tmp_path):
+    run = Run.create(tmp_path, "calibrate", given | {"task": spec(given, "after")})
+    assert execute(run) == run.path / "adapters" / "mask"
+    dense, pruned = (load_adapter(run.path / "adapters" / name) for name in ("dense", "mask"))
+    assert tiny.same_bits(pruned, dense.with_masks(pruned.masks))
+    entries = sum(mask.numel() for mask in pruned.masks.values())
+    assert pruned.trained_parameters == round(0.25 * entries)
+    assert from_json(Calibration, run.result()).training.steps == 6
+    assert run.state() == "finished"
+
+
+def test_a_mask_made_earlier_gives_the_adapter_that_calibrating_here_gives(given, tmp_path):
+    job = given | {"task": spec(given, "after")}
+    calibrated, whole = Run.create(tmp_path, "calibrate", job), Run.create(tmp_path, "train", job)
+    mask = execute(calibrated)
+    used = Run.create(tmp_path, "train", job | {"mask": str(mask)})
+    assert contents(execute(whole)) == contents(execute(used))  # type: ignore[reportArgumentType]
+    single = from_json(SingleResult, whole.result())
+    assert single.calibration and not from_json(SingleResult, used.result()).calibration
+    assert 0 <= single.score.value <= 1
+
+
+def test_a_mask_file_gives_the_adapter_that_calibrating_here_gives_and_names_its_id(given, tmp_path):
+    job = given | {"task": spec(given, "after")}
+    whole = Run.create(tmp_path, "train", job)
+    expected = execute(whole)
+    mask = load_mask(whole.path / "mask.safetensors")
+    assert mask.record["task"] == "after" and mask.record["steps"] == 6 and mask.sparsity == pytest.approx(0.75)
+    made = execute(Run.create(tmp_path, "train", job | {"mask": str(whole.path / "mask.safetensors")}))
+    assert made and expected
+    assert contents(made) == contents(expected)
+    assert read_header(made)[0].mask == mask.id
+
+
+def test_trained_adapters_and_their_merge_are_kept_in_a_store_with_scores_data_and_parents(given, tmp_path):
+    where = {"store": str(tmp_path / "store")}
+    for name in ("after", "before"):
+        job = given | where | {"task": spec(given, name), "test_examples": 3, "validation_examples": 1, "seed": 1}
+        execute(Run.create(tmp_path, "train", job))
+    store = AdapterStore(tmp_path / "store")
+    record = store.show("after").record
+    assert [(score["split"], score["n"], score["seed"]) for score in record["scores"]] == [
+        ("test", 3, 1),
+        ("validation", 1, 1),
+    ]
+    assert record["base"]["fingerprint"] == tiny.base().fingerprint
+    fingerprints = {store.show(name).record["data"]["fingerprint"] for name in ("after", "before")}
+    assert len(fingerprints) == 2
+    folders = [str(store.folder(name)) for name in ("after", "before")]
+    execute(Run.create(tmp_path, "merge", where | {"adapters": folders, "weights": [0.5, 0.5]}))
+    parents = store.show("merged").record["parents"]
+    assert [parent["id"] for parent in parents] == [store.load(name).record["id"] for name in ("after", "before")]
+
+
+def test_each_step_of_a_sequence_is_a_version_that_names_the_one_before(given, tmp_path):
+    tasks = {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 2}
+    run = Run.create(tmp_path, "continual", given | tasks | {"store": str(tmp_path / "store")})
+    execute(run)
+    store = AdapterStore(tmp_path / "store")
+    assert [version.reference for version in store.versions()] == ["after@1", "after+before@1"]
+    (parent,) = store.show("after+before").record["parents"]
+    assert parent == {"name": "after", "version": "after@1", "id": store.load("after").record["id"]}
+    assert len(store.show("after+before").record["scores"]) == 2
+    header = read_header(run.path / "adapters" / "after-1")[0]  # its A is drawn again, for the first task's name
+    assert all(module.drawn for module in header.modules.values())
+    assert [drawing.task for drawing in header.drawn_from] == ["after"]
+
+
+def test_a_name_that_the_store_cannot_take_is_refused_before_any_work(given, tmp_path):
+    job = {"adapters": ["nowhere"], "weights": [1.0], "name": "../out", "store": str(tmp_path / "store")}
+    with pytest.raises(StorageError) as caught:
+        execute(Run.create(tmp_path / "lab", "merge", job))
+    assert caught.value.key == "bad_store_name"
+    assert [path.name for path in tmp_path.iterdir()] == ["lab"]
+
+
+def test_an_adapter_of_another_base_is_refused(given, tmp_path):
+    other = tmp_path / "other"
+    tiny.llama(seed=1).save_pretrained(other)
+    tiny.byte_tokenizer().save_pretrained(other)
+    made = execute(Run.create(tmp_path, "train", given | {"task": spec(given, "after"), "method": "lori_d"}))
+    job = {"base": str(other), "precision": "fp32", "tasks": [spec(given, "after")], "adapter": str(made)}
+    with pytest.raises(IncompatibleAdapters) as caught:
+        execute(Run.create(tmp_path, "evaluate", job))
+    assert caught.value.key == "wrong_base" and str(other) in str(caught.value)
+
+
+def test_a_mask_of_another_rank_is_refused(given, tmp_path):
+    job = given | {"task": spec(given, "after")}
+    mask = execute(Run.create(tmp_path, "calibrate", job))
+    other = TrainJob(**job).adapter.changed(rank=2).model_dump()
+    with pytest.raises(ConfigError) as caught:
+        execute(Run.create(tmp_path, "train", job | {"mask": str(mask), "adapter": other}))
+    assert caught.value.key == "mask_does_not_fit"
+
+
+@pytest.mark.parametrize("stage", ["calibrate", "train"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(given, tmp_path, stage):
+    job = given | {"task": spec(given, "after")}
+    whole, stopped = (Run.create(tmp_path, "train", job) for _ in range(2))
+    expected = execute(whole)
+    seen: list[dict[str, Any]] = []
+    hooks = Hooks(seen.append, lambda: any(e.get("stage") == stage and e.get("step") == 3 for e in seen))
+    with pytest.raises(Stopped):
+        execute(stopped, hooks)
+    assert stopped.state() == "stopped"
+    made = execute(stopped)
+    assert contents(made) == contents(expected)  # type: ignore[reportArgumentType]
+    steps = [e["step"] for e in stopped.events() if e["kind"] == "step" and e["stage"] == stage]
+    assert steps == [1, 2, 3, 4, 5, 6]  # none was done twice
+    before, after = (from_json(SingleResult, run.result()) for run in (whole, stopped))
+    assert before.score.outcomes == after.score.outcomes and before.training.losses == after.training.losses
+
+
+def test_merge_adds_updates_and_evaluate_scores_the_result(given, tmp_path):
+    folders = [
+        execute(Run.create(tmp_path, "train", given | {"task": spec(given, name), "method": "lori_d"}))
+        for name in ("after", "before")
+    ]
+    merged_run = Run.create(tmp_path, "merge", {"adapters": [str(f) for f in folders], "weights": [0.5, 0.25]})
+    made = execute(merged_run)
+    assert made == merged_run.path / "adapters" / "merged"
+    merged, *parts = (load_adapter(folder) for folder in (made, *folders) if folder)
+    for module, factors in merged.factors.items():
+        expected = 0.5 * parts[0].factors[module].update + 0.25 * parts[1].factors[module].update
+        assert (factors.update - expected).norm() <= 0.01 * expected.norm()  # bf16
+    assert json.loads(merged_run.result())["merge"]["weights"] == [0.5, 0.25]
+
+    where = {key: given[key] for key in ("base", "precision")}
+    scoring = Run.create(
+        tmp_path, "evaluate", where | {"tasks": [spec(given, "after")], "adapter": str(made), "limit": 2}
+    )
+    assert execute(scoring) is None
+    assert json.loads(scoring.result())["by_task"]["after"]["score"]["n"] == 2
+
+
+def test_a_merge_is_scored_before_and_after_and_kept_and_goes_into_a_whole_model(given, tmp_path):
+    names, where = ("after", "before"), {key: given[key] for key in ("base", "precision")}
+    folders = [
+        execute(Run.create(tmp_path, "train", given | {"task": spec(given, name), "method": "lori_d"}))
+        for name in names
+    ]
+    merge = {"adapters": [str(folder) for folder in folders], "weights": [1, 1], "store": str(tmp_path / "store")}
+    few = {"tasks": [spec(given, name) for name in names], "validation_examples": 2, "test_examples": 2}
+    run = Run.create(tmp_path, "merge_trial", where | few | {"merge": merge, "scales": [0.5, 1.0]})
+    made = execute(run)
+    trial = from_json(MergeTrial, run.result())
+    assert made == run.path / "adapters" / "merged" and trial.tasks == names and set(trial.validation) == {"0.5", "1"}
+    kept = AdapterStore(tmp_path / "store").show("merged")
+    assert [score["value"] for score in kept.record["scores"]] == [trial.after[name].value for name in names]
+    assert all("seed" not in score for score in kept.record["scores"])
+
+    export = Run.create(tmp_path, "export", where | {"adapter": str(made)})
+    assert execute(export) == export.path / "model"
+    assert (export.path / "model" / "model.safetensors").exists()
+    for each, word in ((run, "single adapter"), (export, "Drift")):
+        console = Console(record=True, file=io.StringIO())
+        console.print(result_table(each, "en"))
+        assert word in console.export_text()
+
+
+def test_continual_keeps_the_adapter_after_each_task(given, tmp_path):
+    tasks = {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 4}
+    run = Run.create(tmp_path, "continual", given | tasks | {"later_rate": 0.5})
+    assert execute(run) == run.path / "adapters" / "after-1"
+    first, second = (load_adapter(run.path / "adapters" / f"after-{number}") for number in range(2))
+    assert all((second.masks[module] | ~mask).all() for module, mask in first.masks.items())  # held entries stay held
+    result = from_json(ContinualResult, run.result())
+    assert result.order == ("after", "before") and len(result.matrix) == 2
+    assert result.later_rate == 0.5
+
+
+def test_every_event_goes_to_the_folder_and_to_the_hooks(given, tmp_path):
+    where = {key: given[key] for key in ("base", "precision")}
+    run = Run.create(tmp_path, "evaluate", where | {"tasks": [spec(given, "after")]})
+    seen: list[dict[str, Any]] = []
+    execute(run, Hooks(seen.append))
+    kept = [{key: value for key, value in e.items() if key != "time"} for e in run.events() if e["kind"] != "state"]
+    assert seen and kept == seen
+
+
+def test_a_request_made_before_its_turn_stops_a_run_before_any_work(given, tmp_path):
+    run = Run.create(tmp_path, "train", given | {"task": spec(given, "after")})
+    run.request_stop()
+    with pytest.raises(Stopped):
+        execute(run)
+    assert {event["kind"] for event in run.events()} == {"state"}
+
+
+def test_a_finished_run_is_not_executed_again(tmp_path):
+    run = Run.create(tmp_path, "train", {})
+    with run.start():
+        pass
+    with pytest.raises(RunError) as caught:
+        execute(run)
+    assert caught.value.key == "run_finished"
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "key"),
+    [
+        ("bake", {}, "unknown_run_kind"),
+        ("train", {"task": "after", "oven": 1}, "unknown_field"),
+        ("train", {"task": "after", "adapter": {"sparsity": 1.0}}, "bad_field"),
+    ],
+)
+def test_a_spec_that_says_nonsense_fails_with_a_message(tmp_path, kind, config, key):
+    run = Run.create(tmp_path, kind, config)
+    with pytest.raises(LoRIError) as caught:
+        execute(run)
+    assert caught.value.key == key
+    assert run.state() == "failed"

@@ -1,0 +1,181 @@
+import json
+import re
+
+import pytest
+
+from lori_core.errors import RunError, Stopped, StorageError, TaskError
+from lori_core.study.runs import Run, list_runs
+
+
+def states(run: Run) -> list[str]:
+    return [event["state"] for event in run.events() if event["kind"] == "state"]
+
+
+def test_a_new_run_opens_as_it_was_created(tmp_path):
+    run = Run.create(tmp_path, "study", {"base": "../../名前", "seeds": [0, 1]})
+    assert Run.open(run.path) == run
+    assert json.loads((run.path / "spec.json").read_text(encoding="utf-8"))["version"] == 1
+    assert run.checkpoints.is_dir()
+    assert run.state() == "created"
+    assert run.events() == []
+
+
+def test_a_run_s_folder_name_holds_nothing_that_a_user_wrote(tmp_path):
+    first, second = (Run.create(tmp_path, "train", {"name": "../evil"}) for _ in range(2))
+    assert first.path != second.path
+    assert re.fullmatch(r"\d{8}-\d{6}-train-[0-9a-f]{6}", first.path.name)
+    with pytest.raises(RunError) as caught:
+        Run.create(tmp_path, "../evil", {})
+    assert caught.value.key == "bad_run_kind"
+    assert {path.parent for path in tmp_path.iterdir()} == {tmp_path}
+
+
+def test_a_run_that_ends_is_finished_and_keeps_its_result(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(RunError, match="created"):
+        run.result()
+    with run.start() as started:
+        assert started == run
+        assert run.state() == "running"
+        run.emit({"kind": "step", "loss": 1.5, "task": "計算"})
+        run.save_result('{"score": 1}')
+    assert run.state() == "finished"
+    assert states(run) == ["running", "finished"]
+    assert run.result() == '{"score": 1}'
+    (step,) = (event for event in run.events() if event["kind"] == "step")
+    assert (step["loss"], step["task"]) == (1.5, "計算")
+    times = [event["time"] for event in run.events()]
+    assert times == sorted(times)
+
+
+def test_a_failed_run_keeps_the_message_in_a_form_that_can_be_translated(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    error = StorageError("disk_full", path=tmp_path)
+    with pytest.raises(StorageError), run.start():
+        raise error
+    assert run.state() == "failed"
+    failed = run.events()[-1]
+    assert failed["error"] == str(error)
+    again = StorageError(failed["key"], **failed["values"])
+    assert again.in_language("ja") == error.in_language("ja")
+
+
+def test_a_run_that_fails_by_a_mistake_of_ours_keeps_the_traceback(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(ZeroDivisionError), run.start():
+        raise ZeroDivisionError("division by zero")
+    assert run.state() == "failed"
+    assert run.events()[-1]["error"] == "ZeroDivisionError: division by zero"
+    assert "test_runs.py" in run.events()[-1]["traceback"]
+
+
+@pytest.mark.parametrize("interruption", [Stopped("disk_full", path=""), KeyboardInterrupt()])
+def test_a_run_that_was_interrupted_is_stopped_and_can_go_on(tmp_path, interruption):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(type(interruption)), run.start():
+        raise interruption
+    assert run.state() == "stopped"
+    with run.start():
+        pass
+    assert states(run) == ["running", "stopped", "running", "finished"]
+
+
+@pytest.mark.parametrize("steps", [0, 3, 1000])
+def test_the_last_state_is_found_however_many_steps_came_after_it(tmp_path, steps):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(Stopped), run.start():
+        raise Stopped("disk_full", path="")
+    for step in range(steps):
+        run.emit({"kind": "step", "step": step})
+    assert run.state() == "stopped"
+
+
+def test_a_request_to_stop_is_seen_by_whoever_runs_it_and_ends_with_the_next_start(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    run.request_stop()  # before its turn came
+    with pytest.raises(Stopped), run.start():
+        assert Run.open(run.path).stop_requested()
+        raise Stopped("disk_full", path="")
+    with run.start():
+        assert not run.stop_requested()
+        Run.open(run.path).request_stop()
+        assert run.stop_requested()
+
+
+def test_a_run_runs_once_at_a_time(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with run.start():
+        with pytest.raises(RunError) as caught, Run.open(run.path).start():
+            pytest.fail("a second start must not get in")
+        assert caught.value.key == "run_in_use"
+        assert run.state() == "running"
+    assert states(run) == ["running", "finished"]
+
+
+def test_an_error_about_another_lock_inside_a_run_is_not_taken_for_the_run_s_own(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(StorageError), run.start():
+        raise StorageError("in_use", path="device.lock", pid=1)
+
+
+def test_a_lock_that_cannot_be_made_is_the_disk_s_error(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    (run.path / "run.lock").mkdir()
+    with pytest.raises(StorageError, match=r"run\.lock"), run.start():
+        pytest.fail("there is no lock")
+
+
+def test_damaged_events_are_left_out_and_the_others_stay(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with run.start():
+        run.emit({"kind": "step", "step": 1})
+    with open(run.path / "events.jsonl", "ab") as file:
+        file.write(b"\0\0\0\n[1]\n" + b'{"kind": "state", "state": "fai')
+    assert states(run) == ["running", "finished"]
+    assert run.state() == "finished"
+    run.emit({"kind": "step", "step": 2})
+    assert [event["step"] for event in run.events() if event["kind"] == "step"] == [1, 2]
+
+
+def test_an_event_without_a_kind_is_refused_at_once(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(KeyError):
+        run.emit({"loss": 1.0})
+    assert run.events() == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        (None, "no_run"),
+        ("{", "damaged_spec"),
+        ("[]", "damaged_spec"),
+        ('{"kind": "study", "config": {}}', "damaged_spec"),
+        ('{"kind": "study", "version": 1, "config": []}', "damaged_spec"),
+        ('{"kind": "study", "version": 2, "config": {}}', "unknown_spec_version"),
+    ],
+)
+def test_a_folder_that_is_no_usable_run_is_refused(tmp_path, spec, key):
+    if spec is not None:
+        (tmp_path / "spec.json").write_text(spec)
+    with pytest.raises(RunError, match=re.escape(str(tmp_path))) as caught:
+        Run.open(tmp_path)
+    assert caught.value.key == key
+
+
+def test_runs_are_listed_newest_first_and_other_folders_are_left_out(tmp_path):
+    names = ["20260102-000000-study-aaaaaa", "20260101-000000-train-ffffff"]
+    for name in names:
+        Run.create(tmp_path, "study", {}).path.rename(tmp_path / name)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "spec.json").write_text("{")
+    assert [run.path.name for run in list_runs(tmp_path)] == names
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_values_of_an_error_that_json_cannot_hold_become_text(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(TaskError), run.start():
+        raise TaskError("disk_full", path=tmp_path)
+    assert run.events()[-1]["values"] == {"path": str(tmp_path)}

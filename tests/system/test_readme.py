@@ -1,0 +1,76 @@
+"""The README is true: its Python runs, its commands and files exist."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.table import table
+from lori_core.__main__ import app
+
+ROOT = Path(__file__).parents[2]
+READMES = ("README.md", "README.ja.md")
+LANGUAGE = {"README.md": "en", "README.ja.md": "ja"}
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
+    return [text for written_in, text in fenced if written_in == language]
+
+
+def test_the_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]):
+    for code in blocks("README.md", "python"):
+        exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_figures_in_the_readme_are_those_that_were_measured(name: str):
+    assert table(LANGUAGE[name]) in (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_commands_in_the_readme_exist(name: str):
+    commands = {
+        command.strip()
+        for block in blocks(name, "")
+        for line in block.splitlines()
+        if line.startswith("lori ")
+        for command in line.removeprefix("lori ").split("#")[0].split(" --")[0].split("|")
+    }
+    assert len(commands) > 5
+    for command in commands:
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_make_targets_in_the_readme_exist(name: str):
+    make = shutil.which("make")
+    assert make, "the tests are started by make"
+    for target in re.findall(r"make (\w+)", "\n".join(blocks(name, ""))):
+        subprocess.run([make, "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_files_in_the_readme_exist(name: str):
+    (tree,) = [block for block in blocks(name, "") if block.startswith("assets/")]
+    folder = ROOT
+    for line in tree.splitlines():
+        names = re.split(r"\s{2,}", line.strip())[0].split()
+        folder = ROOT / "lori_core" if line.startswith("  ") else ROOT
+        for each in names:
+            assert (folder / each).exists(), each
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_pictures_in_the_readme_exist_and_say_what_they_show(name: str):
+    pictures = re.findall(r'<img src="([^"]+)"[^>]* alt="([^"]+)"', (ROOT / name).read_text(encoding="utf-8"))
+    assert len(pictures) > 2 and all((ROOT / path).is_file() for path, _ in pictures)
+
+
+def test_all_pictures_of_pages_together_stay_small():
+    assert 0 < sum(path.stat().st_size for path in (ROOT / "assets" / "screenshots").iterdir()) < 1_500_000
