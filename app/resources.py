@@ -10,10 +10,10 @@ from html import escape
 
 from app.jobs import environment
 from app.lab import Context, alert
-from lori_core.config import StudyConfig
 from lori_core.errors import RunError
 from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
+from lori_core.study.specs import StudyConfig
 
 PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must not keep the page waiting
 

@@ -7,7 +7,7 @@ from app.lab import Context
 from app.run_labels import when
 from app.tables import pairs
 from lori_core.errors import LoRIError
-from lori_core.figures.drawing import method_label, number, percent, size
+from lori_core.figures.wording import method_label, number, percent, size
 
 Listed = dict[str, Any]  # an Entry of lori_core/service/shelf.py as JSON
 PLACES = ("store", "run", "ready")

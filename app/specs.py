@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lori_core.config import JOBS, parse
+from lori_core.config import parse
 from lori_core.errors import RunError
 from lori_core.study.runs import Run, read_spec
+from lori_core.study.specs import JOBS
 
 LARGEST = 1_000_000  # bytes
 POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for

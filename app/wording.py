@@ -3,9 +3,9 @@
 from app.following import Stage
 from app.lab import Context
 from app.run_labels import tasks_of, when
-from lori_core.config import JOBS
-from lori_core.figures.drawing import method_label
+from lori_core.figures.wording import method_label
 from lori_core.study.runs import Run
+from lori_core.study.specs import JOBS
 
 
 def stage_words(page: Context, stage: Stage) -> str:

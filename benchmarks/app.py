@@ -31,10 +31,11 @@ from app.jobs import Jobs
 from app.worker import Worker
 from benchmarks.record import RESULTS, commit, record
 from benchmarks.store import INNER, LAYERS, RANK, SHAPES, random_adapter
-from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
+from lori_core.config import AdapterConfig, Method, TrainConfig
 from lori_core.files import write_atomic
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.study.runs import Run, list_runs
+from lori_core.study.specs import StudyConfig
 
 UPDATES, UPDATE = 600, 0.25  # live updates, seconds between two
 READERS, POLL = 20, 1.0  # sessions that poll one run, seconds between two polls of one

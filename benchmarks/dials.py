@@ -16,8 +16,9 @@ from benchmarks.adapters import TASKS, at_rates, searched_rates, spread
 from benchmarks.methods import WEIGHTS, together
 from benchmarks.record import record
 from benchmarks.sequences import SEQUENCE, sequences
-from lori_core.config import Method, StudyConfig
+from lori_core.config import Method
 from lori_core.results import StudyResult
+from lori_core.study.specs import StudyConfig
 from lori_core.study.study import run_study
 from lori_core.training.recipes import Training, training_for
 

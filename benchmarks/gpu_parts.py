@@ -34,7 +34,8 @@ from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.peft import export_peft
 from lori_core.tasks.task import Example
 from lori_core.training.estimate import RESERVE, device_memory, estimate
-from lori_core.training.train import Hooks, recompute_activations, train
+from lori_core.training.hooks import Hooks
+from lori_core.training.train import recompute_activations, train
 
 SPARSITY = 0.9
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from benchmarks.adapters import TASKS, adapter_config, at_rates, spread, under_random_mask
 from benchmarks.record import record
-from lori_core.config import Method, StudyConfig
+from lori_core.config import Method
 from lori_core.results import MergedResult, Score, SingleResult, StudyResult
+from lori_core.study.specs import StudyConfig
 from lori_core.study.study import run_study
 from lori_core.tasks.mini import mini_task
 from lori_core.training.recipes import Training, seeded, training_for

@@ -10,7 +10,8 @@ from lori_core.errors import ConfigError
 Projection = Literal["kaiming_uniform", "gaussian", "orthogonal", "sparse"]
 Portable = Literal["kaiming_uniform", "sparse"]  # drawn with the same bits on every machine
 Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
-Method = Literal["lora", "lori_d", "lori_s", "full"]
+AdapterMethod = Literal["lora", "lori_d", "lori_s"]
+Method = Literal[AdapterMethod, "full"]  # full fine-tuning leaves no adapter
 Schedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["fp32", "bf16"]
 Quantization = Literal["8bit", "4bit"]
@@ -72,6 +73,13 @@ class AdapterConfig(Config):
     train_projection: bool = False  # True: A is trained too (LoRA, the baseline)
 
     @property
+    def method(self) -> AdapterMethod:
+        """What these settings make of an adapter."""
+        if self.train_projection:
+            return "lora"
+        return "lori_s" if self.sparsity > 0 else "lori_d"
+
+    @property
     def projection_name(self) -> str:
         return "shared " + self.projection if self.shared_projection else self.projection
 
@@ -127,46 +135,17 @@ class BaseConfig(Config):
     allow_code_execution: bool = False  # True: foreign benchmarks may run code that the model writes, in the sandbox
 
 
-class StudyConfig(BaseConfig):
-    """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
+class MergeOptions(Config):
+    """Settings of merge methods; METHOD_OPTIONS says which method reads which."""
 
-    # mini tasks, or name=path?column=...
-    tasks: tuple[str, ...] = Field(default=("nlu", "math", "code", "safety"), min_length=1)
-    methods: tuple[Method, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
-    adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
-    train: dict[Method, TrainConfig] = {}  # by method; missing ones are taken from the training/recipes.py
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    merge_methods: tuple[str, ...] = ("concat",)
-    merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported
-    shared_control: bool = True  # also merge adapters that share one A
-    continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
-    overlap: Overlap = "allow"
-    # share of the learning rate for the sequence's tasks after the first; None: what recipes.py knows to forget little
-    later_rate: float | None = Field(default=None, gt=0, le=1)
-    validation_examples: int = Field(default=100, ge=1)
-    test_examples: int = Field(default=200, ge=1)
+    keep: float = Field(default=0.2, gt=0, le=1)  # fraction of an update's entries that trimming keeps, within a module
+    drop: float = Field(default=0.9, ge=0, lt=1)  # dare: the probability at which an entry is dropped
+    seed: int = Field(default=0, ge=0)  # dare: draws what is dropped, with the adapter's and the module's name
+    # of the factors that a dense update is written as; None: as many as it needs
+    rank: int | None = Field(default=None, ge=1)
 
 
-class CalibrateJob(BaseConfig):
-    """One dense run of a task, and the mask that it gives."""
-
-    task: str  # as in a study
-    adapter: AdapterConfig = AdapterConfig()
-    train: dict[Method, TrainConfig] = {}  # as in a study
-    seed: int = Field(default=0, ge=0)  # is added to the seeds of adapter and train, as in a study
-
-
-class TrainJob(CalibrateJob):
-    """One adapter of one task; LoRI-S calibrates its mask first, or takes one that was made earlier."""
-
-    method: Literal["lora", "lori_d", "lori_s"] = "lori_s"
-    mask: str | None = None  # LoRI-S only: a mask file, or the folder of an adapter whose mask is taken
-    store: str | None = None  # folder of a store that keeps the adapter, with its scores, as a new version too
-    validation_examples: int = Field(default=100, ge=1)
-    test_examples: int = Field(default=200, ge=1)
-
-
-# merge method -> the fields of merge_methods.MergeOptions that it reads
+# merge method -> the fields of MergeOptions that it reads
 METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "concat": (),
     "task_arithmetic": ("rank",),
@@ -177,71 +156,4 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "peft_magnitude_prune": ("keep",),
     "peft_ties": ("keep",),
     "peft_dare_linear": ("drop", "seed"),
-}
-
-
-class MergeJob(Config):
-    """Many adapters, one adapter; no base is needed."""
-
-    adapters: tuple[str, ...]  # their folders
-    method: str = "concat"  # a key of merge.MERGE_METHODS
-    weights: tuple[float, ...]  # one for each adapter
-    options: dict[str, int | float] = {}  # of the method: fields of merge_methods.MergeOptions
-    name: str = "merged"
-    store: str | None = None  # as in TrainJob
-
-
-class MergeTrialJob(BaseConfig):
-    """A merge, scored on each adapter's task: the base, the adapter alone, and all in one."""
-
-    merge: MergeJob
-    tasks: tuple[str, ...] = Field(min_length=1)  # as in a study, one for each adapter
-    scales: tuple[float, ...] = (1.0,)  # of all weights; the best one on the validation split is taken
-    validation_examples: int = Field(default=100, ge=1)
-    test_examples: int = Field(default=200, ge=1)
-
-
-class ExportJob(BaseConfig):
-    """The base with an adapter in its weights, as a folder of its own."""
-
-    adapter: str  # its folder
-    precision: Precision | None = "bf16"  # of the files
-
-
-class ContinualJob(BaseConfig):
-    """Tasks learned one after another, in this order."""
-
-    tasks: tuple[str, ...] = Field(min_length=2)
-    method: Literal["lora", "lori_d", "lori_s"] = "lori_s"
-    adapter: AdapterConfig = AdapterConfig()
-    train: dict[Method, TrainConfig] = {}
-    seed: int = Field(default=0, ge=0)
-    overlap: Overlap = "allow"
-    later_rate: float | None = Field(default=None, gt=0, le=1)  # as in a study
-    test_examples: int = Field(default=200, ge=1)
-    store: str | None = None  # as in TrainJob; a version after each task, each the parent of the next
-
-
-class EvaluateJob(BaseConfig):
-    """Scores of the base, or of the base with an adapter."""
-
-    tasks: tuple[str, ...] = Field(min_length=1)
-    adapter: str | None = None  # its folder
-    split: Split = "test"
-    limit: int | None = Field(default=200, ge=1)  # examples of each task; None: all
-    sampling: Sampling | None = None  # None: the greedy answer
-    choice_length: ChoiceLength = "none"  # what the log-likelihood of a choice is divided by
-    harness: bool = False  # score with lm-evaluation-harness too, the extra "eval"
-
-
-# kind of a run -> what its settings are
-JOBS: dict[str, type[Config]] = {
-    "study": StudyConfig,
-    "calibrate": CalibrateJob,
-    "train": TrainJob,
-    "merge": MergeJob,
-    "merge_trial": MergeTrialJob,
-    "export": ExportJob,
-    "continual": ContinualJob,
-    "evaluate": EvaluateJob,
 }

@@ -25,6 +25,12 @@ class LoRIError(Exception):
         self.key = key
         self.values = values
 
+    def plain_values(self) -> dict[str, int | float | str]:
+        """The values as JSON has them; a message filled in with them reads the same."""
+        return {
+            key: value if isinstance(value, int | float | str) else str(value) for key, value in self.values.items()
+        }
+
     def in_language(self, language: str) -> str:
         return translate(f"error.{self.key}", language, **self.values)
 

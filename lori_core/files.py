@@ -80,6 +80,11 @@ def move_folder(source: Path, target: Path) -> None:
         _sync_folder(source.parent)
 
 
+def folder_size(path: str | Path) -> int:
+    """Bytes of all files in the folder and below it."""
+    return sum(each.stat().st_size for each in Path(path).rglob("*") if each.is_file())
+
+
 def append_line(path: str | Path, text: str) -> None:
     """Adds one line, all of it or nothing; one writer at a time. `text` holds no line break.
 

@@ -9,7 +9,7 @@ from app.confirm import asked_first
 from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.shelf_views import PLACES, choices, details, difference, place_of, table
-from lori_core.config import ExportJob
+from lori_core.study.specs import ExportJob
 
 Change = tuple[Any, gr.Component]  # an event after which the list is another, and what holds the reference to show then
 

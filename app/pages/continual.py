@@ -9,11 +9,12 @@ from app.pages.runs import opens_run
 from app.plot import chart, shown
 from app.run_labels import finished, label
 from lori_core import figures
-from lori_core.config import AdapterConfig, ContinualJob, Method
+from lori_core.config import AdapterConfig, Method
 from lori_core.errors import LoRIError
-from lori_core.figures.drawing import method_label
+from lori_core.figures.wording import method_label
 from lori_core.results import ContinualResult, StudyResult, from_json
 from lori_core.study.runs import Run
+from lori_core.study.specs import ContinualJob
 from lori_core.tasks.mini import MINI_TASKS
 from lori_core.translate import translate
 

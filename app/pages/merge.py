@@ -10,9 +10,10 @@ from app.plot import chart, shown
 from app.run_labels import finished, when
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import METHOD_OPTIONS, MergeJob, MergeTrialJob
+from lori_core.config import METHOD_OPTIONS
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial, from_json
+from lori_core.study.specs import MergeJob, MergeTrialJob
 
 MOST = 8  # adapters that have a slider of their own
 SCALES = (0.3, 0.5, 0.8, 1.0)  # of all weights; a search tries each on the validation split

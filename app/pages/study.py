@@ -8,9 +8,10 @@ from app.lab import PRIVATE, Context, on_load
 from app.own_file import own_file
 from app.pages.runs import offer_interrupted, opens_run
 from app.resources import fit
-from lori_core.config import AdapterConfig, Method, StudyConfig
+from lori_core.config import AdapterConfig, Method
 from lori_core.errors import LoRIError
-from lori_core.figures.drawing import method_label
+from lori_core.figures.wording import method_label
+from lori_core.study.specs import StudyConfig
 from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.mini import LEVELS, MINI_TASKS, USUAL_LEVEL
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.lab import AT_ONCE, QUIET, Context, on_load
 from app.shelf_views import choices, of_run
-from lori_core.figures.drawing import number as figure
+from lori_core.figures.wording import number as figure
 
 MOST = 4  # adapters beside the base: as many columns as can be read
 PAUSE = 0.1  # seconds between two pictures of growing answers: no eye needs more

@@ -9,7 +9,8 @@ from lori_core.commands.options import Group, Language, Out, Tasks, choices, wit
 from lori_core.commands.running import start
 from lori_core.commands.store import STORE, VersionsIn, adapter_folder
 from lori_core.commands.telling import told
-from lori_core.config import ChoiceLength, EvaluateJob, MergeJob, Sampling
+from lori_core.config import ChoiceLength, Sampling
+from lori_core.study.specs import EvaluateJob, MergeJob
 
 MERGE_WEIGHT = 0.5  # the official one for three LoRI-D adapters; `lori study` searches it
 

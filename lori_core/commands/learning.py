@@ -22,7 +22,8 @@ from lori_core.commands.options import (
 )
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
-from lori_core.config import CalibrateJob, ContinualJob, Method, StudyConfig, TrainJob
+from lori_core.config import Method
+from lori_core.study.specs import CalibrateJob, ContinualJob, StudyConfig, TrainJob
 
 DEFAULTS = StudyConfig()
 TASKS, METHODS, MERGES = (

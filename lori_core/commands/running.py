@@ -39,7 +39,7 @@ def carry_out(run: Run, language: str) -> None:
         with _asked_to_stop(language) as should_stop:
             from lori_core.commands.progress import progress
             from lori_core.study.jobs import execute
-            from lori_core.training.train import Hooks
+            from lori_core.training.hooks import Hooks
 
             with progress(console(), language) as on_event:
                 made = execute(run, Hooks(on_event, should_stop))

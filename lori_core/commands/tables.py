@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lori_core.files import folder_size
 from lori_core.report.findings import isolation_notes
 from lori_core.results import (
     Calibration,
@@ -146,7 +147,7 @@ def adapter_table(adapter: "Adapter", folder: Path, language: str) -> Table:
         str(adapter.config.rank),
         f"{1 - kept / entries:.3f}",
         f"{adapter.trained_parameters:,}",
-        f"{sum(path.stat().st_size for path in folder.iterdir()):,}",
+        f"{folder_size(folder):,}",
     ]
     return _table(["name", "base", "modules", "rank", "sparsity", "parameters", "bytes"], [row], language)
 

@@ -6,11 +6,12 @@ from statistics import fmean
 from torch import nn
 
 from lori_core.bases.attach import applied
-from lori_core.config import MergeJob, Split
+from lori_core.config import Split
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Adapter
 from lori_core.method.merge import merge
 from lori_core.results import MergeTrial, Score
+from lori_core.study.specs import MergeJob
 from lori_core.tasks.task import Task
 
 Scorer = Callable[[Task, Split], Score]  # of the model as it is at that moment

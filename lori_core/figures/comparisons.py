@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, listed, number, plain, task_mark
+from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, task_mark
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
+from lori_core.figures.wording import listed, number, plain
 from lori_core.results import Score
 from lori_core.translate import messages, translate
 

@@ -6,20 +6,10 @@ from statistics import fmean
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lori_core.figures.drawing import (
-    METHOD_MARKS,
-    Drawing,
-    categories,
-    drawing,
-    listed,
-    method_label,
-    number,
-    plain,
-    short,
-    task_mark,
-)
+from lori_core.figures.drawing import METHOD_MARKS, Drawing, categories, drawing, task_mark
 from lori_core.figures.means import mean_score
 from lori_core.figures.rows import error_bars
+from lori_core.figures.wording import listed, method_label, number, plain, short
 from lori_core.results import ContinualResult
 from lori_core.translate import translate
 

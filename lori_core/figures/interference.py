@@ -4,7 +4,8 @@ from itertools import combinations, permutations
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import GREY, Drawing, categories, drawing, number, task_mark
+from lori_core.figures.drawing import GREY, Drawing, categories, drawing, task_mark
+from lori_core.figures.wording import number
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
 

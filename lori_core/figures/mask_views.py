@@ -5,8 +5,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lori_core.figures.drawing import FAINT, GREY, HORIZONTAL_BAR, Drawing, drawing, listed, number, percent, short
+from lori_core.figures.drawing import FAINT, GREY, HORIZONTAL_BAR, Drawing, drawing
 from lori_core.figures.places import Grid
+from lori_core.figures.wording import listed, number, percent, short
 from lori_core.results import MaskGrid, MaskPair
 from lori_core.translate import translate
 

@@ -5,18 +5,9 @@ from itertools import combinations, permutations
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import (
-    Drawing,
-    categories,
-    drawing,
-    listed,
-    method_label,
-    number,
-    percent,
-    plain,
-    task_mark,
-)
+from lori_core.figures.drawing import Drawing, categories, drawing, task_mark
 from lori_core.figures.places import Grid
+from lori_core.figures.wording import listed, method_label, number, percent, plain
 from lori_core.results import Calibration, MaskLayout, PairMatrix
 from lori_core.translate import translate
 

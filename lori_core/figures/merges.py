@@ -2,9 +2,10 @@
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import GREY, Drawing, drawing, listed, number, plain
+from lori_core.figures.drawing import GREY, Drawing, drawing
 from lori_core.figures.means import mean_score
 from lori_core.figures.rows import error_bars, height, score_axes
+from lori_core.figures.wording import listed, number, plain
 from lori_core.results import MergeTrial, Score
 from lori_core.translate import translate
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import Drawing, categories, drawing, number
+from lori_core.figures.drawing import Drawing, categories, drawing
+from lori_core.figures.wording import number
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
 

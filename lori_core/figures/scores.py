@@ -5,16 +5,7 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import (
-    GREY,
-    METHOD_MARKS,
-    Drawing,
-    drawing,
-    listed,
-    method_label,
-    number,
-    plain,
-)
+from lori_core.figures.drawing import GREY, METHOD_MARKS, Drawing, drawing
 from lori_core.figures.means import (
     Cells,
     Interval,
@@ -28,6 +19,7 @@ from lori_core.figures.means import (
     single_scores,
 )
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
+from lori_core.figures.wording import listed, method_label, number, plain
 from lori_core.results import MergedResult, StudyResult
 from lori_core.translate import translate
 

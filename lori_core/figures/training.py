@@ -6,19 +6,9 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import (
-    METHOD_MARKS,
-    Drawing,
-    drawing,
-    listed,
-    method_label,
-    number,
-    percent,
-    plain,
-    size,
-    task_mark,
-)
+from lori_core.figures.drawing import METHOD_MARKS, Drawing, drawing, task_mark
 from lori_core.figures.means import methods
+from lori_core.figures.wording import listed, method_label, number, percent, plain, size
 from lori_core.results import SingleResult, StudyResult
 from lori_core.translate import translate
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from lori_core.config import METHOD_OPTIONS, AdapterConfig, Drawing
+from lori_core.config import METHOD_OPTIONS, AdapterConfig, Drawing, MergeOptions
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
-from lori_core.method.merge_methods import MERGE_METHODS, Merged, MergeOptions, Part, compress
+from lori_core.method.merge_methods import MERGE_METHODS, Merged, Part, compress
 
-__all__ = ["MERGE_METHODS", "METHOD_OPTIONS", "MergeOptions", "merge", "reduce_rank"]
+__all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
 
 
 def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], name: str, **options: Any) -> Adapter:

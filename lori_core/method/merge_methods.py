@@ -15,25 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from lori_core.config import Config
+from lori_core.config import MergeOptions
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Factors, dense_factors
 from lori_core.method.masks import magnitude_masks
 from lori_core.method.projection import uniform
-
-
-class MergeOptions(Config):
-    """Settings of merge methods; config.METHOD_OPTIONS says which method reads which."""
-
-    keep: float = Field(default=0.2, gt=0, le=1)  # fraction of an update's entries that trimming keeps, within a module
-    drop: float = Field(default=0.9, ge=0, lt=1)  # dare: the probability at which an entry is dropped
-    seed: int = Field(default=0, ge=0)  # dare: draws what is dropped, with the adapter's and the module's name
-    rank: int | None = Field(
-        default=None, ge=1
-    )  # of the factors that a dense update is written as; None: as many as it needs
 
 
 @dataclass(frozen=True)

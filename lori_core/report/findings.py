@@ -6,7 +6,6 @@ Two scores differ "clearly" where their 95 % intervals do not overlap: a cautiou
 from collections.abc import Iterable, Mapping
 from math import isfinite
 
-from lori_core.figures.drawing import listed, method_label, number, percent
 from lori_core.figures.means import (
     Cells,
     Interval,
@@ -18,6 +17,7 @@ from lori_core.figures.means import (
     seeds,
     single_scores,
 )
+from lori_core.figures.wording import listed, method_label, number, percent
 from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 

@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lori_core import figures
 from lori_core.assets import ASSETS, PLOTLY_JS
 from lori_core.figures import Drawing
-from lori_core.figures.drawing import listed, method_label
 from lori_core.figures.means import merge_methods, methods, seeds
+from lori_core.figures.wording import listed, method_label
 from lori_core.report.findings import findings, isolation_notes, warnings
 from lori_core.results import Calibration, Score, StudyResult
 from lori_core.translate import translate

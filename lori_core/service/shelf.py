@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from lori_core.assets import ASSETS
 from lori_core.errors import AdapterError, LoRIError, StorageError
+from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header
 from lori_core.storage.diff import difference, entries
@@ -181,13 +182,13 @@ class Shelf:
 
 
 def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) -> Entry:
-    size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+    size = folder_size(folder)
     try:
         header, identity = _header(folder, (folder / "adapter.json").stat().st_mtime_ns)
     except FileNotFoundError:
         return Entry(reference, name, tags, size, wrong=("no_adapter", {"path": folder.name}))
     except LoRIError as error:
-        return Entry(reference, name, tags, size, wrong=(error.key, {k: str(v) for k, v in error.values.items()}))
+        return Entry(reference, name, tags, size, wrong=(error.key, error.plain_values()))
     record, modules = header.record, header.modules.values()
     rank = max((module.rank for module in modules), default=0)
     cells = sum(module.out_features * module.rank for module in modules)

@@ -81,12 +81,7 @@ def answers(known: Operations, line: str) -> Iterator[dict[str, Any]]:
             found = None
         yield {"result": found}
     except LoRIError as error:
-        yield {"error": [error.key, plain(error.values)]}
-
-
-def plain(values: dict[str, object]) -> dict[str, Any]:
-    """Values of an error as JSON has them; a message shows the same."""
-    return {key: value if isinstance(value, int | float | str) else str(value) for key, value in values.items()}
+        yield {"error": [error.key, error.plain_values()]}
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from lori_core.config import Precision
 from lori_core.errors import AdapterError, LoRIError, StorageError
-from lori_core.files import locked, move_folder, write_atomic
+from lori_core.files import folder_size, locked, move_folder, write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header, save_adapter
 from lori_core.storage.diff import Difference, difference
@@ -146,7 +146,7 @@ class AdapterStore:
         """Empties the trash and removes what killed processes left; returns the bytes that became free."""
         with self._lock():
             versions = [path for path in (self.root / ".trash").glob("*/*") if path.is_dir()]
-            freed = sum(_size(path) for path in [*versions, *self._abandoned()])
+            freed = sum(folder_size(path) for path in [*versions, *self._abandoned()])
             for path in self._abandoned():
                 shutil.rmtree(path, ignore_errors=True)
             for version in versions:
@@ -191,7 +191,7 @@ class AdapterStore:
         try:
             header, identity = read_header(folder)
         except AdapterError:  # listed all the same: verify() tells what is wrong
-            return Row(name, number, None, None, None, None, None, None, _size(folder))
+            return Row(name, number, None, None, None, None, None, None, folder_size(folder))
         base = header.record.get("base")
         known: dict[str, Any] = base if isinstance(base, dict) else {}
         return Row(
@@ -203,7 +203,7 @@ class AdapterStore:
             revision=_text(known, "revision"),
             fingerprint=_text(known, "fingerprint"),
             mask=header.mask,
-            bytes=_size(folder),
+            bytes=folder_size(folder),
         )
 
     def _abandoned(self) -> list[Path]:
@@ -237,10 +237,6 @@ def checked_name(name: str) -> str:
 
 def _numbers(folder: Path) -> set[int]:
     return {int(path.name) for path in folder.glob("*") if re.fullmatch("[1-9][0-9]{0,8}", path.name) and path.is_dir()}
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _tags_of(tags: dict[str, int], number: int) -> tuple[str, ...]:

@@ -25,22 +25,7 @@ from typing import Any
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, check_rank, open_base, target_modules
 from lori_core.bases.merged_base import PROMPTS, export_merged_base
-from lori_core.config import (
-    JOBS,
-    AdapterConfig,
-    BaseConfig,
-    CalibrateJob,
-    ContinualJob,
-    EvaluateJob,
-    ExportJob,
-    MergeJob,
-    MergeTrialJob,
-    Method,
-    Split,
-    StudyConfig,
-    TrainConfig,
-    TrainJob,
-)
+from lori_core.config import AdapterConfig, BaseConfig, Method, Split, TrainConfig
 from lori_core.errors import ConfigError, RunError
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.evaluation.harness import check_harness, harness_score
@@ -55,15 +40,26 @@ from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
 from lori_core.storage.store import AdapterStore, checked_name
 from lori_core.study.runs import Run
+from lori_core.study.specs import (
+    JOBS,
+    CalibrateJob,
+    ContinualJob,
+    EvaluateJob,
+    ExportJob,
+    MergeJob,
+    MergeTrialJob,
+    StudyConfig,
+    TrainJob,
+)
 from lori_core.study.study import SAMPLES, run_study
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import Task
 from lori_core.training.calibrate import calibrate
 from lori_core.training.continual import learn_sequence
+from lori_core.training.hooks import Hooks
 from lori_core.training.learn import config_of, learn
 from lori_core.training.recipes import later_rate, training_for
-from lori_core.training.train import Hooks
 from lori_core.translate import LANGUAGES
 
 

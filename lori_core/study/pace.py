@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lori_core.config import BaseConfig, StudyConfig
+from lori_core.config import BaseConfig
 from lori_core.study.runs import Run
+from lori_core.study.specs import StudyConfig
 
 SAME = (*BaseConfig.model_fields, "train")  # settings without which two studies are not equally fast
 # A merge is scored on each task; a sequence is scored on all tasks after each of them.

@@ -187,8 +187,5 @@ def _event(line: str) -> dict[str, Any] | None:
 def _description(error: Exception) -> dict[str, object]:
     """What a "failed" event tells: the message; key and values to translate ours, the traceback of any other."""
     if isinstance(error, LoRIError):
-        values = {
-            key: value if isinstance(value, int | float | str) else str(value) for key, value in error.values.items()
-        }
-        return {"error": str(error), "key": error.key, "values": values}
+        return {"error": str(error), "key": error.key, "values": error.plain_values()}
     return {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from lori_core.bases.attach import applied, update_ratio
 from lori_core.bases.load import Base, check_rank, checked_device, default_precision, open_base, target_modules
-from lori_core.config import AdapterConfig, Method, StudyConfig, TrainConfig
+from lori_core.config import AdapterConfig, Method, TrainConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.evaluation.probe import cross_talk
@@ -39,14 +39,15 @@ from lori_core.results import (
 )
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.study.pace import planned
+from lori_core.study.specs import StudyConfig
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import Task
 from lori_core.training.calibrate import calibrate
 from lori_core.training.continual import learn_sequence
+from lori_core.training.hooks import Hooks
 from lori_core.training.learn import config_of, fine_tune, learn
 from lori_core.training.recipes import later_rate, seeded, training_for
-from lori_core.training.train import Hooks
 
 Kept = TypeVar("Kept")
 

@@ -21,7 +21,8 @@ from lori_core.method.adapter import Adapter
 from lori_core.method.masks import Masks, jaccard, kept_fractions, magnitude_masks
 from lori_core.results import Calibration, MaskLook
 from lori_core.tasks.task import Task
-from lori_core.training.train import Hooks, train
+from lori_core.training.hooks import Hooks
+from lori_core.training.train import train
 
 LOOK_EVERY = 5  # steps between two looks at the mask that would result now
 STABLE = 0.9  # Jaccard of two looks above which the mask counts as settled ...

@@ -19,8 +19,8 @@ from lori_core.method.metrics import forgetting
 from lori_core.results import ContinualResult, Score
 from lori_core.tasks.task import Task
 from lori_core.training.calibrate import as_dense, calibrate
+from lori_core.training.hooks import Hooks
 from lori_core.training.learn import config_of, fit, learn
-from lori_core.training.train import Hooks
 
 
 @dataclass(frozen=True, eq=False)

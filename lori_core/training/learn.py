@@ -19,7 +19,8 @@ from lori_core.method.masks import Masks
 from lori_core.results import Calibration, Training
 from lori_core.tasks.task import Task, fingerprint
 from lori_core.training.calibrate import calibrate
-from lori_core.training.train import Hooks, train
+from lori_core.training.hooks import Hooks
+from lori_core.training.train import train
 
 
 @dataclass(frozen=True, eq=False)

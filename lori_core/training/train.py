@@ -9,10 +9,10 @@ import inspect
 import io
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import psutil
@@ -28,35 +28,7 @@ from lori_core.files import write_atomic
 from lori_core.results import Training
 from lori_core.tasks.encode import Encoded, encode
 from lori_core.tasks.task import Example
-
-
-class Watcher(Protocol):
-    """Looks at the model while it trains; what it has seen is part of the checkpoint."""
-
-    def after_step(self, step: int) -> bool:
-        """True: enough, the training may end here."""
-        ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    def restore(self, state: dict[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What a long piece of work reports to, and asks whether it should stop."""
-
-    on_event: Callable[[dict[str, Any]], None] = lambda event: None
-    should_stop: Callable[[], bool] = lambda: False
-
-    def check_stop(self) -> None:
-        """Raises Stopped where somebody asked for it."""
-        if self.should_stop():
-            raise Stopped("stopped")
-
-    def named(self, **names: str) -> "Hooks":
-        """The same, with names (task, method, stage) added to each event."""
-        return Hooks(lambda event: self.on_event(names | event), self.should_stop)
+from lori_core.training.hooks import Hooks, Watcher
 
 
 @dataclass

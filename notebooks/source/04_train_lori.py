@@ -28,7 +28,7 @@ from lori_core import figures
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.config import AdapterConfig, TrainConfig
 from lori_core.embedded.ready_made import ready_made
-from lori_core.figures.drawing import percent
+from lori_core.figures.wording import percent
 from lori_core.report.findings import compared
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say

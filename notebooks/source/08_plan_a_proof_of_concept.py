@@ -38,8 +38,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from lori_core import figures
-from lori_core.config import AdapterConfig, StudyConfig, TrainConfig
-from lori_core.figures.drawing import percent
+from lori_core.config import AdapterConfig, TrainConfig
+from lori_core.study.specs import StudyConfig
+from lori_core.figures.wording import percent
 from lori_core.report.findings import findings, warnings
 from lori_core.lessons import checks
 from lori_core.lessons.showing import Markdown as say

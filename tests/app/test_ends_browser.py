@@ -226,7 +226,7 @@ def test_a_merge_of_the_ready_made_ones_becomes_a_job_with_the_weights_of_the_sl
 
 def test_the_page_knows_every_merge_method_and_its_options():
     code = (
-        "import json; from lori_core.method.merge import MERGE_METHODS, MergeOptions; "
+        "import json; from lori_core.config import MergeOptions; from lori_core.method.merge import MERGE_METHODS; "
         "print(json.dumps([list(MERGE_METHODS), list(MergeOptions.model_fields)]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

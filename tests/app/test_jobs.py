@@ -13,9 +13,10 @@ import pytest
 
 from app.jobs import Jobs, environment
 from app.lab import Workspace
-from lori_core.config import AdapterConfig, StudyConfig
+from lori_core.config import AdapterConfig
 from lori_core.errors import RunError
 from lori_core.study.runs import Run, list_runs
+from lori_core.study.specs import StudyConfig
 
 LONG = StudyConfig(tasks=("math",), methods=("lori_d",), adapter=AdapterConfig(rank=4)).model_dump(mode="json")
 

@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import expect
 
 from app.passwords import add
-from lori_core.config import AdapterConfig, StudyConfig
+from lori_core.config import AdapterConfig
 from lori_core.study.runs import Run, list_runs
+from lori_core.study.specs import StudyConfig
 from lori_core.translate import translate
 
 

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from app.specs import checked_spec, differences
-from lori_core.config import JOBS, AdapterConfig, StudyConfig
+from lori_core.config import AdapterConfig
 from lori_core.errors import LoRIError
 from lori_core.study import jobs as execute
 from lori_core.study.runs import Run
+from lori_core.study.specs import JOBS, StudyConfig
 
 
 def test_a_runs_own_spec_comes_back_as_it_was(tmp_path):

@@ -15,11 +15,11 @@ from rich.console import Console
 from typed import lori, refused
 
 from lori_core.commands.progress import progress
-from lori_core.config import StudyConfig
 from lori_core.results import StudyResult, from_json
 from lori_core.sandbox.run import isolation
 from lori_core.study.pace import planned
 from lori_core.study.runs import Run, list_runs
+from lori_core.study.specs import StudyConfig
 from lori_core.translate import messages, translate
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits as POSIX has them")

@@ -6,13 +6,14 @@ import pytest
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
-from lori_core.config import MergeJob, Split
+from lori_core.config import Split
 from lori_core.embedded.ready_made import ready_made
 from lori_core.errors import IncompatibleAdapters
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.evaluation.merge_trial import merge_trial
 from lori_core.method.merge import merge
 from lori_core.results import Score
+from lori_core.study.specs import MergeJob
 from lori_core.tasks.mini import mini_task
 from lori_core.tasks.task import Task
 

@@ -8,7 +8,7 @@ import pytest
 from example_results import METHODS, calibration, diverged, example, modules, score, without_nulls
 
 from lori_core import figures
-from lori_core.figures.drawing import percent, size
+from lori_core.figures.wording import percent, size
 from lori_core.results import MergeTrial
 
 RESULT = example()

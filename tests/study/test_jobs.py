@@ -10,7 +10,7 @@ import tiny
 from rich.console import Console
 
 from lori_core.commands.tables import result_table
-from lori_core.config import AdapterConfig, TrainJob
+from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, RunError, Stopped, StorageError
 from lori_core.results import Calibration, ContinualResult, MergeTrial, SingleResult, from_json
 from lori_core.storage.adapter_files import load_adapter, read_header
@@ -18,7 +18,8 @@ from lori_core.storage.mask_files import load_mask
 from lori_core.storage.store import AdapterStore
 from lori_core.study.jobs import execute
 from lori_core.study.runs import Run
-from lori_core.training.train import Hooks
+from lori_core.study.specs import TrainJob
+from lori_core.training.hooks import Hooks
 
 pytestmark = pytest.mark.usefixtures("processor")
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from lori_core.config import AdapterConfig, StudyConfig
+from lori_core.config import AdapterConfig
 from lori_core.study.pace import expected_seconds, planned
 from lori_core.study.runs import Run
+from lori_core.study.specs import StudyConfig
 
 
 def study(root, config: StudyConfig, seconds) -> Run:

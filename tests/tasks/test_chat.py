@@ -7,11 +7,11 @@ import pytest
 import tiny
 
 from lori_core.bases.load import Base, fingerprint
-from lori_core.config import EvaluateJob, TrainJob
 from lori_core.errors import ModelError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.study.jobs import execute
 from lori_core.study.runs import Run
+from lori_core.study.specs import EvaluateJob, TrainJob
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.encode import encode, encode_prompt, end_token
 from lori_core.tasks.task import Example, Task

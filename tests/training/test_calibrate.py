@@ -13,7 +13,8 @@ from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, Stopped
 from lori_core.method.masks import jaccard, kept_fractions, magnitude_masks
 from lori_core.training.calibrate import Calibrated, as_dense, calibrate, moved
-from lori_core.training.train import Hooks, train
+from lori_core.training.hooks import Hooks
+from lori_core.training.train import train
 
 pytestmark = pytest.mark.usefixtures("processor")
 

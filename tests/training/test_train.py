@@ -18,7 +18,8 @@ from lori_core.config import AdapterConfig, Schedule, TrainConfig
 from lori_core.errors import ConfigError, DataError, RunError, Stopped
 from lori_core.method.adapter import Adapter
 from lori_core.tasks.task import Example
-from lori_core.training.train import Hooks, schedule, train
+from lori_core.training.hooks import Hooks
+from lori_core.training.train import schedule, train
 
 pytestmark = pytest.mark.usefixtures("processor")
 

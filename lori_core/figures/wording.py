@@ -1,0 +1,47 @@
+"""Words and numbers of figures, tables and pages: names of methods, shares, sizes, lists."""
+
+from collections.abc import Iterable
+from html import escape
+
+from lori_core.translate import translate
+
+
+def method_label(method: str, language: str) -> str:
+    """Of a method, or of a study's control: "lori_d_shared" is LoRI-D with one A for all tasks."""
+    own = method.removesuffix("_shared")
+    label = translate(f"figures.method.{own}", language)
+    return label if own == method else translate("figures.with_shared", language, method=label)
+
+
+def listed(items: Iterable[str], language: str) -> str:
+    return translate("figures.separator", language).join(items)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(value: float) -> str:
+    """A share as whole percent, with a decimal below ten so that 0.4 % is not 0 %."""
+    digits = 0 if value == 0 or value >= 0.095 else 1
+    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def size(count: float | None) -> str:
+    """Bytes in decimal units, as file managers and cloud bills count."""
+    if count is None:
+        return "–"
+    if count < 1000:
+        return f"{count:.0f} B"
+    power, unit = next(((p, u) for p, u in ((3, "kB"), (6, "MB"), (9, "GB")) if count < 10 ** (p + 3)), (12, "TB"))
+    return f"{count / 10**power:.1f} {unit}"
+
+
+def plain(text: str) -> str:
+    """Text that plotly shows as it is: its labels understand some HTML, and names come from users."""
+    return escape(text, quote=False)
+
+
+def short(text: str, length: int = 18) -> str:
+    """A label that leaves room for the figure; the table has the whole name."""
+    return plain(text if len(text) <= length else text[: length - 1] + "…")

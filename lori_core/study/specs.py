@@ -1,0 +1,123 @@
+"""Specs of runs: the settings of a study and of each kind of job, as spec.json holds them."""
+
+from pydantic import Field
+
+from lori_core.config import (
+    AdapterConfig,
+    AdapterMethod,
+    BaseConfig,
+    ChoiceLength,
+    Config,
+    Method,
+    Overlap,
+    Precision,
+    Sampling,
+    Split,
+    TrainConfig,
+)
+
+
+class StudyConfig(BaseConfig):
+    """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
+
+    # mini tasks, or name=path?column=...
+    tasks: tuple[str, ...] = Field(default=("nlu", "math", "code", "safety"), min_length=1)
+    methods: tuple[Method, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
+    adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
+    train: dict[Method, TrainConfig] = {}  # by method; missing ones as in training/recipes.py
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    merge_methods: tuple[str, ...] = ("concat",)
+    merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported
+    shared_control: bool = True  # also merge adapters that share one A
+    continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
+    overlap: Overlap = "allow"
+    # share of the learning rate for the sequence's tasks after the first; None: what recipes.py knows to forget little
+    later_rate: float | None = Field(default=None, gt=0, le=1)
+    validation_examples: int = Field(default=100, ge=1)
+    test_examples: int = Field(default=200, ge=1)
+
+
+class CalibrateJob(BaseConfig):
+    """One dense run of a task, and the mask that it gives."""
+
+    task: str  # as in a study
+    adapter: AdapterConfig = AdapterConfig()
+    train: dict[Method, TrainConfig] = {}  # as in a study
+    seed: int = Field(default=0, ge=0)  # is added to the seeds of adapter and train, as in a study
+
+
+class TrainJob(CalibrateJob):
+    """One adapter of one task; LoRI-S calibrates its mask first, or takes one that was made earlier."""
+
+    method: AdapterMethod = "lori_s"
+    mask: str | None = None  # LoRI-S only: a mask file, or the folder of an adapter whose mask is taken
+    store: str | None = None  # folder of a store that keeps the adapter, with its scores, as a new version too
+    validation_examples: int = Field(default=100, ge=1)
+    test_examples: int = Field(default=200, ge=1)
+
+
+class MergeJob(Config):
+    """Many adapters, one adapter; no base is needed."""
+
+    adapters: tuple[str, ...]  # their folders
+    method: str = "concat"  # a key of merge_methods.MERGE_METHODS
+    weights: tuple[float, ...]  # one for each adapter
+    options: dict[str, int | float] = {}  # of the method: fields of config.MergeOptions
+    name: str = "merged"
+    store: str | None = None  # as in TrainJob
+
+
+class MergeTrialJob(BaseConfig):
+    """A merge, scored on each adapter's task: the base, the adapter alone, and all in one."""
+
+    merge: MergeJob
+    tasks: tuple[str, ...] = Field(min_length=1)  # as in a study, one for each adapter
+    scales: tuple[float, ...] = (1.0,)  # of all weights; the best one on the validation split is taken
+    validation_examples: int = Field(default=100, ge=1)
+    test_examples: int = Field(default=200, ge=1)
+
+
+class ExportJob(BaseConfig):
+    """The base with an adapter in its weights, as a folder of its own."""
+
+    adapter: str  # its folder
+    precision: Precision | None = "bf16"  # of the files
+
+
+class ContinualJob(BaseConfig):
+    """Tasks learned one after another, in this order."""
+
+    tasks: tuple[str, ...] = Field(min_length=2)
+    method: AdapterMethod = "lori_s"
+    adapter: AdapterConfig = AdapterConfig()
+    train: dict[Method, TrainConfig] = {}
+    seed: int = Field(default=0, ge=0)
+    overlap: Overlap = "allow"
+    later_rate: float | None = Field(default=None, gt=0, le=1)  # as in a study
+    test_examples: int = Field(default=200, ge=1)
+    store: str | None = None  # as in TrainJob; a version after each task, each the parent of the next
+
+
+class EvaluateJob(BaseConfig):
+    """Scores of the base, or of the base with an adapter."""
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    adapter: str | None = None  # its folder
+    split: Split = "test"
+    limit: int | None = Field(default=200, ge=1)  # examples of each task; None: all
+    sampling: Sampling | None = None  # None: the greedy answer
+    choice_length: ChoiceLength = "none"  # what the log-likelihood of a choice is divided by
+    harness: bool = False  # score with lm-evaluation-harness too, the extra "eval"
+
+
+# kind of a run -> what its settings are
+JOBS: dict[str, type[Config]] = {
+    "study": StudyConfig,
+    "calibrate": CalibrateJob,
+    "train": TrainJob,
+    "merge": MergeJob,
+    "merge_trial": MergeTrialJob,
+    "export": ExportJob,
+    "continual": ContinualJob,
+    "evaluate": EvaluateJob,
+}
