@@ -8,13 +8,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from lori_core.commands.progress import how_far
 from lori_core.results import Calibration, MaskLook, Training
+from lori_core.study.events import Stage, how_far, stage_of
+from lori_core.study.layout import is_control
 from lori_core.study.runs import Run
 
 LOG = 20_000  # bytes of the end of a log
-
-Stage = tuple[str, str, str]  # task, method and what is done: ("math", "lori_s", "train"); "" where there is none
 
 
 @dataclass
@@ -89,8 +88,8 @@ def _take(found: Following, event: dict[str, Any]) -> None:
         case "step":
             _take_step(found, event)
         case "evaluate":
-            found.stage = (_stage(event), *how_far(event))
-        case "mask" if not str(event.get("method", "")).endswith("_shared"):
+            found.stage = (stage_of(event), *how_far(event))
+        case "mask" if not is_control(str(event.get("method", ""))):
             looks = found.looks.setdefault(event.get("task", ""), [])
             if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
                 looks[:] = [look for look in looks if look.step < event["step"]]
@@ -98,15 +97,10 @@ def _take(found: Following, event: dict[str, Any]) -> None:
 
 
 def _take_step(found: Following, event: dict[str, Any]) -> None:
-    stage = _stage(event)
+    stage = stage_of(event)
     found.step, found.stage = event, (stage, *how_far(event))
     curve = found.losses.setdefault(stage, [])
     if curve and event["step"] <= curve[-1][0]:  # resumed from a checkpoint: those steps are done again
         curve[:] = [point for point in curve if point[0] < event["step"]]
     loss = event["loss"]
     curve.append((event["step"], loss if isfinite(loss) else None))
-
-
-def _stage(event: dict[str, Any]) -> Stage:
-    what = event.get("stage") if event["kind"] == "step" else event["kind"]
-    return event.get("task") or "", event.get("method") or "", what or ""

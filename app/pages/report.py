@@ -12,8 +12,8 @@ from app.lab import QUIET, Context, Lab, on_load
 from app.run_labels import finished, label
 from lori_core.errors import LoRIError
 from lori_core.report.findings import findings, warnings
-from lori_core.report.page import file_name
 from lori_core.results import StudyResult, from_json
+from lori_core.study.layout import Layout
 from lori_core.translate import LANGUAGES, translate
 
 SANDBOX = "allow-scripts allow-downloads"  # without its own origin: nothing in a report can act as the reader
@@ -54,7 +54,7 @@ def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
     """The page of a study's folder, as text that only the reader's own machine can run; `?save` downloads it."""
     try:
         workspace = lab.workspace(request.headers.get("authorization", ""))
-        path: Path = workspace.run(run).path / file_name(language)
+        path: Path = Layout(workspace.run(run).path).report(language)
     except LoRIError:
         path = Path()
     if language not in LANGUAGES or not path.is_file():

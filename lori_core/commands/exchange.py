@@ -11,6 +11,7 @@ from lori_core.commands.telling import say, told
 from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError
 from lori_core.results import Score, SingleResult, from_json
+from lori_core.study.layout import score_file
 
 if TYPE_CHECKING:
     from lori_core.method.adapter import Adapter
@@ -103,10 +104,8 @@ def import_adapter(
 
 def _scores_beside(folder: Path) -> list[Score]:
     """The test score of an adapter in the run of a study or a training; a version has its scores in its record."""
-    run = folder.resolve().parent.parent
-    path = run / "result.json" if folder.name == "trained" else run / "units" / f"{folder.name}.json"
     try:
-        return [from_json(SingleResult, path.read_text(encoding="utf-8")).score]
+        return [from_json(SingleResult, score_file(folder.resolve()).read_text(encoding="utf-8")).score]
     except (OSError, ValueError):  # none there, or it is the result of something else
         return []
 

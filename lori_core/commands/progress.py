@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from lori_core.study.events import how_far, stage_of
 from lori_core.translate import translate
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -87,11 +88,6 @@ class Lines:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def how_far(event: dict[str, Any]) -> tuple[int, int]:
-    """(done, total) of the stage that a "step" or "evaluate" event tells of."""
-    return (event["step"], event["steps"]) if event["kind"] == "step" else (event["done"], event["total"])
-
-
 def base_line(event: dict[str, Any], language: str) -> str:
     """Which base computes where and in which precision."""
     return translate("command.base", language, **{key: event[key] for key in ("name", "device", "precision")})
@@ -99,8 +95,7 @@ def base_line(event: dict[str, Any], language: str) -> str:
 
 def stage_name(event: dict[str, Any]) -> str:
     """ "math lori_s train", "math evaluate": the words of specs and folders."""
-    stage = event.get("stage") if event["kind"] == "step" else event["kind"]
-    return " ".join(str(part) for part in (event.get("task"), event.get("method"), stage) if part)
+    return " ".join(filter(None, stage_of(event)))
 
 
 def details(event: dict[str, Any], language: str) -> str:

@@ -12,6 +12,7 @@ import typer
 from lori_core.commands.telling import console, say
 from lori_core.config import Config
 from lori_core.errors import LoRIError, Stopped
+from lori_core.study.layout import Layout
 from lori_core.study.runs import Run
 
 STOPPED = 130  # exit code
@@ -73,7 +74,7 @@ def show_result(run: Run, language: str) -> None:
     from lori_core.commands.tables import result_table
 
     console().print(result_table(run, language))
-    report = run.path / ("report.html" if language == "en" else f"report.{language}.html")
+    report = Layout(run.path).report(language)
     if report.exists():
         say("command.report", language, path=report)
     say("command.same", language, path=run.path)

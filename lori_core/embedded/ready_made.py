@@ -18,7 +18,7 @@ from lori_core.tasks.mini import mini_task
 from lori_core.training.learn import Learned, learn
 from lori_core.training.recipes import training_for
 
-FOLDER = ASSETS / "adapters"
+READY_MADE = ASSETS / "adapters"
 TASKS = ("nlu", "math", "code", "safety")
 Variant = Literal["lora", "lori_d", "lori_s", "lori_d_shared"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)  # the last one is the control: all tasks share one A
@@ -32,7 +32,7 @@ def ready_made(task: str, variant: Variant = "lori_s") -> Adapter:
     """
     if task not in TASKS or variant not in VARIANTS:
         raise AdapterError("no_ready_made", task=task, variant=variant, tasks=TASKS, variants=VARIANTS)
-    return load_adapter(FOLDER / task / variant)
+    return load_adapter(READY_MADE / task / variant)
 
 
 def make(task: str, variant: Variant) -> Learned:
@@ -43,7 +43,7 @@ def make(task: str, variant: Variant) -> Learned:
     return learn(base, mini_task(task), method, config, training_for("embedded"))
 
 
-def make_all(to: Path = FOLDER) -> None:
+def make_all(to: Path = READY_MADE) -> None:
     """Every adapter, each as a folder to/<task>/<variant>."""
     for task in TASKS:
         for variant in VARIANTS:

@@ -1,7 +1,8 @@
-"""merge_trial(): does a merge pay? Each task scored by the bare base, its own adapter, and all adapters in one."""
+"""Merges on trial: each task scored by the bare base, its own adapter, and all adapters in one; the best weight."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from torch import nn
 
@@ -11,25 +12,35 @@ from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Adapter
 from lori_core.method.merge import merge
 from lori_core.results import MergeTrial, Score
-from lori_core.study.specs import MergeJob
 from lori_core.tasks.task import Task
 
 Scorer = Callable[[Task, Split], Score]  # of the model as it is at that moment
+
+
+def best_weight(weights: Sequence[float], mean_score: Callable[[float], float]) -> tuple[float, dict[float, float]]:
+    """The weight whose mean score is best, the first of several such, and the mean score of each that was tried."""
+    means = {weight: mean_score(weight) for weight in weights}
+    return max(weights, key=means.__getitem__), means
 
 
 def merge_trial(
     model: nn.Module,
     tasks: Sequence[Task],
     adapters: Sequence[Adapter],
-    job: MergeJob,
-    scales: Sequence[float],
     score: Scorer,
+    *,
+    method: str,
+    weights: Sequence[float],
+    options: Mapping[str, Any] | None = None,
+    scales: Sequence[float] = (1.0,),
+    name: str = "merged",
 ) -> tuple[Adapter, MergeTrial]:
     """The merged adapter, and what it was measured by.
 
     Args:
         tasks: one for each adapter, all different.
-        scales: of all weights of the job; where there are several, the best mean score on validation decides.
+        method, weights, options: as merge() has them.
+        scales: of all weights; where there are several, the best mean score on validation decides.
     Raises:
         IncompatibleAdapters: tasks and adapters do not pair up, or as merge() has it.
     """
@@ -37,8 +48,7 @@ def merge_trial(
         raise IncompatibleAdapters("tasks_count", tasks=len(tasks), adapters=len(adapters))
 
     def merged(scale: float) -> Adapter:
-        weights = [scale * weight for weight in job.weights]
-        return merge(adapters, job.method, weights, job.name, **job.options)
+        return merge(adapters, method, [scale * weight for weight in weights], name, **(options or {}))
 
     def scores(adapter: Adapter, split: Split) -> dict[str, Score]:
         with applied(model, adapter):
@@ -50,16 +60,15 @@ def merge_trial(
     for task, adapter in zip(tasks, adapters, strict=True):
         with applied(model, adapter):
             before[task.name] = score(task, "test")
-    means: dict[float, float] = {}
+    best, means = scales[0], {}
     if len(scales) > 1:
-        means = {s: fmean(each.value for each in scores(merged(s), "validation").values()) for s in scales}
-    best = max(means, key=means.__getitem__) if means else scales[0]
+        best, means = best_weight(scales, lambda s: fmean(x.value for x in scores(merged(s), "validation").values()))
     adapter = merged(best) if means else first
     result = MergeTrial(
         tasks=tuple(task.name for task in tasks),
         adapters=tuple(adapter.name for adapter in adapters),
-        merge=job.method,
-        weights=tuple(best * weight for weight in job.weights),
+        merge=method,
+        weights=tuple(best * weight for weight in weights),
         validation={f"{scale:g}": mean for scale, mean in means.items()},
         base=base,
         before=before,

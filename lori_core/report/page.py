@@ -64,11 +64,6 @@ def report(result: StudyResult, language: str = "en") -> str:
     )
 
 
-def file_name(language: str) -> str:
-    """Of the page in a study's folder."""
-    return "report.html" if language == "en" else f"report.{language}.html"
-
-
 def _done(result: StudyResult, language: str) -> str:
     """What was done, in one paragraph."""
     parts = [

@@ -1,6 +1,5 @@
 """Interference between adapters of a shelf, measure by measure, beside the same tasks' adapters with one shared A."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from lori_core.service.base_cache import Bench
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter
+from lori_core.study.layout import control_beside
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 
@@ -76,9 +76,7 @@ class Interference:
 
 def shared_beside(folder: Path) -> Path | None:
     """The control of an adapter: of the same run or the same ready-made task, but with the A that all tasks share."""
-    study = re.fullmatch(r"single-(lori_[ds])-(\d+-\d+)", folder.name)
-    beside = f"single-{study[1]}_shared-{study[2]}" if study else "lori_d_shared"
-    found = folder.parent / beside
+    found = control_beside(folder)
     return found if found != folder and (found / "adapter.json").is_file() else None
 
 

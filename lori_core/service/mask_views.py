@@ -22,6 +22,7 @@ from lori_core.results import MaskGrid, MaskLayout, MaskPair
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_entries, read_header
 from lori_core.storage.mask_files import Mask, save_mask
+from lori_core.study.layout import dense_beside as run_of_mask
 
 BINS = 512  # cells along a B at most: more would be fewer than a pixel each, and a browser would leave some out
 
@@ -128,11 +129,7 @@ def dense_beside(folder: Path) -> Path | None:
         return None  # a sum of several tasks, or what moved from where earlier tasks had left it
     if header.mask is None and header.version > 1:
         return folder
-    study = re.fullmatch(r"single-lori_s(_shared)?-(\d+-\d+)", folder.name)
-    beside = {"trained": "dense", "mask": "dense", "lori_s": "lori_d"}.get(folder.name)
-    if study:
-        beside = f"calibrate-{'shared' if study[1] else 'own'}-{study[2]}-dense"
-    found = folder.parent / beside if beside else None
+    found = run_of_mask(folder)
     return found if found is not None and (found / "adapter.json").is_file() else None
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lori_core.assets import ASSETS
+from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
@@ -26,11 +26,10 @@ from lori_core.storage.model_card import model_card
 from lori_core.storage.peft import export_peft
 from lori_core.storage.store import AdapterStore, checked_name
 from lori_core.storage.uploads import Origin, exact_precision, read_adapters, unpack
+from lori_core.study.layout import Layout, is_intermediate, score_file
 from lori_core.study.runs import list_runs
 
-READY_MADE = ASSETS / "adapters"
 _IN_RUN = re.compile(r"[\w-]+/[\w+-]+")
-_INNER = ("calibrate-", "dense", "mask")  # adapters in runs that are steps on the way to others
 _BYTES = {"bf16": 2, "fp32": 4}
 
 
@@ -155,7 +154,7 @@ class Shelf:
         if root is None or not _IN_RUN.fullmatch(rest):
             raise AdapterError("no_such_reference", reference=reference[:120])
         run, _, name = rest.partition("/")
-        return root / run / "adapters" / name if kind == "run" else root / run / name
+        return Layout(root / run).adapter(name) if kind == "run" else root / run / name
 
     def _stored(self, reference: str) -> str:
         if not reference.startswith("store/"):
@@ -169,7 +168,7 @@ class Shelf:
             )
         for run in list_runs(self.runs):
             for folder in sorted((run.path / "adapters").glob("[!.]*")):
-                if not folder.name.startswith(_INNER):
+                if not is_intermediate(folder.name):
                     yield _entry(f"run/{run.path.name}/{folder.name}", folder.name, folder)
         for head in sorted(READY_MADE.glob("*/*/adapter.json")):
             variant = head.parent
@@ -229,10 +228,8 @@ def _method(header: StoredAdapter) -> str:
 
 def _run_scores(folder: Path) -> list[dict[str, Any]]:
     """The test score that a study or a training wrote down for the adapter; none where there is none."""
-    run = folder.parent.parent
-    path = run / "result.json" if folder.name == "trained" else run / "units" / f"{folder.name}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        score = json.loads(path.read_bytes())["score"]
+        score = json.loads(score_file(folder).read_bytes())["score"]
         return [{key: score[key] for key in ("task", "split", "metric", "value", "low", "high", "n")}]
     return []
 

@@ -23,22 +23,23 @@ from pathlib import Path
 from typing import Any
 
 from lori_core.bases.attach import applied
-from lori_core.bases.load import Base, check_rank, open_base, target_modules
+from lori_core.bases.load import Base, open_base, target_modules
 from lori_core.bases.merged_base import PROMPTS, export_merged_base
 from lori_core.config import AdapterConfig, BaseConfig, Method, Split, TrainConfig
 from lori_core.errors import ConfigError, RunError
-from lori_core.evaluation.evaluate import Evaluation, evaluate
+from lori_core.evaluation.evaluate import Evaluation
 from lori_core.evaluation.harness import check_harness, harness_score
 from lori_core.evaluation.merge_trial import merge_trial
 from lori_core.files import write_atomic
-from lori_core.method.adapter import Adapter, as_parent, base_notes, blank, check_base
+from lori_core.method.adapter import Adapter, as_parent, base_notes, check_base
 from lori_core.method.masks import Masks
 from lori_core.method.merge import merge
-from lori_core.report.page import file_name, report
-from lori_core.results import Calibration, Score, SingleResult, from_json, to_json
-from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.report.page import report
+from lori_core.results import Calibration, Score, from_json, to_json
+from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
 from lori_core.storage.store import AdapterStore, checked_name
+from lori_core.study.layout import MASK_FILE, MERGED, TRAINED, Layout, Variant, after_task
 from lori_core.study.runs import Run
 from lori_core.study.specs import (
     JOBS,
@@ -51,16 +52,15 @@ from lori_core.study.specs import (
     StudyConfig,
     TrainJob,
 )
-from lori_core.study.study import SAMPLES, run_study
-from lori_core.tasks.chat import in_chat
-from lori_core.tasks.registry import load_task
-from lori_core.tasks.task import Task
-from lori_core.training.calibrate import calibrate
+from lori_core.study.study import run_study
+from lori_core.study.units import Work, calibrate_unit, check_fit, keep, learn_unit, load_tasks, open_work
+from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
-from lori_core.training.learn import config_of, learn
-from lori_core.training.recipes import later_rate, training_for
+from lori_core.training.recipes import later_rate, seeded, training_for
 from lori_core.translate import LANGUAGES
+
+Limits = Mapping[Split, int | None]
 
 
 def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
@@ -88,13 +88,6 @@ def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
         return WORK[run.kind](JOBS[run.kind](**run.config), run, watched)
 
 
-def report_path(run: Run, language: str) -> Path:
-    return run.path / file_name(language)
-
-
-MASK = "mask.safetensors"  # in a run that calibrated
-
-
 @dataclass(frozen=True)
 class Evaluated:
     """by_task: task -> its score and every output. harness: task -> lm-evaluation-harness's score, where asked for.
@@ -113,85 +106,72 @@ class Evaluated:
 
 def _study(config: StudyConfig, run: Run, hooks: Hooks) -> Path:
     result = run_study(config, run.path, hooks)
+    layout = Layout(run.path)
     for language in LANGUAGES:
-        write_atomic(report_path(run, language), report(result, language))
+        write_atomic(layout.report(language), report(result, language))
     run.save_result(to_json(result))
-    return report_path(run, "en")
+    return layout.report("en")
 
 
 def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
-    base, (task,) = _checked(job, [job.task], hooks)
-    config = _seeded(job.adapter, job.seed)
-    calibration, _ = _calibrated(base, task, config, _training(job), run, hooks)
-    run.save_result(to_json(calibration))
-    return run.path / "adapters" / "mask"
+    work = _opened(job, [job.task], run, hooks)
+    check_fit(work, ["lori_s"], job.adapter)
+    calibrated = _calibrated(work, _seeded(job.adapter, job.seed), _training(job), run)
+    run.save_result(to_json(calibrated.report))
+    return work.layout.adapter(work.layout.job_dense_run().mask)
 
 
 def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
-    base, (task,) = _checked(job, [job.task], hooks)
-    store = _store(job.store, task.name)
+    limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
+    work = _opened(job, [job.task], run, hooks, limits)
+    check_fit(work, [job.method], job.adapter)
+    (task,), store = work.tasks, _store(job.store, work.tasks[0].name)
     config, training = _seeded(job.adapter, job.seed), _training(job)
-    calibration, masks = None, None
-    if job.method == "lori_s":
-        if job.mask is None:
-            calibration, masks = _calibrated(base, task, config, training, run, hooks)
-        else:
-            masks = _given_masks(job.mask, base, config)
-    named = hooks.named(task=task.name, method=job.method)
-    learned = learn(
-        base, task, job.method, config, training, masks=masks, hooks=named, checkpoints=run.checkpoints / "train"
-    )
-    folder, adapter = _keep(run, "trained", learned.adapter)
-    with applied(base.model, adapter):
-        test = _evaluation(base, task, "test", job.test_examples, hooks)
-        validation = _evaluation(base, task, "validation", job.validation_examples, hooks)
-    result = SingleResult(
-        task=task.name,
-        method=job.method,
-        seed=job.seed,
-        score=test.score,
-        validation=validation.score,
-        trained_parameters=adapter.trained_parameters,
-        file_bytes=sum(path.stat().st_size for path in folder.iterdir()),
-        seconds=learned.training.seconds + (calibration.training.seconds if calibration else 0),
-        update_ratio=learned.update_ratio,
-        training=learned.training,
-        calibration=calibration,
-        samples=test.outputs[:SAMPLES],
-    )
+    given: dict[str, Any] = {}
+    if job.method == "lori_s" and job.mask is not None:
+        given["masks"] = _given_masks(job.mask, work.base, config)
+    elif job.method == "lori_s":
+        given["calibrated"] = _calibrated(work, config, training, run)
+    variant, checkpoints = Variant(job.method), work.layout.checkpoints("train")
+    result = learn_unit(work, task, variant, config, training, job.seed, TRAINED, checkpoints, **given)
     if store is not None:
-        store.save(_scored(adapter, [test.score, validation.score], job.seed))
+        scores = [score for score in (result.score, result.validation) if score is not None]
+        store.save(_scored(work.adapter(TRAINED), scores, job.seed))
     run.save_result(to_json(result))
-    return folder
+    return work.layout.adapter(TRAINED)
 
 
 def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
-    store = _store(job.store, job.name)
+    store, layout = _store(job.store, job.name), Layout(run.path)
     parts = [load_adapter(folder) for folder in job.adapters]
-    folder, merged = _keep(run, "merged", merge(parts, job.method, job.weights, job.name, **job.options))
+    merged = keep(layout, MERGED, merge(parts, job.method, job.weights, job.name, **job.options))
     if store is not None:
         store.save(merged)
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
-    return folder
+    return layout.adapter(MERGED)
 
 
 def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     store = _store(job.merge.store, job.merge.name)
     parts = [load_adapter(folder) for folder in job.merge.adapters]
-    base, tasks = _opened(job, job.tasks, hooks)
+    limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
+    work = _opened(job, job.tasks, run, hooks, limits)
     for adapter in parts:
-        check_base(adapter, base.name, base.revision, base.fingerprint)
-
-    def score(task: Task, split: Split) -> Score:
-        limit = job.validation_examples if split == "validation" else job.test_examples
-        return _evaluation(base, task, split, limit, hooks).score
-
-    merged, result = merge_trial(base.model, tasks, parts, job.merge, job.scales, score)
-    folder, merged = _keep(run, "merged", merged)
+        check_base(adapter, work.base.name, work.base.revision, work.base.fingerprint)
+    settings = job.merge.model_dump(include={"method", "weights", "options", "name"})
+    merged, result = merge_trial(
+        work.base.model,
+        work.tasks,
+        parts,
+        lambda task, split: work.score(task, split).score,
+        scales=job.scales,
+        **settings,
+    )
+    merged = work.keep(MERGED, merged)
     if store is not None:
         store.save(_scored(merged, result.after.values()))
     run.save_result(to_json(result))
-    return folder
+    return work.layout.adapter(MERGED)
 
 
 def _export(job: ExportJob, run: Run, hooks: Hooks) -> Path:
@@ -203,43 +183,45 @@ def _export(job: ExportJob, run: Run, hooks: Hooks) -> Path:
 
 
 def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
-    base, tasks = _checked(job, job.tasks, hooks)
-    store = _store(job.store, "+".join(task.name for task in tasks))
+    work = _opened(job, job.tasks, run, hooks, {"test": job.test_examples})
+    check_fit(work, [job.method], job.adapter)
+    store = _store(job.store, "+".join(task.name for task in work.tasks))
     learned = learn_sequence(
-        base,
-        tasks,
+        work.base,
+        work.tasks,
         job.method,
         _seeded(job.adapter, job.seed),
         _training(job),
-        lambda task: _evaluation(base, task, "test", job.test_examples, hooks).score,
+        lambda task: work.score(task).score,
         overlap=job.overlap,
         later_rate=later_rate(job.base, job.method, job.later_rate),
         hooks=hooks,
         checkpoints=run.checkpoints,
     )
-    folder, parent = run.path, None
+    parent = None
     for number, (adapter, scores) in enumerate(zip(learned.adapters, learned.result.scores, strict=True)):
         if parent is not None:  # as it was kept, and so with its id
             adapter = replace(adapter, record=adapter.record | {"parents": [as_parent(parent)]})
-        folder, parent = _keep(run, f"after-{number}", adapter)
+        parent = work.keep(after_task(number), adapter)
         if store is not None:
             parent = store.load(store.save(_scored(parent, scores, job.seed)))
     run.save_result(to_json(learned.result))
-    return folder
+    return work.layout.adapter(after_task(len(learned.adapters) - 1))
 
 
 def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     adapter = None if job.adapter is None else load_adapter(job.adapter)
-    base, tasks = _opened(job, job.tasks, hooks)
+    work = _opened(job, job.tasks, run, hooks, {job.split: job.limit})
+    base = work.base
     if adapter is not None:
         check_base(adapter, base.name, base.revision, base.fingerprint)
-
     if job.harness:
-        check_harness(tasks, job.split)
+        check_harness(work.tasks, job.split)
+    how = {"sampling": job.sampling, "choice_length": job.choice_length}
     with contextlib.nullcontext() if adapter is None else applied(base.model, adapter):
-        by_task = {task.name: _evaluation(base, task, job.split, job.limit, hooks, job) for task in tasks}
+        by_task = {task.name: work.score(task, job.split, **how) for task in work.tasks}
         checked = {}
-        for task in tasks if job.harness else ():
+        for task in work.tasks if job.harness else ():
             checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
             hooks.check_stop()
     notes = () if adapter is None else base_notes(adapter, base.quantization)
@@ -262,22 +244,8 @@ WORK: dict[str, Callable[[Any, Run, Hooks], Path | None]] = {
 # --- what several of them need
 
 
-def _opened(job: BaseConfig, specs: Sequence[str], hooks: Hooks) -> tuple[Base, tuple[Task, ...]]:
-    """The base and the tasks of a job."""
-    tasks = tuple(load_task(spec, job.allow_code_execution) for spec in specs)
-    names = [task.name for task in tasks]
-    if len(set(names)) < len(names):
-        raise ConfigError("same_task_twice", tasks=", ".join(names))
-    base = open_base(job)
-    hooks.on_event(base.opened)
-    return in_chat(base, tasks) if job.chat else (base, tasks)
-
-
-def _checked(job: CalibrateJob | ContinualJob, specs: Sequence[str], hooks: Hooks) -> tuple[Base, tuple[Task, ...]]:
-    """The base and the tasks, once it is known that the adapter fits the base."""
-    base, tasks = _opened(job, specs, hooks)
-    check_rank(target_modules(base.model, job.adapter.target_modules), job.adapter.rank)
-    return base, tasks
+def _opened(job: BaseConfig, specs: Sequence[str], run: Run, hooks: Hooks, limits: Limits | None = None) -> Work:
+    return open_work(job, load_tasks(specs, job.allow_code_execution), run.path, hooks, limits or {})
 
 
 def _seeded(config: AdapterConfig, seed: int) -> AdapterConfig:
@@ -285,34 +253,20 @@ def _seeded(config: AdapterConfig, seed: int) -> AdapterConfig:
 
 
 def _training(job: CalibrateJob | ContinualJob) -> dict[Method, TrainConfig]:
-    known = training_for(job.base, job.train)
-    return {method: config.changed(seed=config.seed + job.seed) for method, config in known.items()}
+    return seeded(training_for(job.base, job.train), job.seed)
 
 
-def _calibrated(
-    base: Base, task: Task, config: AdapterConfig, training: Mapping[Method, TrainConfig], run: Run, hooks: Hooks
-) -> tuple[Calibration, Masks]:
+def _calibrated(work: Work, config: AdapterConfig, training: Mapping[Method, TrainConfig], run: Run) -> Calibrated:
     """The dense run and its mask, kept, so that a run that goes on does not calibrate twice."""
-    path = run.path / "calibration.json"
-    if not path.exists():
-        calibrated = calibrate(
-            base,
-            task,
-            blank(task.name, target_modules(base.model, config.target_modules), config_of("lori_d", config)),
-            config,
-            training["lori_d"],
-            hooks=hooks.named(task=task.name, method="lori_d", stage="calibrate"),
-            checkpoint=run.checkpoints / "calibrate.pt",
-        )
-        _keep(run, "dense", calibrated.dense)
-        _keep(run, "mask", calibrated.dense.with_masks(calibrated.masks))
-        record = {"task": task.name, "base": base.record, "adapter": config.model_dump()}
-        record |= {"train": training["lori_d"].model_dump(), "steps": calibrated.report.training.steps}
-        (run.path / MASK).unlink(missing_ok=True)  # of a sitting that was killed before the calibration was written
-        save_mask(Mask(calibrated.masks, record), run.path / MASK)
-        write_atomic(path, to_json(calibrated.report))
-    calibration = from_json(Calibration, path.read_text(encoding="utf-8"))
-    return calibration, load_adapter(run.path / "adapters" / "mask").masks
+    (task,), place = work.tasks, work.layout.job_dense_run()
+    if not place.report.exists():
+        report = calibrate_unit(work, task, Variant("lori_d"), config, training["lori_d"], place)
+        record = {"task": task.name, "base": work.base.record, "adapter": config.model_dump()}
+        record |= {"train": training["lori_d"].model_dump(), "steps": report.training.steps}
+        (run.path / MASK_FILE).unlink(missing_ok=True)  # of a sitting that was killed before the report was written
+        save_mask(Mask(work.adapter(place.mask).masks, record), run.path / MASK_FILE)
+        write_atomic(place.report, to_json(report))
+    return work.calibrated(place, from_json(Calibration, place.report.read_text(encoding="utf-8")))
 
 
 def _given_masks(path: str, base: Base, config: AdapterConfig) -> Masks:
@@ -339,25 +293,3 @@ def _scored(adapter: Adapter, scores: Iterable[Score], seed: int | None = None) 
     fields, seeds = ("task", "split", "metric", "value", "low", "high", "n"), {} if seed is None else {"seed": seed}
     known = [{field: getattr(score, field) for field in fields} | seeds for score in scores]
     return replace(adapter, record=adapter.record | {"scores": known})
-
-
-def _keep(run: Run, name: str, adapter: Adapter) -> tuple[Path, Adapter]:
-    """The adapter's folder, and the adapter as it comes back from it: scores are those of what was kept."""
-    folder = run.path / "adapters" / name
-    if folder.exists():  # of a sitting that was killed before the run's result was written
-        shutil.rmtree(folder)
-    save_adapter(adapter, folder)
-    return folder, load_adapter(folder)
-
-
-def _evaluation(
-    base: Base, task: Task, split: str, limit: int | None, hooks: Hooks, job: EvaluateJob | None = None
-) -> Evaluation:
-    """job: how answers are drawn and choices compared; None: as is usual."""
-
-    def on_event(event: dict[str, Any]) -> None:
-        hooks.on_event(event)
-        hooks.check_stop()
-
-    how = {"sampling": job.sampling, "choice_length": job.choice_length} if job else {}
-    return evaluate(base.model, base.tokenizer, task, split, limit, on_event=on_event, **how)

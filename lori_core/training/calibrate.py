@@ -6,7 +6,6 @@ From B = 0 this is the paper's |B| (arXiv 2504.07448, section 3.2); in a sequenc
 left, it is what the new task moved.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lori_core.bases.attach import Attached, attach
+from lori_core.bases.attach import Attached
 from lori_core.bases.load import Base
 from lori_core.config import AdapterConfig, TrainConfig
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import Masks, jaccard, kept_fractions, magnitude_masks
 from lori_core.results import Calibration, MaskLook
 from lori_core.tasks.task import Task
+from lori_core.training.fit import fit
 from lori_core.training.hooks import Hooks
-from lori_core.training.train import train
 
 LOOK_EVERY = 5  # steps between two looks at the mask that would result now
 STABLE = 0.9  # Jaccard of two looks above which the mask counts as settled ...
@@ -31,12 +30,22 @@ STABLE_LOOKS = 2  # ... so many times in a row
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """dense: the adapter after the dense run (LoRI-D); movement: module -> (out_features, rank), B minus its start."""
+    """A dense run and the mask that it gives.
+
+    Attributes:
+        dense: the adapter after the run; from a blank start it is LoRI-D.
+        start: what the run began with; None: a B of zeros.
+    """
 
     dense: Adapter
-    movement: Mapping[str, Tensor]
     masks: dict[str, Tensor]
     report: Calibration
+    start: Adapter | None = None
+
+    @property
+    def movement(self) -> dict[str, Tensor]:
+        """module -> (out_features, rank), how far each entry of B moved."""
+        return moved(self.dense, self.start)
 
 
 def calibrate(
@@ -49,7 +58,7 @@ def calibrate(
     exclude: Masks | None = None,
     stop_when_stable: bool = False,
     hooks: Hooks | None = None,
-    checkpoint: Path | None = None,
+    checkpoints: Path | None = None,
 ) -> Calibrated:
     """Train all of B from `start` and take the mask.
 
@@ -59,37 +68,32 @@ def calibrate(
         exclude: entries that the mask must leave to earlier tasks.
         stop_when_stable: end the dense run once the mask has stopped moving; off is the paper's way.
     """
-    hooks = hooks or Hooks()
-    attached = attach(base.model, start)
-    watch = MaskWatch(attached, config, exclude, stop_when_stable, hooks)
-    try:
-        training = train(
-            base.model,
-            base.tokenizer,
-            task.examples("train"),
-            train_config,
-            hooks=hooks,
-            watcher=watch,
-            checkpoint=checkpoint,
-        )
-        dense = attached.extract()
-    finally:
-        attached.detach()
-    movement = moved(dense, start)
-    masks = magnitude_masks(movement, config.sparsity, config.granularity, exclude)
+    watches: list[MaskWatch] = []
+
+    def watch(attached: Attached) -> MaskWatch:
+        named = (hooks or Hooks()).named(stage="calibrate")
+        watches.append(MaskWatch(attached, config, exclude, stop_when_stable, named))
+        return watches[0]
+
+    dense, training = fit(
+        base, task, start, train_config, stage="calibrate", watch=watch, hooks=hooks, checkpoints=checkpoints
+    )
+    masks = magnitude_masks(moved(dense, start), config.sparsity, config.granularity, exclude)
     report = Calibration(
         task=task.name,
         sparsity=config.sparsity,
-        looks=tuple(watch.looks),
+        looks=tuple(watches[0].looks),
         training=training,
         stopped_early=training.steps < train_config.steps,
         kept=kept_fractions(masks),
     )
-    return Calibrated(dense, movement, masks, report)
+    return Calibrated(dense, masks, report, start)
 
 
-def moved(dense: Adapter, start: Adapter) -> dict[str, Tensor]:
-    """module -> (out_features, rank), how far each entry of B is from where it started."""
+def moved(dense: Adapter, start: Adapter | None) -> dict[str, Tensor]:
+    """module -> (out_features, rank), how far each entry of B is from where it started; None: from zero."""
+    if start is None:
+        return {module: factors.B for module, factors in dense.factors.items()}
     return {module: factors.B - start.factors[module].B for module, factors in dense.factors.items()}
 
 

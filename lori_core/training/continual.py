@@ -19,8 +19,9 @@ from lori_core.method.metrics import forgetting
 from lori_core.results import ContinualResult, Score
 from lori_core.tasks.task import Task
 from lori_core.training.calibrate import as_dense, calibrate
+from lori_core.training.fit import fit
 from lori_core.training.hooks import Hooks
-from lori_core.training.learn import config_of, fit, learn
+from lori_core.training.learn import config_of, learn
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +115,8 @@ def _next(
         config,
         training["lori_d"],
         exclude=held if overlap == "exclude" else None,
-        hooks=hooks.named(stage="calibrate"),
-        checkpoint=checkpoints and checkpoints / "calibrate.pt",
+        hooks=hooks,
+        checkpoints=checkpoints,
     )
     union = {module: held[module] | mask for module, mask in calibrated.masks.items()}
     start = replace(adapter.with_masks(union), name=name, record=parents)

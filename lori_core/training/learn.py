@@ -1,31 +1,34 @@
 """LoRI on one page (arXiv 2504.07448, algorithm of section 3).
 
 1. Draw A from (seed, task, module) and freeze it; B = 0.
-2. Calibrate: train all of B on the task.
+2. Calibrate: train all of B on the task. With this B the adapter is LoRI-D.
 3. Keep the (1 - sparsity) share of entries with the largest |B|, over all modules together: the mask.
-4. Set B back to zero and train the kept entries only.
+4. Set B back to zero and train the kept entries only: LoRI-S.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lori_core.bases.attach import attach, update_ratio
+from lori_core.bases.attach import update_ratio
 from lori_core.bases.load import Base, check_rank, target_modules
 from lori_core.config import AdapterConfig, Method, TrainConfig
-from lori_core.errors import ModelError
+from lori_core.errors import ConfigError, ModelError
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.masks import Masks
 from lori_core.results import Calibration, Training
-from lori_core.tasks.task import Task, fingerprint
-from lori_core.training.calibrate import calibrate
+from lori_core.tasks.task import Task
+from lori_core.training.calibrate import Calibrated, calibrate
+from lori_core.training.fit import fit
 from lori_core.training.hooks import Hooks
+from lori_core.training.recipes import training_for
 from lori_core.training.train import train
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What learn() returns; calibration is None where no mask was calibrated here."""
+    """What learn() returns; calibration: of LoRI-S's mask, None where the mask was given as it is."""
 
     adapter: Adapter
     training: Training
@@ -36,10 +39,11 @@ class Learned:
 def learn(
     base: Base,
     task: Task,
-    method: Method,
-    config: AdapterConfig,
-    training: dict[Method, TrainConfig],
+    method: Method = "lori_s",
+    config: AdapterConfig = AdapterConfig(),
+    training: Mapping[Method, TrainConfig] | None = None,
     *,
+    calibrated: Calibrated | None = None,
     masks: Masks | None = None,
     stop_when_stable: bool = False,
     hooks: Hooks | None = None,
@@ -48,64 +52,37 @@ def learn(
     """One task learned by one method.
 
     Args:
-        training: method -> its settings; LoRI-S calibrates with those of "lori_d".
-        masks: a mask made earlier; None: LoRI-S calibrates one.
+        training: method -> its settings, LoRI-S calibrates with those of "lori_d"; None: what is known for the base.
+        calibrated: the task's dense run under the same A, made earlier: it is LoRI-D, and LoRI-S takes its mask.
+        masks: LoRI-S: a mask of any origin, in place of a calibrated one.
+        stop_when_stable: end a calibration once its mask has settled; off is the paper's way.
         checkpoints: a folder; a second call with the same arguments goes on from what is there.
+    Raises:
+        ConfigError: the method leaves no adapter, or the settings contradict it.
     """
-    hooks = hooks or Hooks()
+    hooks, training = hooks or Hooks(), training or training_for(base.name)
     config = config_of(method, config)
     shapes = target_modules(base.model, config.target_modules)
     check_rank(shapes, config.rank)
-    calibration = None
     if method == "lori_s" and masks is None:
-        calibrated = calibrate(
+        calibrated = calibrated or calibrate(
             base,
             task,
             blank(task.name, shapes, config_of("lori_d", config)),
             config,
             training["lori_d"],
             stop_when_stable=stop_when_stable,
-            hooks=hooks.named(stage="calibrate"),
-            checkpoint=checkpoints and checkpoints / "calibrate.pt",
+            hooks=hooks,
+            checkpoints=checkpoints,
         )
-        masks, calibration = calibrated.masks, calibrated.report
-    start = blank(task.name, shapes, config, masks)
-    adapter, report = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
+        masks = calibrated.masks
+    if method == "lori_d" and calibrated:
+        adapter, report = calibrated.dense, calibrated.report.training
+    else:
+        start = blank(task.name, shapes, config, masks)
+        adapter, report = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
+    calibration = calibrated.report if method == "lori_s" and calibrated else None
     return Learned(adapter, report, calibration, update_ratio(base.model, adapter))
-
-
-def fit(
-    base: Base,
-    task: Task,
-    start: Adapter,
-    config: TrainConfig,
-    *,
-    trained: Masks | None = None,
-    hooks: Hooks | None = None,
-    checkpoints: Path | None = None,
-) -> tuple[Adapter, Training]:
-    """Attach, train, extract, detach. trained: the entries that move, where that is not all that `start` keeps."""
-    attached = attach(base.model, start, trained)
-    try:
-        training = train(
-            base.model,
-            base.tokenizer,
-            task.examples("train"),
-            config,
-            hooks=(hooks or Hooks()).named(stage="train"),
-            checkpoint=checkpoints and checkpoints / "train.pt",
-        )
-        adapter = attached.extract()
-    finally:
-        attached.detach()
-    record = {
-        "task": task.name,
-        "base": base.record,
-        "train": config.model_dump(),
-        "examples": training.examples,
-        "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
-    }
-    return replace(adapter, record=adapter.record | record), training
 
 
 def fine_tune(
@@ -138,7 +115,15 @@ def fine_tune(
 
 
 def config_of(method: Method, config: AdapterConfig) -> AdapterConfig:
-    """The adapter's settings as the method means them: LoRI-D and LoRA keep all of B, LoRA trains A too."""
+    """The adapter's settings as the method means them: LoRI-D and LoRA keep all of B, LoRA trains A too.
+
+    Raises:
+        ConfigError: the method is "full", which leaves no adapter, or LoRI-S is to keep everything.
+    """
+    if method == "full":
+        raise ConfigError("full_is_no_adapter")
     if method == "lori_s":
+        if config.method != "lori_s":
+            raise ConfigError("lori_s_not_sparse", sparsity=config.sparsity)
         return config
     return config.changed(sparsity=0.0, redraw_projection=False, train_projection=method == "lora")

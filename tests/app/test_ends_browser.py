@@ -18,8 +18,9 @@ from app import pages
 from app.main import address as address_of
 from lori_core.assets import ASSETS
 from lori_core.config import METHOD_OPTIONS
-from lori_core.report.page import file_name, report
+from lori_core.report.page import report
 from lori_core.results import MergeTrial, to_json
+from lori_core.study.layout import Layout
 from lori_core.study.runs import Run, list_runs
 from lori_core.translate import LANGUAGES, translate
 
@@ -51,7 +52,7 @@ def lab(tmp_path_factory, chromium):
     folder = tmp_path_factory.mktemp("lab")
     study = finish(folder / "runs", "study", {"tasks": list(RESULT.tasks)}, to_json(RESULT))
     for language in LANGUAGES:
-        (study.path / file_name(language)).write_text(report(RESULT, language), encoding="utf-8")
+        Layout(study.path).report(language).write_text(report(RESULT, language), encoding="utf-8")
     sequence = RESULT.continual[0]
     finish(folder / "runs", "continual", {"tasks": sequence.order, "method": sequence.method}, to_json(sequence))
     scores = {task: single.score for task in RESULT.tasks for single in RESULT.singles if single.task == task}
@@ -138,7 +139,7 @@ def test_a_report_is_shown_in_both_languages_and_downloaded_whole(lab, tab):
     assert tab.frame_locator("iframe.report").locator("h1").inner_text() == translate("report.title", "ja")
     with tab.expect_download() as download:
         tab.locator("a.save").click()
-    assert Path(download.value.path()).read_bytes() == (study.path / file_name("ja")).read_bytes()
+    assert Path(download.value.path()).read_bytes() == Layout(study.path).report("ja").read_bytes()
 
 
 @pytest.mark.parametrize("path", ["../../etc/en", "x/en", "%3Cscript%3E/en", "{study}/xx", "{study}/..%2Fspec.json"])

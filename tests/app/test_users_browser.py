@@ -8,7 +8,7 @@ from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm
 import pytest
 
 from app.passwords import add
-from lori_core.report.page import file_name
+from lori_core.study.layout import Layout
 from lori_core.study.runs import Run, list_runs
 from lori_core.translate import translate
 
@@ -23,7 +23,7 @@ def lab(tmp_path_factory, chromium):
         add(folder / "passwords", name, password)
     run = Run.create(folder / "users" / "aiko" / "runs", "study", {"tasks": ["math"]})
     with run.start():
-        (run.path / file_name("en")).write_text("<h1>of Aiko</h1>", encoding="utf-8")
+        Layout(run.path).report("en").write_text("<h1>of Aiko</h1>", encoding="utf-8")
     command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
     with subprocess.Popen(
         [*command, "--auth-file", str(folder / "passwords")], stdout=subprocess.PIPE, text=True

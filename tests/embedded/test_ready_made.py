@@ -5,7 +5,7 @@ import torch
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
-from lori_core.embedded.ready_made import FOLDER, TASKS, VARIANTS, ready_made
+from lori_core.embedded.ready_made import READY_MADE, TASKS, VARIANTS, ready_made
 from lori_core.errors import AdapterError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.method.adapter import check_base
@@ -30,7 +30,7 @@ def test_each_was_trained_on_the_base_that_ships(base, task, variant):
 def test_each_was_trained_at_the_settings_that_ship():
     for task in TASKS:
         for variant in VARIANTS:
-            record = read_header(FOLDER / task / variant)[0].record
+            record = read_header(READY_MADE / task / variant)[0].record
             method = "lori_d" if variant == "lori_d_shared" else variant
             assert record["train"] == training_for("embedded")[method].model_dump(mode="json")
 

@@ -1,6 +1,7 @@
 """A merge before and after, on the embedded base: the same scores as by hand, and the scale that validation prefers."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,11 @@ from lori_core.evaluation.evaluate import evaluate
 from lori_core.evaluation.merge_trial import merge_trial
 from lori_core.method.merge import merge
 from lori_core.results import Score
-from lori_core.study.specs import MergeJob
 from lori_core.tasks.mini import mini_task
 from lori_core.tasks.task import Task
 
 TASKS = [mini_task("nlu"), mini_task("math")]
-JOB = MergeJob(adapters=(), weights=(1.0, 0.5), name="both")
+JOB: dict[str, Any] = {"method": "concat", "weights": (1.0, 0.5), "name": "both"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def score(base: Base, task: Task, split: Split) -> Score:
 
 def test_each_score_is_that_of_the_model_with_what_it_names(base):
     parts = [ready_made(task.name) for task in TASKS]
-    merged, trial = merge_trial(base.model, TASKS, parts, JOB, [0.5], lambda task, split: score(base, task, split))
+    merged, trial = merge_trial(
+        base.model, TASKS, parts, lambda task, split: score(base, task, split), scales=[0.5], **JOB
+    )
     for task, part in zip(TASKS, parts, strict=True):
         assert trial.base[task.name] == score(base, task, "test")
         with applied(base.model, part):
@@ -51,7 +53,7 @@ def test_of_several_scales_the_best_on_validation_is_taken(base):
         asked.append(split)
         return score(base, task, split)
 
-    merged, trial = merge_trial(base.model, TASKS, parts, JOB, [0.0, 1.0], scorer)
+    merged, trial = merge_trial(base.model, TASKS, parts, scorer, scales=[0.0, 1.0], **JOB)
     assert trial.validation["1"] > trial.validation["0"]  # at 0 it is the bare base
     assert tuple(merged.record["merge"]["weights"]) == trial.weights == (1.0, 0.5)
     assert asked.count("validation") == 4 and asked.count("test") == 6  # the test split has no say
@@ -62,8 +64,8 @@ def test_tasks_and_adapters_that_do_not_pair_up_are_refused_before_anything_is_s
         raise AssertionError(task.name)
 
     with pytest.raises(IncompatibleAdapters) as caught:
-        merge_trial(base.model, TASKS, [ready_made("nlu")], JOB, [1.0], never)
+        merge_trial(base.model, TASKS, [ready_made("nlu")], never, **JOB)
     assert caught.value.key == "tasks_count"
     with pytest.raises(IncompatibleAdapters):
-        few = JOB.changed(weights=(1.0,))
-        merge_trial(base.model, TASKS, [ready_made("nlu"), ready_made("math")], few, [1.0], never)
+        few: dict[str, Any] = JOB | {"weights": (1.0,)}
+        merge_trial(base.model, TASKS, [ready_made("nlu"), ready_made("math")], never, **few)

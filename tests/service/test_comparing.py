@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from lori_core import figures
+from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, IncompatibleAdapters, LoRIError
 from lori_core.evaluation.probe import cross_talk
 from lori_core.method import metrics
@@ -15,7 +16,7 @@ from lori_core.results import PairMatrix, from_json, from_plain, to_json
 from lori_core.service.base_cache import Bench
 from lori_core.service.comparing import Interference, shared_beside
 from lori_core.service.origins import origin_of
-from lori_core.service.shelf import READY_MADE, Shelf
+from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.study.runs import Run
 from lori_core.tasks.mini import mini_task

@@ -7,12 +7,13 @@ import tiny
 import torch
 
 from lori_core import figures
+from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import magnitude_masks
 from lori_core.results import MaskGrid, MaskLayout, MaskPair, from_plain
 from lori_core.service.mask_views import BINS, MaskLooks, dense_beside
-from lori_core.service.shelf import READY_MADE, Shelf
+from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, load_entries, save_adapter
 from lori_core.storage.mask_files import load_mask
 from lori_core.study.runs import Run

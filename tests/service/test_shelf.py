@@ -10,10 +10,11 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
+from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.method.adapter import Adapter, as_parent
 from lori_core.method.merge import merge
-from lori_core.service.shelf import READY_MADE, Shelf
+from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.peft import export_peft
 from lori_core.study.runs import Run

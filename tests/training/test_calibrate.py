@@ -85,12 +85,11 @@ def test_excluded_entries_are_in_no_mask_and_no_look_counts_them():
 
 
 def test_a_stopped_calibration_keeps_its_looks(tmp_path: Path):
-    path = tmp_path / "calibrate.pt"
     seen: list[dict] = []
     with pytest.raises(Stopped):
-        calibrated(hooks=Hooks(seen.append, lambda: len(seen) > 14), checkpoint=path)
-    assert path.exists()
-    resumed, whole = calibrated(checkpoint=path), calibrated()
+        calibrated(hooks=Hooks(seen.append, lambda: len(seen) > 14), checkpoints=tmp_path)
+    assert (tmp_path / "calibrate.pt").exists()
+    resumed, whole = calibrated(checkpoints=tmp_path), calibrated()
     assert len(whole.report.looks) == 4
     assert resumed.report.looks == whole.report.looks
     assert tiny.same_bits(resumed.dense, whole.dense)

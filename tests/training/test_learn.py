@@ -9,7 +9,7 @@ from lori_core.bases.load import target_modules
 from lori_core.config import Method
 from lori_core.errors import ConfigError
 from lori_core.method.adapter import blank
-from lori_core.training import learn as pipeline
+from lori_core.training import fit as fitting
 from lori_core.training.calibrate import calibrate
 from lori_core.training.learn import Learned, config_of, fine_tune, fit, learn
 
@@ -109,7 +109,7 @@ def test_the_base_is_as_it_was_after_an_error_in_training(monkeypatch):
     def failing(*arguments, **named):
         raise MemoryError
 
-    monkeypatch.setattr(pipeline, "train", failing)
+    monkeypatch.setattr(fitting, "train", failing)
     with pytest.raises(MemoryError):
         learned("lori_d", base=base)
     assert tiny.same_tensors(tiny.weights(base.model), before)

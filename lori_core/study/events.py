@@ -1,0 +1,25 @@
+"""Events of a run, one JSON object a line of events.jsonl: their kinds, and how far they say the work is.
+
+state     state: created | running | finished | failed | stopped; of a failure error, key, values or traceback
+base      name, device, precision: where and in which precision the base computes
+plan      units: how many a study has; done: names of those that earlier sittings did
+unit      name; state: started | done
+step      step, steps, loss, learning_rate, tokens_per_second ...; task, method, stage: calibrate | train
+mask      step, jaccard, kept: the mask that would result now; task, method
+evaluate  done, total; task, split
+"""
+
+from typing import Any
+
+Stage = tuple[str, str, str]  # task, method and what is done: ("math", "lori_s", "train"); "" where there is none
+
+
+def stage_of(event: dict[str, Any]) -> Stage:
+    """What a "step" or "evaluate" event is about."""
+    doing = event.get("stage") if event["kind"] == "step" else event["kind"]
+    return event.get("task") or "", event.get("method") or "", doing or ""
+
+
+def how_far(event: dict[str, Any]) -> tuple[int, int]:
+    """(done, total) of the stage that a "step" or "evaluate" event tells of."""
+    return (event["step"], event["steps"]) if event["kind"] == "step" else (event["done"], event["total"])

@@ -1,0 +1,192 @@
+"""Folder layout of a run: what units of work, adapters, dense runs and reports are called, and where each lies.
+
+    units/<unit>.json     the unit's result           seconds/<unit>       its wall time over all sittings
+    adapters/<unit>       the adapter it left         checkpoints/<unit>/  of its training
+    report.html, report.ja.html
+    units of a study      base-<task>, calibrate-<own|shared>-<task>-<seed>, single-<variant>-<task>-<seed>,
+                          merge-<merge method>-<variant>-<seed>, continual-<variant>-<seed>,
+                          interference-<variant>-<measure>
+    adapters of a job     dense, mask (the dense run pruned to its mask), trained, merged, after-0, after-1 ...
+
+A task stands by its place in the study: names of users' tasks are no file names.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lori_core.config import Method
+from lori_core.study.specs import StudyConfig
+
+TRAINED, MERGED = "trained", "merged"  # adapters of a job
+MASK_FILE = "mask.safetensors"  # in the folder of a job that calibrated
+_INTERMEDIATE = ("calibrate-", "dense", "mask")  # adapters that are steps on the way to others
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How adapters came about: by which method, and whether all tasks share one A (the control)."""
+
+    method: Method
+    shared: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.method}_shared" if self.shared else self.method
+
+
+def is_control(label: str) -> bool:
+    """Whether a variant's label is of the control that shares one A."""
+    return label.endswith("_shared")
+
+
+@dataclass(frozen=True)
+class DenseRun:
+    """A calibration's places in a run: its report, names of its two adapters, the folder of its checkpoint."""
+
+    report: Path
+    dense: str
+    mask: str
+    checkpoints: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places in one run's folder."""
+
+    folder: Path
+
+    def unit(self, unit: str) -> Path:
+        return self.folder / "units" / f"{unit}.json"
+
+    def done(self) -> list[str]:
+        """Names of the units that have a result."""
+        return sorted(path.stem for path in (self.folder / "units").glob("*.json"))
+
+    def seconds(self, unit: str) -> Path:
+        return self.folder / "seconds" / unit
+
+    def all_seconds(self) -> dict[str, float]:
+        """unit -> its wall time."""
+        paths = sorted((self.folder / "seconds").glob("*"))
+        return {path.name: float(path.read_text(encoding="utf-8")) for path in paths}
+
+    def adapter(self, name: str) -> Path:
+        return self.folder / "adapters" / name
+
+    def checkpoints(self, unit: str) -> Path:
+        return self.folder / "checkpoints" / unit
+
+    def report(self, language: str) -> Path:
+        return self.folder / ("report.html" if language == "en" else f"report.{language}.html")
+
+    def dense_run(self, unit: str) -> DenseRun:
+        """Of a study's unit of calibration."""
+        return DenseRun(self.unit(unit), f"{unit}-dense", f"{unit}-mask", self.checkpoints(unit))
+
+    def job_dense_run(self) -> DenseRun:
+        """Of a job that calibrates one task."""
+        return DenseRun(self.folder / "calibration.json", "dense", "mask", self.folder / "checkpoints")
+
+
+# --- units of a study
+
+
+def base_unit(index: int) -> str:
+    return f"base-{index}"
+
+
+def calibration_unit(shared: bool, index: int, seed: int) -> str:
+    return f"calibrate-{'shared' if shared else 'own'}-{index}-{seed}"
+
+
+def single_unit(label: str, index: int, seed: int) -> str:
+    return f"single-{label}-{index}-{seed}"
+
+
+def merge_unit(merge_method: str, label: str, seed: int) -> str:
+    return f"merge-{merge_method}-{label}-{seed}"
+
+
+def sequence_unit(label: str, seed: int) -> str:
+    return f"continual-{label}-{seed}"
+
+
+def interference_unit(label: str, measure: str) -> str:
+    return f"interference-{label}-{measure}"
+
+
+def after_task(number: int) -> str:
+    """The adapter of a job's sequence after its task of that number."""
+    return f"after-{number}"
+
+
+def stage_of(unit: str) -> str:
+    """ "single-lori_s-0-0" is of the stage "single"."""
+    return unit.partition("-")[0]
+
+
+def kind_of(unit: str) -> str:
+    """ "single-lori_s-0-0" is of the kind "single-lori_s"."""
+    return re.sub(r"(-\d+)+$", "", unit)
+
+
+def variants(config: StudyConfig) -> list[Variant]:
+    """Those that leave adapters; the control is LoRI-D with one A for all tasks."""
+    own = [Variant(method) for method in config.methods if method != "full"]
+    several = len(config.tasks) > 1 and config.shared_control and own
+    return [*own, Variant("lori_d", shared=True)] if several else own
+
+
+def measures(variant: Variant) -> list[str]:
+    """Of interference; a mask that keeps everything overlaps wholly and says nothing."""
+    return ["cosine", *(["masks"] if variant.method == "lori_s" else []), "function"]
+
+
+def planned(config: StudyConfig) -> list[str]:
+    """The names of all units of a study."""
+    adapted, tasks, seeds = variants(config), range(len(config.tasks)), config.seeds
+    dense = dict.fromkeys(variant.shared for variant in adapted if variant.method != "lora")
+    learned = [*adapted, *([Variant("full")] if "full" in config.methods else [])]
+    places = [(task, seed) for seed in seeds for task in tasks]
+    units = [base_unit(task) for task in tasks]
+    units += [calibration_unit(shared, *place) for shared in dense for place in places]
+    units += [single_unit(variant.label, *place) for variant in learned for place in places]
+    if len(tasks) > 1:
+        units += [merge_unit(how, v.label, seed) for how in config.merge_methods for v in adapted for seed in seeds]
+        if config.continual is not None:
+            units += [sequence_unit(v.label, seed) for v in adapted if not v.shared for seed in seeds]
+        units += [interference_unit(v.label, measure) for v in adapted for measure in measures(v)]
+    return units
+
+
+# --- from an adapter's folder to what belongs to it
+
+
+def is_intermediate(adapter: str) -> bool:
+    """Whether an adapter of that name in a run is a step on the way to another."""
+    return adapter.startswith(_INTERMEDIATE)
+
+
+def score_file(adapter: Path) -> Path:
+    """Where the result that scores an adapter of a run lies, if it was scored."""
+    run = adapter.parent.parent
+    return run / "result.json" if adapter.name == TRAINED else Layout(run).unit(adapter.name)
+
+
+def dense_beside(adapter: Path) -> Path | None:
+    """Where the dense run lies that gave a LoRI-S adapter its mask, in a run or among the ready-made ones."""
+    study = re.fullmatch(r"single-lori_s(_shared)?-(\d+)-(\d+)", adapter.name)
+    if study:
+        calibration = calibration_unit(bool(study[1]), int(study[2]), int(study[3]))
+        return adapter.parent / Layout(adapter.parent.parent).dense_run(calibration).dense
+    beside = {TRAINED: "dense", "mask": "dense", "lori_s": "lori_d"}.get(adapter.name)
+    return adapter.parent / beside if beside else None
+
+
+def control_beside(adapter: Path) -> Path:
+    """Where the adapter of the same task lies whose A all tasks share, in a study or among the ready-made ones."""
+    study = re.fullmatch(r"single-(lori_[ds])-(\d+)-(\d+)", adapter.name)
+    if study:
+        return adapter.parent / single_unit(f"{study[1]}_shared", int(study[2]), int(study[3]))
+    return adapter.parent / Variant("lori_d", shared=True).label

@@ -1,0 +1,173 @@
+"""Units of work: one task calibrated, learned, kept and scored. A training job is one of them, a study many."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lori_core.bases.attach import applied
+from lori_core.bases.load import Base, check_rank, open_base, target_modules
+from lori_core.config import AdapterConfig, BaseConfig, Method, Split, TrainConfig
+from lori_core.errors import ConfigError
+from lori_core.evaluation.evaluate import Evaluation, evaluate
+from lori_core.files import folder_size
+from lori_core.method.adapter import Adapter, blank
+from lori_core.results import Calibration, SingleResult
+from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.study.layout import DenseRun, Layout, Variant
+from lori_core.tasks.chat import in_chat
+from lori_core.tasks.registry import load_task
+from lori_core.tasks.task import Task
+from lori_core.training.calibrate import Calibrated, calibrate
+from lori_core.training.hooks import Hooks
+from lori_core.training.learn import config_of, fine_tune, learn
+
+SAMPLES = 4  # outputs of each task that are kept for reading
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What units of work share. limits: split -> how many examples are scored, None: all."""
+
+    base: Base
+    tasks: tuple[Task, ...]
+    layout: Layout
+    hooks: Hooks
+    limits: Mapping[Split, int | None]
+
+    def score(self, task: Task, split: Split = "test", base: Base | None = None, **how: Any) -> Evaluation:
+        """The base as it is now, bare or with an adapter, on one task. how: options of evaluate()."""
+
+        def on_event(event: dict[str, Any]) -> None:
+            self.hooks.on_event(event)
+            self.hooks.check_stop()
+
+        base = base or self.base
+        return evaluate(base.model, base.tokenizer, task, split, self.limits[split], on_event=on_event, **how)
+
+    def keep(self, name: str, adapter: Adapter) -> Adapter:
+        return keep(self.layout, name, adapter)
+
+    def adapter(self, name: str) -> Adapter:
+        return load_adapter(self.layout.adapter(name))
+
+    def calibrated(self, run: DenseRun, report: Calibration) -> Calibrated:
+        """A dense run that was kept."""
+        return Calibrated(self.adapter(run.dense), self.adapter(run.mask).masks, report)
+
+
+def keep(layout: Layout, name: str, adapter: Adapter) -> Adapter:
+    """The adapter as it comes back from the disk: what is scored, merged and gone on with is what was kept."""
+    folder = layout.adapter(name)
+    if folder.exists():  # of a sitting that was killed before the unit's result was written
+        shutil.rmtree(folder)
+    save_adapter(adapter, folder)
+    return load_adapter(folder)
+
+
+def load_tasks(specs: Sequence[str], allow_code_execution: bool) -> tuple[Task, ...]:
+    """The tasks of a study or a job; raises ConfigError where one stands twice."""
+    tasks = tuple(load_task(spec, allow_code_execution) for spec in specs)
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ConfigError("same_task_twice", tasks=", ".join(names))
+    return tasks
+
+
+def open_work(
+    config: BaseConfig, tasks: tuple[Task, ...], folder: Path, hooks: Hooks, limits: Mapping[Split, int | None]
+) -> Work:
+    """The base is loaded, and what wraps prompts is put around the tasks."""
+    base = open_base(config)
+    hooks.on_event(base.opened)
+    if config.chat:
+        base, tasks = in_chat(base, tasks)
+    return Work(base, tasks, Layout(folder), hooks, limits)
+
+
+def check_fit(work: Work, methods: Sequence[Method], config: AdapterConfig) -> None:
+    """Raises ConfigError where the methods and the settings contradict each other or the base is too narrow."""
+    for method in methods:
+        if method != "full":
+            config_of(method, config)
+    check_rank(target_modules(work.base.model, config.target_modules), config.rank)
+
+
+def calibrate_unit(
+    work: Work, task: Task, variant: Variant, config: AdapterConfig, training: TrainConfig, run: DenseRun
+) -> Calibration:
+    """One dense run and its mask, both kept as adapters; returns the report, which the caller keeps."""
+    shapes = target_modules(work.base.model, config.target_modules)
+    made = calibrate(
+        work.base,
+        task,
+        blank(task.name, shapes, config_of("lori_d", config)),
+        config,
+        training,
+        hooks=work.hooks.named(task=task.name, method=variant.label),
+        checkpoints=run.checkpoints,
+    )
+    work.keep(run.dense, made.dense)
+    work.keep(run.mask, made.dense.with_masks(made.masks))
+    return made.report
+
+
+def learn_unit(
+    work: Work,
+    task: Task,
+    variant: Variant,
+    config: AdapterConfig,
+    training: Mapping[Method, TrainConfig],
+    seed: int,
+    name: str,
+    checkpoints: Path,
+    **given: Any,
+) -> SingleResult:
+    """One adapter learned, kept under the name, and scored.
+
+    Args:
+        given: what was made earlier: `calibrated` or `masks` of learn().
+    """
+    if variant.method == "full":
+        return _fine_tune_unit(work, task, training["full"], seed, checkpoints)
+    hooks = work.hooks.named(task=task.name, method=variant.label)
+    learned = learn(work.base, task, variant.method, config, training, hooks=hooks, checkpoints=checkpoints, **given)
+    adapter, calibration = work.keep(name, learned.adapter), learned.calibration
+    with applied(work.base.model, adapter):
+        test, validation = work.score(task), work.score(task, "validation")
+    return SingleResult(
+        task=task.name,
+        method=variant.method,
+        seed=seed,
+        score=test.score,
+        validation=validation.score,
+        trained_parameters=adapter.trained_parameters,
+        file_bytes=folder_size(work.layout.adapter(name)),
+        seconds=learned.training.seconds + (calibration.training.seconds if calibration else 0),
+        update_ratio=learned.update_ratio,
+        training=learned.training,
+        calibration=calibration,
+        shared_projection=variant.shared,
+        samples=test.outputs[:SAMPLES],
+    )
+
+
+def _fine_tune_unit(work: Work, task: Task, config: TrainConfig, seed: int, checkpoints: Path) -> SingleResult:
+    """Full fine-tuning: nothing is kept but its scores."""
+    hooks = work.hooks.named(task=task.name, method="full")
+    tuned, training = fine_tune(work.base, task, config, hooks=hooks, checkpoints=checkpoints)
+    test, validation = work.score(task, base=tuned), work.score(task, "validation", base=tuned)
+    return SingleResult(
+        task=task.name,
+        method="full",
+        seed=seed,
+        score=test.score,
+        validation=validation.score,
+        trained_parameters=training.trained_parameters,
+        file_bytes=None,
+        seconds=training.seconds,
+        update_ratio=None,
+        training=training,
+        samples=test.outputs[:SAMPLES],
+    )
