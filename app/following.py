@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from lori_core.results import Calibration, MaskLook, Training
+from lori_core.results import Calibration, MaskSnapshot, Training
 from lori_core.study.events import Stage, how_far, stage_of
 from lori_core.study.layout import is_control
 from lori_core.study.runs import Run
@@ -26,7 +26,7 @@ class Following:
     """
 
     losses: dict[Stage, list[tuple[int, float | None]]] = field(default_factory=dict)
-    looks: dict[str, list[MaskLook]] = field(default_factory=dict)
+    looks: dict[str, list[MaskSnapshot]] = field(default_factory=dict)
     step: dict[str, Any] | None = None
     stage: tuple[Stage, int, int] | None = None
     planned: int = 0
@@ -50,7 +50,7 @@ def log_of(run: Run) -> str:
         return ""
 
 
-def forming(run: Run, task: str, looks: list[MaskLook]) -> Calibration:
+def forming(run: Run, task: str, looks: list[MaskSnapshot]) -> Calibration:
     """The newest looks in the form that figures take; the training has no end yet."""
     unfinished = Training(looks[-1].step, (), 0, 0.0, 0, 0, 0, 0)
     sparsity = run.config.get("adapter", {}).get("sparsity", 0.0)
@@ -93,7 +93,7 @@ def _take(found: Following, event: dict[str, Any]) -> None:
             looks = found.looks.setdefault(event.get("task", ""), [])
             if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
                 looks[:] = [look for look in looks if look.step < event["step"]]
-            looks.append(MaskLook(event["step"], event["jaccard"], event["kept"]))
+            looks.append(MaskSnapshot(event["step"], event["jaccard"], event["kept"]))
 
 
 def _take_step(found: Following, event: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from app.lab import Context
 from lori_core.study.runs import Run, list_runs
+from lori_core.tasks.registry import name_of
 
 
 def finished(page: Context, *kinds: str) -> list[Run]:
@@ -19,7 +20,7 @@ def label(run: Run) -> str:
 def tasks_of(run: Run) -> str:
     """Their names; empty where a run has none, as a merge."""
     tasks = run.config.get("tasks") or [run.config.get("task", "")]
-    return ", ".join(str(task).split("=")[0] for task in tasks)
+    return ", ".join(name_of(str(task)) for task in tasks)
 
 
 def when(name: str) -> str:

@@ -20,7 +20,7 @@ from lori_core.method.adapter import Adapter
 from lori_core.method.masks import random_masks
 from lori_core.tasks.task import Task
 from lori_core.training.learn import learn
-from lori_core.training.recipes import Training
+from lori_core.training.recipes import TrainingByMethod
 
 PROCESSES = 2
 TASKS = ("nlu", "math", "code", "safety")
@@ -45,7 +45,7 @@ def score(task: Task, adapter: Adapter, split: str, limit: int, folder: str = "e
     return {key: value for key, value in found.items() if key not in ("outcomes", "seconds")}
 
 
-def under_random_mask(folder: str, task: Task, training: Training, seed: int, limit: int) -> float:
+def under_random_mask(folder: str, task: Task, training: TrainingByMethod, seed: int, limit: int) -> float:
     """The control: test score of LoRI-S whose mask was drawn, not calibrated."""
     config = adapter_config(seed)
     shapes = {module: (rows, config.rank) for module, (rows, _) in target_modules(base(folder).model).items()}
@@ -68,9 +68,9 @@ def searched_rates(name: str) -> dict[Method, float]:
     return json.loads(path.read_text(encoding="utf-8"))["results"]["best"]
 
 
-def at_rates(training: Training, rates: Mapping[Method, float]) -> Training:
+def at_rates(training: TrainingByMethod, rates: Mapping[Method, float]) -> TrainingByMethod:
     """The settings with these learning rates in place of some."""
-    changed: Training = {method: training[method].changed(learning_rate=rate) for method, rate in rates.items()}
+    changed: TrainingByMethod = {method: training[method].changed(learning_rate=rate) for method, rate in rates.items()}
     return training | changed
 
 

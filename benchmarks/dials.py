@@ -20,7 +20,7 @@ from lori_core.config import Method
 from lori_core.results import StudyResult
 from lori_core.study.specs import StudyConfig
 from lori_core.study.study import run_study
-from lori_core.training.recipes import Training, training_for
+from lori_core.training.recipes import TrainingByMethod, training_for
 
 SEEDS = (0, 1)  # a process each
 DIALS = {"conflict": ("form", "answer"), "level": ("2", "5")}  # settings of the mini tasks beside the usual one
@@ -42,7 +42,7 @@ class Setting:
     def tasks(self) -> tuple[str, ...]:
         return tuple(f"{task}?{self.option}" for task in TASKS)
 
-    def training(self) -> Training:
+    def training(self) -> TrainingByMethod:
         return at_rates(training_for("embedded"), self.rates)
 
 

@@ -17,7 +17,7 @@ from lori_core.results import MergedResult, Score, SingleResult, StudyResult
 from lori_core.study.specs import StudyConfig
 from lori_core.study.study import run_study
 from lori_core.tasks.mini import mini_task
-from lori_core.training.recipes import Training, seeded, training_for
+from lori_core.training.recipes import TrainingByMethod, seeded, training_for
 
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.8)
@@ -38,7 +38,7 @@ def config_of(seed: int) -> StudyConfig:
     )
 
 
-def training(seed: int, rates: Mapping[Method, float] | None = None) -> Training:
+def training(seed: int, rates: Mapping[Method, float] | None = None) -> TrainingByMethod:
     """rates: in place of the recipes' own."""
     return seeded(at_rates(training_for("embedded"), rates or {}), seed)
 

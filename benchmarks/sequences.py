@@ -18,7 +18,7 @@ from lori_core.results import ContinualResult
 from lori_core.storage.adapter_files import load_adapter
 from lori_core.tasks.mini import mini_task
 from lori_core.training.continual import learn_sequence
-from lori_core.training.recipes import Training
+from lori_core.training.recipes import TrainingByMethod
 
 SEQUENCE = ("safety", "math", "code", "nlu")
 METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
@@ -49,7 +49,7 @@ def one_seed(seed: int) -> tuple[list[ContinualResult], dict[str, Any]]:
 
 
 def in_sequence(
-    training: Training,
+    training: TrainingByMethod,
     seed: int,
     method: Method,
     overlap: Overlap,

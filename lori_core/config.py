@@ -135,6 +135,10 @@ class BaseConfig(Config):
     allow_code_execution: bool = False  # True: foreign benchmarks may run code that the model writes, in the sandbox
 
 
+# One weight for all adapters of a merge: those that a search tries on validation.
+MERGE_WEIGHTS = (0.3, 0.5, 0.8, 1.0)
+
+
 class MergeOptions(Config):
     """Settings of merge methods; METHOD_OPTIONS says which method reads which."""
 

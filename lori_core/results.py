@@ -100,7 +100,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class MaskLook:
+class MaskSnapshot:
     """The mask that would result at one step of calibration. jaccard: with the look before; None for the first."""
 
     step: int
@@ -114,7 +114,7 @@ class Calibration:
 
     task: str
     sparsity: float
-    looks: tuple[MaskLook, ...]
+    looks: tuple[MaskSnapshot, ...]
     training: Training
     stopped_early: bool
     kept: dict[str, float]  # module -> kept fraction of the final mask

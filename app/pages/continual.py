@@ -18,6 +18,7 @@ from lori_core.study.specs import ContinualJob
 from lori_core.tasks.mini import MINI_TASKS
 from lori_core.translate import translate
 
+DEFAULTS = AdapterConfig()
 METHODS: tuple[Method, ...] = ("lori_s", "lori_d", "lora")
 LATER = {"known": None, "same": 1.0, "tenth": 0.1}  # what is offered as a later_rate
 
@@ -116,8 +117,8 @@ def _form(page: Context) -> None:
         info=page.say("continual.later_info"),
     )
     with gr.Row():
-        rank = gr.Slider(1, 128, 32, step=1, label=page.say("continual.rank"))
-        sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("continual.sparsity"))
+        rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("continual.rank"))
+        sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("continual.sparsity"))
     button = gr.Button(page.say("continual.go"), variant="primary")
     opens_run(button, start, [base, tasks, methods, overlap, later, rank, sparsity])
 

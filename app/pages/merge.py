@@ -10,13 +10,13 @@ from app.plot import chart, shown
 from app.run_labels import finished, when
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import METHOD_OPTIONS
+from lori_core.config import MERGE_WEIGHTS, METHOD_OPTIONS, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial, from_json
 from lori_core.study.specs import MergeJob, MergeTrialJob
 
 MOST = 8  # adapters that have a slider of their own
-SCALES = (0.3, 0.5, 0.8, 1.0)  # of all weights; a search tries each on the validation split
+DEFAULTS = MergeOptions()
 
 
 def build(page: Context) -> None:
@@ -29,8 +29,8 @@ def build(page: Context) -> None:
         value="concat",
         label=page.say("merge.method"),
     )
-    keep = gr.Slider(0.01, 1, 0.2, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
-    drop = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
+    keep = gr.Slider(0.01, 1, DEFAULTS.keep, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
+    drop = gr.Slider(0, 0.99, DEFAULTS.drop, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
     sliders = [gr.Slider(-1, 2, 1, step=0.05, visible=False, interactive=True) for _ in range(MOST)]
     search = gr.Checkbox(False, label=page.say("merge.search"), info=page.say("merge.search_info"))
     tasks = gr.Textbox(label=page.say("merge.tasks"), info=page.say("merge.tasks_info"))
@@ -72,7 +72,7 @@ def build(page: Context) -> None:
                 merge=job(*given),
                 tasks=tuple(filter(None, (task.strip() for task in tasks.split(",")))),
                 base=base.strip(),
-                scales=SCALES if search else (1.0,),
+                scales=MERGE_WEIGHTS if search else (1.0,),
             )
         except LoRIError as error:
             raise page.error(error) from None

@@ -15,6 +15,7 @@ from lori_core.study.specs import StudyConfig
 from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.mini import LEVELS, MINI_TASKS, USUAL_LEVEL
 
+DEFAULTS = AdapterConfig()
 METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
 PRESET = ("nlu", "math", "safety")
 
@@ -53,8 +54,8 @@ def build(page: Context) -> None:
         label=page.say("study.methods"),
     )
     with gr.Row():
-        rank = gr.Slider(1, 128, 32, step=1, label=page.say("study.rank"))
-        sparsity = gr.Slider(0, 0.99, 0.9, step=0.01, label=page.say("study.sparsity"))
+        rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("study.rank"))
+        sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("study.sparsity"))
         seeds = gr.Slider(1, 5, 1, step=1, label=page.say("study.seeds"), info=page.say("study.seeds_info"))
     _step(page, 4)
     look = gr.Button(page.say("fit.ask"))

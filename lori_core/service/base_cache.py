@@ -4,7 +4,7 @@ from lori_core.bases.load import Base, open_base
 from lori_core.config import BaseConfig
 
 
-class Bench:
+class BaseCache:
     """Nothing is attached to its base between two questions."""
 
     def __init__(self) -> None:

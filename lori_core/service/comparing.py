@@ -12,7 +12,7 @@ from lori_core.evaluation.probe import cross_talk
 from lori_core.method import metrics
 from lori_core.method.adapter import Adapter, check_base
 from lori_core.results import PairMatrix
-from lori_core.service.base_cache import Bench
+from lori_core.service.base_cache import BaseCache
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter
@@ -28,8 +28,8 @@ Some = Annotated[list[str], Field(min_length=2, max_length=8)]
 class Interference:
     """Questions about several adapters at once."""
 
-    def __init__(self, shelf: Shelf, bench: Bench) -> None:
-        self.shelf, self.bench = shelf, bench
+    def __init__(self, shelf: Shelf, bases: BaseCache) -> None:
+        self.shelf, self.bases = shelf, bases
 
     def in_weights(self, references: Some) -> Iterator[dict[str, Any]]:
         """{"own": PairMatrix, "control": PairMatrix or None} for each measure that says something here."""
@@ -46,7 +46,7 @@ class Interference:
             if not origin.task:
                 raise IncompatibleAdapters("no_one_task", reference=reference)
         adapters, controls = self._adapters(references), self._controls(references)
-        base = self.bench.base(origins[0].base)
+        base = self.bases.base(origins[0].base)
         for adapter in adapters:
             check_base(adapter, base.name, base.revision, base.fingerprint)
         tasks = tuple(load_task(origin.task, origins[0].base.allow_code_execution) for origin in origins)

@@ -30,7 +30,7 @@ Sparsity = Annotated[float, Field(ge=0, lt=1)]
 Pair = Annotated[list[str], Field(min_length=1, max_length=2)]
 
 
-class MaskLooks:
+class MaskViews:
     """Questions about the masks of a shelf's adapters. sparsity, everywhere: None is the mask as it was trained."""
 
     def __init__(self, shelf: Shelf) -> None:

@@ -12,6 +12,7 @@ from lori_core.errors import AdapterError, RunError
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import read_header
 from lori_core.study.runs import Run
+from lori_core.tasks.registry import name_of
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,5 @@ def _of_run(run: Run, name: str) -> Origin:
         raise RunError("no_run", path=run.path)
     settings = {key: value for key, value in run.config.items() if key in BaseConfig.model_fields}
     specs = run.config.get("tasks") or [run.config.get("task", "")]
-    known = {spec.partition("?")[0].partition("=")[0]: spec for spec in specs}
+    known = {name_of(spec): spec for spec in specs}
     return Origin(BaseConfig(**settings), known.get(name, name))

@@ -18,7 +18,7 @@ from lori_core.evaluation.answers import stream_answer
 from lori_core.evaluation.evaluate import chosen_examples
 from lori_core.method.adapter import Adapter, check_base
 from lori_core.method.merge import merge
-from lori_core.service.base_cache import Bench
+from lori_core.service.base_cache import BaseCache
 from lori_core.service.origins import Origin, origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter
@@ -37,8 +37,8 @@ Weight = Annotated[float, Field(gt=0, le=2)]
 class Trying:
     """Prompts for a shelf's adapters."""
 
-    def __init__(self, shelf: Shelf, bench: Bench) -> None:
-        self.shelf, self.bench = shelf, bench
+    def __init__(self, shelf: Shelf, bases: BaseCache) -> None:
+        self.shelf, self.bases = shelf, bases
 
     def example(self, reference: str, number: Number = 0) -> dict[str, Any]:
         """{"prompt", "expected", "task"}: a test example of what the adapter learned, in the order that is scored.
@@ -70,7 +70,7 @@ class Trying:
         origin = origin_of(self.shelf, references[0]) if references else Origin(BaseConfig(), "")
         adapters: list[Adapter | None] = [None]
         adapters += [load_adapter(folder) for folder in self.shelf.folders(references)]
-        base = self.bench.base(origin.base)
+        base = self.bases.base(origin.base)
         for adapter in filter(None, adapters):
             check_base(adapter, base.name, base.revision, base.fingerprint)
         if merged is not None:

@@ -20,9 +20,9 @@ from pydantic import ValidationError, validate_call
 
 from lori_core.config import Config, parse, refusal
 from lori_core.errors import ConfigError, LoRIError
-from lori_core.service.base_cache import Bench
+from lori_core.service.base_cache import BaseCache
 from lori_core.service.comparing import Interference
-from lori_core.service.mask_views import MaskLooks
+from lori_core.service.mask_views import MaskViews
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Trying
 
@@ -43,7 +43,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
         "take_in",
         "export",
     ),
-    MaskLooks: ("mask_layout", "mask_pair", "mask_grid", "mask_file"),
+    MaskViews: ("mask_layout", "mask_pair", "mask_grid", "mask_file"),
     Interference: ("in_weights", "in_function"),
     Trying: ("example", "answers_of"),
 }
@@ -60,8 +60,8 @@ class Question(Config):
 
 def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
-    bench = Bench()
-    owners = (shelf, MaskLooks(shelf), Interference(shelf, bench), Trying(shelf, bench))
+    bases = BaseCache()
+    owners = (shelf, MaskViews(shelf), Interference(shelf, bases), Trying(shelf, bases))
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

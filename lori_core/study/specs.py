@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from lori_core.config import (
+    MERGE_WEIGHTS,
     AdapterConfig,
     AdapterMethod,
     BaseConfig,
@@ -27,7 +28,7 @@ class StudyConfig(BaseConfig):
     train: dict[Method, TrainConfig] = {}  # by method; missing ones as in training/recipes.py
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     merge_methods: tuple[str, ...] = ("concat",)
-    merge_weights: tuple[float, ...] = (0.3, 0.5, 0.8, 1.0)  # the best one on the validation split is reported
+    merge_weights: tuple[float, ...] = MERGE_WEIGHTS  # the best one on the validation split is reported
     shared_control: bool = True  # also merge adapters that share one A
     continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
     overlap: Overlap = "allow"

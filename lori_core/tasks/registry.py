@@ -81,10 +81,15 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
     )
 
 
+def name_of(spec: str) -> str:
+    """The name of the task that a spec names; nothing is loaded."""
+    return spec.partition("?")[0].partition("=")[0]
+
+
 def _mini(spec: str) -> Task:
     from lori_core.tasks.mini import mini_task  # its word lists are read only where they are wanted
 
-    name, _, query = spec.partition("?")
+    name, query = name_of(spec), spec.partition("?")[2]
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     for option, text in options.items():
         if option not in MINI_OPTIONS:

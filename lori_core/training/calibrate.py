@@ -18,7 +18,7 @@ from lori_core.bases.load import Base
 from lori_core.config import AdapterConfig, TrainConfig
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import Masks, jaccard, kept_fractions, magnitude_masks
-from lori_core.results import Calibration, MaskLook
+from lori_core.results import Calibration, MaskSnapshot
 from lori_core.tasks.task import Task
 from lori_core.training.fit import fit
 from lori_core.training.hooks import Hooks
@@ -105,7 +105,7 @@ class MaskWatch:
     ) -> None:
         self.attached, self.config, self.exclude = attached, config, exclude
         self.stop_when_stable, self.hooks = stop_when_stable, hooks
-        self.looks: list[MaskLook] = []
+        self.looks: list[MaskSnapshot] = []
         self.last: dict[str, Tensor] | None = None
 
     def after_step(self, step: int) -> bool:
@@ -114,7 +114,7 @@ class MaskWatch:
         movement = moved(self.attached.extract(), self.attached.adapter)
         masks = magnitude_masks(movement, self.config.sparsity, self.config.granularity, self.exclude)
         overlap = None if self.last is None else jaccard(masks, self.last)
-        look = MaskLook(step, overlap, kept_fractions(masks))
+        look = MaskSnapshot(step, overlap, kept_fractions(masks))
         self.looks.append(look)
         self.last = masks
         self.hooks.on_event({"kind": "mask", "step": step, "jaccard": look.jaccard, "kept": look.kept})
@@ -128,7 +128,7 @@ class MaskWatch:
         return {"looks": [vars(look) for look in self.looks], "last": self.last}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.looks = [MaskLook(**look) for look in state["looks"]]
+        self.looks = [MaskSnapshot(**look) for look in state["looks"]]
         self.last = state["last"]
 
 

@@ -1,4 +1,4 @@
-"""Training settings that are known to work: for the embedded base searched by us, for large ones the paper's.
+"""TrainingByMethod settings that are known to work: for the embedded base searched by us, for large ones the paper's.
 
 Never compare methods at one shared learning rate: a frozen A wants a higher one than LoRA, and LoRI-S about three to
 ten times LoRI-D's.
@@ -6,7 +6,7 @@ ten times LoRI-D's.
 
 from lori_core.config import Method, TrainConfig
 
-Training = dict[Method, TrainConfig]  # method -> its settings
+TrainingByMethod = dict[Method, TrainConfig]  # method -> its settings
 
 # benchmarks/learning_rates.py searched the first three on validation, with equal budgets; "full" was not searched.
 _EMBEDDED_RATES: dict[Method, float] = {"lora": 4e-4, "lori_d": 1e-3, "lori_s": 1e-2, "full": 2e-4}
@@ -19,9 +19,9 @@ _EMBEDDED_LATER: dict[Method, float] = {"lori_d": 0.1, "lori_s": 0.1}
 _LARGE_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
 
 
-def training_for(base: str, overrides: Training | None = None) -> Training:
+def training_for(base: str, overrides: TrainingByMethod | None = None) -> TrainingByMethod:
     """The settings for a base ("embedded", or any other), with a user's own in place of some."""
-    known: Training = {}
+    known: TrainingByMethod = {}
     if base == "embedded":
         for method, rate in _EMBEDDED_RATES.items():
             known[method] = TrainConfig(learning_rate=rate, batch_size=16)  # 32 take twice the time
@@ -43,9 +43,9 @@ def later_rate(base: str, method: Method, given: float | None = None) -> float:
     return given or (_EMBEDDED_LATER.get(method, 1.0) if base == "embedded" else 1.0)
 
 
-def seeded(training: Training, seed: int) -> Training:
+def seeded(training: TrainingByMethod, seed: int) -> TrainingByMethod:
     """The same settings with other random numbers."""
-    moved: Training = {}
+    moved: TrainingByMethod = {}
     for method, config in training.items():
         moved[method] = config.changed(seed=config.seed + seed)
     return moved

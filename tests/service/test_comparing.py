@@ -13,7 +13,7 @@ from lori_core.errors import AdapterError, IncompatibleAdapters, LoRIError
 from lori_core.evaluation.probe import cross_talk
 from lori_core.method import metrics
 from lori_core.results import PairMatrix, from_json, from_plain, to_json
-from lori_core.service.base_cache import Bench
+from lori_core.service.base_cache import BaseCache
 from lori_core.service.comparing import Interference, shared_beside
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
@@ -42,7 +42,7 @@ def plain(matrix: PairMatrix) -> PairMatrix:
 
 
 def test_each_measure_is_of_the_adapters_and_their_control_shares_one_A(shelf):
-    answers = list(Interference(shelf, Bench()).in_weights(OWN))
+    answers = list(Interference(shelf, BaseCache()).in_weights(OWN))
     own = [from_plain(PairMatrix, json.loads(json.dumps(answer["own"]))) for answer in answers]
     adapters, controls = ready("lori_s"), ready("lori_d_shared")
     expected = [
@@ -58,7 +58,7 @@ def test_in_function_is_the_probe_on_the_adapters_own_tasks_and_base(shelf, tmp_
     base = tiny.saved_base(tmp_path / "base")
     adapters = [tiny.strong(base, seed, task) for seed, task in enumerate(TASKS)]
     references = [f"store/{shelf.store.save(adapter, adapter.name, 'fp32')}" for adapter in adapters]
-    (answer,) = Interference(shelf, Bench()).in_function(references)
+    (answer,) = Interference(shelf, BaseCache()).in_function(references)
     expected = cross_talk(base.model, base.tokenizer, adapters, [mini_task(task) for task in TASKS], 16)
     measured = from_plain(PairMatrix, json.loads(json.dumps(answer["own"])))
     assert measured.names == TASKS and answer["control"] is None
@@ -70,7 +70,7 @@ def test_versions_of_one_name_are_told_apart(shelf):
     first, second = ready("lori_s")
     for adapter in (first, replace(second, name="math")):
         shelf.store.save(adapter, "math")
-    answer = next(iter(Interference(shelf, Bench()).in_weights(["store/math@1", "store/math@2"])))
+    answer = next(iter(Interference(shelf, BaseCache()).in_weights(["store/math@1", "store/math@2"])))
     assert answer["own"]["names"] == ("math@1", "math@2")
 
 
@@ -103,7 +103,7 @@ def test_the_base_and_the_task_are_the_runs_own(shelf, tmp_path):
 def test_what_cannot_be_measured_is_refused_before_a_base_is_loaded(shelf):
     merged = replace(ready("lori_s")[0], record={"base": {"name": "no/such/base"}, "merge": {"method": "concat"}})
     shelf.store.save(merged, "merged")
-    asked = Interference(shelf, Bench())
+    asked = Interference(shelf, BaseCache())
     with pytest.raises(IncompatibleAdapters) as caught:
         list(asked.in_function([OWN[0], "store/merged@1"]))
     assert caught.value.key == "no_one_task"

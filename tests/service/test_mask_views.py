@@ -12,7 +12,7 @@ from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import magnitude_masks
 from lori_core.results import MaskGrid, MaskLayout, MaskPair, from_plain
-from lori_core.service.mask_views import BINS, MaskLooks, dense_beside
+from lori_core.service.mask_views import BINS, MaskViews, dense_beside
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, load_entries, save_adapter
 from lori_core.storage.mask_files import load_mask
@@ -24,10 +24,10 @@ LEFT, RIGHT = "ready/math/lori_s", "ready/code/lori_s"
 
 
 @pytest.fixture
-def looks(tmp_path) -> MaskLooks:
+def looks(tmp_path) -> MaskViews:
     for name in ("store", "runs", "exports"):
         (tmp_path / name).mkdir()
-    return MaskLooks(Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports"))
+    return MaskViews(Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports"))
 
 
 def tall(outputs: int, rank: int = 3) -> Adapter:

@@ -14,7 +14,7 @@ from lori_core.errors import AdapterError, DataError, IncompatibleAdapters
 from lori_core.evaluation.answers import stream_answer, write
 from lori_core.method.adapter import Adapter
 from lori_core.method.merge import merge
-from lori_core.service.base_cache import Bench
+from lori_core.service.base_cache import BaseCache
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Trying
 from lori_core.tasks.task import Example
@@ -38,7 +38,7 @@ def trying(base, tmp_path) -> Trying:
     for seed, name in enumerate(("one", "two", "three")):
         made = tiny.strong(base, seed, "math")
         shelf.store.save(replace(made, record={"base": base.record}) if name == "three" else made, name, "fp32")
-    return Trying(shelf, Bench())
+    return Trying(shelf, BaseCache())
 
 
 def alone(base: Base, adapter: Adapter | None, length: int) -> str:
@@ -77,7 +77,7 @@ def test_nothing_stays_attached_when_an_answer_is_stopped_in_its_middle(base, tr
     while next(parts)["pane"] == 0:
         pass
     parts.close()
-    model = trying.bench.base(BaseConfig(base=base.name)).model
+    model = trying.bases.base(BaseConfig(base=base.name)).model
     assert not any(isinstance(module, LoRILinear) for module in model.modules())
     assert next(trying.answers_of(["store/two@1"], PROMPT))["pane"] == 0
 
@@ -117,9 +117,9 @@ def test_what_cannot_be_answered_is_refused(trying, base):
 
 
 def test_the_bench_holds_one_base_until_another_is_asked_for(base):
-    bench, config = Bench(), BaseConfig(base=base.name)
-    first = bench.base(config)
-    assert bench.base(BaseConfig(base=base.name)) is first
-    other = bench.base(config.changed(precision="fp32"))
+    bases, config = BaseCache(), BaseConfig(base=base.name)
+    first = bases.base(config)
+    assert bases.base(BaseConfig(base=base.name)) is first
+    other = bases.base(config.changed(precision="fp32"))
     assert other is not first and next(other.model.parameters()).dtype == torch.float32
-    assert bench.base(config.changed(precision="fp32")) is other
+    assert bases.base(config.changed(precision="fp32")) is other

@@ -6,7 +6,7 @@ from dataclasses import replace
 from lori_core.results import (
     Calibration,
     ContinualResult,
-    MaskLook,
+    MaskSnapshot,
     MergedResult,
     Output,
     PairMatrix,
@@ -45,7 +45,7 @@ def training(random_: random.Random, method: str, steps: int = 80) -> Training:
 def calibration(random_: random.Random, task: str) -> Calibration:
     kept = {module: random_.betavariate(1.5, 13.5) for module in modules()}
     looks = tuple(
-        MaskLook(step, None if step == 20 else 1 - 8 / step + random_.uniform(-0.02, 0.02), kept)
+        MaskSnapshot(step, None if step == 20 else 1 - 8 / step + random_.uniform(-0.02, 0.02), kept)
         for step in range(20, 100, 20)
     )
     return Calibration(task, 0.9, looks, training(random_, "lori_d"), False, kept)
