@@ -12,11 +12,16 @@ from lori_core.bases.merged_base import merged_into
 from lori_core.config import Split
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
+from lori_core.figures.wording import percent
 from lori_core.method.adapter import Adapter
+from lori_core.report.findings import compared, warnings
 from lori_core.results import Score
 from lori_core.tasks.task import Task
 from lori_core.translate import translate
 
+__all__ = ["compared", "embedded_base", "guessed", "percent", "say", "score", "show", "warnings"]
+
+say = Markdown  # a sentence that is computed
 PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself: nothing is fetched, nothing is embedded
 
 

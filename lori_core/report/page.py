@@ -1,4 +1,4 @@
-"""report(): a study as one self-contained HTML file, for a manager and an engineer. It opens without a network.
+"""study_page(): a study as one self-contained HTML file, for a manager and an engineer. It opens without a network.
 
 Names and outputs come from users and models. The template escapes all of them, and the page's content policy runs only
 the two scripts whose hashes it names and allows no request, so that a slip in escaping would still run nothing.
@@ -41,7 +41,7 @@ class Section:
     notes: list[str]
 
 
-def report(result: StudyResult, language: str = "en") -> str:
+def study_page(result: StudyResult, language: str = "en") -> str:
     """The page as HTML text."""
     pages = Environment(
         loader=FileSystemLoader(ASSETS / "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True

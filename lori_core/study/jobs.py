@@ -34,7 +34,7 @@ from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter, as_parent, base_notes, check_base
 from lori_core.method.masks import Masks
 from lori_core.method.merge import merge
-from lori_core.report.page import report
+from lori_core.report.page import study_page
 from lori_core.results import Calibration, Score, from_json, to_json
 from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
@@ -108,7 +108,7 @@ def _study(config: StudyConfig, run: Run, hooks: Hooks) -> Path:
     result = run_study(config, run.path, hooks)
     layout = Layout(run.path)
     for language in LANGUAGES:
-        write_atomic(layout.report(language), report(result, language))
+        write_atomic(layout.report(language), study_page(result, language))
     run.save_result(to_json(result))
     return layout.report("en")
 

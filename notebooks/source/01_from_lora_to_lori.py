@@ -34,14 +34,9 @@ LANGUAGE = "ja"
 import torch
 from torch import nn
 
-from lori_core.method.adapter import blank
-from lori_core.config import AdapterConfig
-from lori_core.bases.layer import LoRILinear
+from lori_core import AdapterConfig, LoRILinear, blank, draw, target_modules
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed
-from lori_core.bases.load import target_modules
-from lori_core.method.projection import draw
+from lori_core.lessons.showing import embedded_base, guessed, say
 
 base = embedded_base()
 shapes = target_modules(base.model)  # module -> (out_features, in_features)

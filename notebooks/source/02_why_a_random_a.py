@@ -21,14 +21,9 @@ LANGUAGE = "ja"
 # %%
 import torch
 
-from lori_core import figures
-from lori_core.config import AdapterConfig
-from lori_core.embedded.ready_made import ready_made
+from lori_core import AdapterConfig, cosine_matrix, draw, figures, ready_made
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import guessed, show
-from lori_core.method.metrics import cosine_matrix
-from lori_core.method.projection import draw
+from lori_core.lessons.showing import guessed, say, show
 
 # %% [markdown] lang="en"
 # ## Exercise 1: the cosine of two updates

@@ -23,21 +23,12 @@ from dataclasses import replace
 
 import torch
 
-from lori_core import figures
-from lori_core.method.adapter import blank
-from lori_core.training.calibrate import calibrate
-from lori_core.config import AdapterConfig
-from lori_core.report.findings import compared
+from lori_core import (
+    AdapterConfig, blank, calibrate, figures, jaccard as library_jaccard, learn, load_task, magnitude_masks,
+    mask_id, random_jaccard, random_masks, target_modules, training_for,
+)
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.method.masks import jaccard as library_jaccard
-from lori_core.method.masks import magnitude_masks, mask_id, random_masks
-from lori_core.method.metrics import random_jaccard
-from lori_core.bases.load import target_modules
-from lori_core.training.learn import learn
-from lori_core.training.recipes import training_for
-from lori_core.tasks.registry import load_task
+from lori_core.lessons.showing import compared, embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
 # ## Exercise 1: keep the largest

@@ -24,19 +24,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from lori_core import figures
-from lori_core.storage.adapter_files import save_adapter
-from lori_core.config import AdapterConfig, TrainConfig
-from lori_core.embedded.ready_made import ready_made
-from lori_core.figures.wording import percent
-from lori_core.report.findings import compared
+from lori_core import (
+    AdapterConfig, TrainConfig, figures, learn, load_task, magnitude_masks, ready_made, save_adapter,
+    training_for,
+)
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.method.masks import magnitude_masks
-from lori_core.training.learn import learn
-from lori_core.training.recipes import training_for
-from lori_core.tasks.registry import load_task
+from lori_core.lessons.showing import compared, embedded_base, guessed, percent, say, score, show
 
 # %% [markdown] lang="en"
 # ## Exercise 1: one masked step

@@ -19,14 +19,9 @@ LANGUAGE = "en"
 LANGUAGE = "ja"
 
 # %%
-from lori_core import figures
-from lori_core.embedded.ready_made import ready_made
+from lori_core import cosine_matrix, cross_talk, figures, load_task, mask_overlap, ready_made
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed, show
-from lori_core.method.metrics import cosine_matrix, mask_overlap
-from lori_core.evaluation.probe import cross_talk
-from lori_core.tasks.registry import load_task
+from lori_core.lessons.showing import embedded_base, guessed, say, show
 
 names = ("nlu", "math", "code", "safety")
 adapters = [ready_made(name, "lori_s") for name in names]

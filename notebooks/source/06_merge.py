@@ -21,14 +21,9 @@ LANGUAGE = "ja"
 # %%
 import torch
 
-from lori_core import figures
-from lori_core.embedded.ready_made import ready_made
-from lori_core.report.findings import compared
+from lori_core import figures, load_task, merge, ready_made
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.method.merge import merge
-from lori_core.tasks.registry import load_task
+from lori_core.lessons.showing import compared, embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
 # ## Exercise 1: concatenate

@@ -23,18 +23,9 @@ from functools import partial
 
 import torch
 
-from lori_core import figures
-from lori_core.config import AdapterConfig
-from lori_core.training.continual import learn_sequence
-from lori_core.embedded.ready_made import ready_made
-from lori_core.evaluation.evaluate import evaluate
-from lori_core.report.findings import compared
+from lori_core import AdapterConfig, evaluate, figures, fit, learn_sequence, load_task, ready_made, training_for
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.training.learn import fit
-from lori_core.training.recipes import training_for
-from lori_core.tasks.registry import load_task
+from lori_core.lessons.showing import compared, embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
 # ## Exercise 1: forgetting

@@ -37,19 +37,12 @@ import csv
 from pathlib import Path
 from tempfile import mkdtemp
 
-from lori_core import figures
-from lori_core.config import AdapterConfig, TrainConfig
-from lori_core.study.specs import StudyConfig
-from lori_core.figures.wording import percent
-from lori_core.report.findings import findings, warnings
+from lori_core import (
+    AdapterConfig, StudyConfig, TrainConfig, figures, findings, learn, load_task, run_study, study_page,
+    training_for,
+)
 from lori_core.lessons import checks
-from lori_core.lessons.showing import Markdown as say
-from lori_core.lessons.showing import embedded_base, guessed, score, show
-from lori_core.training.learn import learn
-from lori_core.training.recipes import training_for
-from lori_core.report.page import report
-from lori_core.study.study import run_study
-from lori_core.tasks.registry import load_task
+from lori_core.lessons.showing import embedded_base, guessed, percent, say, score, show, warnings
 
 folder = Path(mkdtemp(prefix="lori-"))
 
@@ -274,7 +267,7 @@ say(
 
 # %%
 page = folder / "report.html"
-page.write_text(report(result, LANGUAGE), encoding="utf-8")
+page.write_text(study_page(result, LANGUAGE), encoding="utf-8")
 print(page)
 
 # %% [markdown] lang="en"

@@ -18,7 +18,7 @@ from app import pages
 from app.main import address as address_of
 from lori_core.assets import ASSETS
 from lori_core.config import METHOD_OPTIONS
-from lori_core.report.page import report
+from lori_core.report.page import study_page
 from lori_core.results import MergeTrial, to_json
 from lori_core.study.layout import Layout
 from lori_core.study.runs import Run, list_runs
@@ -52,7 +52,7 @@ def lab(tmp_path_factory, chromium):
     folder = tmp_path_factory.mktemp("lab")
     study = finish(folder / "runs", "study", {"tasks": list(RESULT.tasks)}, to_json(RESULT))
     for language in LANGUAGES:
-        Layout(study.path).report(language).write_text(report(RESULT, language), encoding="utf-8")
+        Layout(study.path).report(language).write_text(study_page(RESULT, language), encoding="utf-8")
     sequence = RESULT.continual[0]
     finish(folder / "runs", "continual", {"tasks": sequence.order, "method": sequence.method}, to_json(sequence))
     scores = {task: single.score for task in RESULT.tasks for single in RESULT.singles if single.task == task}

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs_version
 from lori_core.assets import PLOTLY_JS
 from lori_core.figures.means import Interval
 from lori_core.report.findings import compared, findings, warnings
-from lori_core.report.page import report
+from lori_core.report.page import study_page
 from lori_core.results import Output, from_json, to_json
 from lori_core.translate import translate
 
@@ -32,13 +32,13 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_page_says_its_language_and_loads_nothing(language):
-    tags = Tags(report(example(), language)).found
+    tags = Tags(study_page(example(), language)).found
     assert ("html", {"lang": language}) in tags
     assert not [tag for tag, attributes in tags if {"src", "href"} & attributes.keys()]
 
 
 def test_every_table_head_has_a_scope_and_every_figure_a_caption():
-    tags = Tags(report(example())).found
+    tags = Tags(study_page(example())).found
     assert all(attributes.get("scope") in ("col", "row") for tag, attributes in tags if tag == "th")
     names = [tag for tag, _ in tags]
     assert names.count("figure") == names.count("figcaption") > 0
@@ -48,7 +48,7 @@ def test_names_and_outputs_from_users_are_escaped_everywhere():
     result = example((HOSTILE, "math"), (0,))
     result = replace(result, samples={HOSTILE: (Output(HOSTILE, HOSTILE, HOSTILE, 0.0),)}, base=HOSTILE)
     result = replace(result, config={"tasks": [HOSTILE]}, versions={HOSTILE: HOSTILE})
-    page = report(result)
+    page = study_page(result)
     assert HOSTILE not in page
     assert [tag for tag, _ in Tags(page).found].count("script") == 3  # figures, plotly.js, drawing
 
@@ -60,19 +60,21 @@ def test_names_and_outputs_from_users_are_escaped_everywhere():
 )
 def test_odd_studies_have_a_report_too(result):
     for language in ("en", "ja"):
-        assert report(from_json(type(result), to_json(result)), language)
+        assert study_page(from_json(type(result), to_json(result)), language)
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_what_held_the_programs_of_a_model_stands_where_their_scores_do_and_nowhere_else(language):
     result = example()
     names, limits = (translate(f"report.isolation.{held}", language) for held in ("namespaces", "limits"))
-    assert names not in report(result, language) and limits not in report(result, language)
+    assert names not in study_page(result, language) and limits not in study_page(result, language)
     single = replace(result.singles[0], score=replace(result.singles[0].score, isolation="namespaces"))
     last = result.merges[-1]
     code = replace(last.scores["code"], isolation="limits")
     merge = replace(last, scores=last.scores | {"code": code})
-    page = report(replace(result, singles=(single, *result.singles[1:]), merges=(*result.merges[:-1], merge)), language)
+    page = study_page(
+        replace(result, singles=(single, *result.singles[1:]), merges=(*result.merges[:-1], merge)), language
+    )
     headings = [translate(f"report.section.{name}", language) for name in ("scores", "merging", "continual")]
     places = [page.index(f"<h2>{escape(heading)}</h2>") for heading in headings]
     assert places[0] < page.index(str(escape(names))) < places[1] < page.index(str(escape(limits))) < places[2]
@@ -80,12 +82,12 @@ def test_what_held_the_programs_of_a_model_stands_where_their_scores_do_and_nowh
 
 
 def test_the_report_is_the_same_text_each_time():
-    assert report(example()) == report(example())
+    assert study_page(example()) == study_page(example())
 
 
 def test_the_spec_on_the_page_is_the_configuration():
     result = example()
-    (spec,) = re.findall(r"<pre><code>(\{.*?)</code>", report(result), re.DOTALL)
+    (spec,) = re.findall(r"<pre><code>(\{.*?)</code>", study_page(result), re.DOTALL)
     assert json.loads(spec.replace("&#34;", '"')) == {"kind": "study", "version": 1, "config": result.config}
 
 
@@ -135,4 +137,4 @@ def test_the_part_of_plotly_js_that_we_ship_is_of_the_version_that_plotly_brings
 
 
 def test_a_page_is_small_enough_to_be_mailed():
-    assert len(report(example()).encode()) < 2_500_000
+    assert len(study_page(example()).encode()) < 2_500_000

@@ -3,7 +3,7 @@
 import pytest
 from example_results import diverged, example
 
-from lori_core.report.page import report
+from lori_core.report.page import study_page
 
 HOSTILE = "<img src=x onerror=document.title='ran'>"
 
@@ -11,7 +11,7 @@ HOSTILE = "<img src=x onerror=document.title='ran'>"
 @pytest.mark.parametrize(("language", "width", "scheme"), [("en", 1280, "light"), ("ja", 390, "dark")])
 def test_all_figures_are_drawn_without_requests_errors_or_sideways_scroll(browser, tmp_path, language, width, scheme):
     path = tmp_path / "report.html"
-    path.write_text(report(diverged(example(("math", "code", HOSTILE))), language), encoding="utf-8")
+    path.write_text(study_page(diverged(example(("math", "code", HOSTILE))), language), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests, complaints = [], []
     page.on("request", lambda request: requests.append(request.url))
@@ -33,7 +33,7 @@ def test_all_figures_are_drawn_without_requests_errors_or_sideways_scroll(browse
 
 def test_text_of_figures_follows_the_dark_page(browser, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text(report(example(("math", "code"), (0,))), encoding="utf-8")
+    path.write_text(study_page(example(("math", "code"), (0,))), encoding="utf-8")
     page = browser.new_page(color_scheme="dark")
     page.goto(path.as_uri())
     page.wait_for_selector(".plot .xtick text")
