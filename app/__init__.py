@@ -1,1 +1,1 @@
-"""The lab in a browser: a thin client over lori_core. It imports no torch: models live in other processes."""
+"""Web application, a thin client over lori_core. It imports no torch: models live in other processes."""

@@ -1,4 +1,4 @@
-"""python -m app: serves the lab to the browser of this machine, or, where that is said, to others."""
+"""Start of the web application: `python -m app` serves it to this machine, or, where that is said, to others."""
 
 import os
 import socket

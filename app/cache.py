@@ -1,4 +1,4 @@
-"""Latest: what many readers ask for again and again is found out by one of them, for all."""
+"""TTL cache: an answer that many readers ask for again and again is found out by one of them, for all."""
 
 import threading
 import time
@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 
-class Latest:
-    """Answers that are as old as each question allows; older ones are forgotten when another is kept."""
+class TtlCache:
+    """Answers as old as each question allows; older ones are forgotten when another is kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""On the page Runs: a run beside a pinned one, what their settings differ in, and specs that come and go as files."""
+"""Comparison on the page Runs: a run beside a pinned one, differences of settings, specs in and out as files."""
 
 import shutil
 from html import escape

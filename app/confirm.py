@@ -1,4 +1,4 @@
-"""A question before something that cannot be taken back."""
+"""Confirmation dialog before an action that cannot be undone."""
 
 import gradio as gr
 

@@ -1,4 +1,4 @@
-"""What a run shows of itself: its events, made into progress, loss curves and looks at its mask."""
+"""Progress of a run as pages show it: its events, made into loss curves, mask snapshots and what goes on now."""
 
 import threading
 from copy import deepcopy

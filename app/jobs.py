@@ -1,4 +1,4 @@
-"""Jobs: runs that wait, one at a time on each device, each a process of its own that outlives the app.
+"""Job queue: runs that wait, one at a time on each device, each a process of its own that outlives the app.
 
 A job is a run folder (study/runs.py) and `python -m lori_core run FOLDER`. Everything that the queue knows lies in the
 folders, so that a restart of the app, or a second browser, sees the same:

@@ -1,4 +1,4 @@
-"""What pages are built from: the lab with its workspaces (one a process), a context (one a language)."""
+"""Foundation of the pages: the lab with its workspaces (one a process), a context (one a language)."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""A task of one's own on the page Study: a file, which columns ask and answer, and a look at what will be learned."""
+"""Form for a task of one's own on the page Study: a file, its columns, a preview of what will be learned."""
 
 from html import escape
 from pathlib import Path

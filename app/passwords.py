@@ -1,4 +1,4 @@
-"""Who may use the lab: a file of names and hashed passwords, asked for by the browser (HTTP Basic, RFC 7617).
+"""Authentication: a file of names and hashed passwords, asked for by the browser (HTTP Basic, RFC 7617).
 
     python -m app.passwords FILE NAME      asks for a password and adds the line  NAME:scrypt:<salt>:<hash>
 

@@ -1,4 +1,4 @@
-"""chart(): a figure that is updated in place, with its summary, its table, and PNG, SVG and CSV of it.
+"""Live chart: a figure updated in place, with its summary, its table, and PNG, SVG and CSV of it.
 
     place = chart(page)                                      while the page is built
     button.click(lambda: shown(drawing), None, place)        a handler returns shown(Drawing); None hides the chart

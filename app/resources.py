@@ -1,4 +1,4 @@
-"""Whether a training fits into memory, and how long it takes.
+"""Estimate of memory and time of a training, for the page Study.
 
 Memory: `lori estimate --json` in a process of its own, since it needs torch. Time: what earlier studies here took.
 """

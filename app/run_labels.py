@@ -1,4 +1,4 @@
-"""What runs are called where one is chosen, and those that came to an end."""
+"""Labels of runs in pickers, and lists of finished ones."""
 
 from datetime import UTC, datetime
 

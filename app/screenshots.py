@@ -1,4 +1,4 @@
-"""python -m app.screenshots STORE: a picture of each page, English and Japanese, light and dark, wide and narrow.
+"""Screenshots: `python -m app.screenshots STORE`: each page, English and Japanese, light and dark, wide and narrow.
 
 The pages show what STORE holds, so give one with a finished study (`make lab`, then the first button). Needs Chromium
 and playwright.

@@ -1,4 +1,4 @@
-"""What the shelf answers, as choices of a picker and as HTML; everything from a file or a user is escaped."""
+"""Views of the shelf's answers, as choices of a picker and as HTML; everything from a file or a user is escaped."""
 
 from html import escape
 from typing import Any

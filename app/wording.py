@@ -1,4 +1,4 @@
-"""What runs and their stages are called on pages."""
+"""Names of runs, their states and stages on pages."""
 
 from app.following import Stage
 from app.lab import Context

@@ -1,4 +1,4 @@
-"""What the benchmarks on the embedded base share: one task learned by one method, in a process of its own core."""
+"""Shared parts of benchmarks on the embedded base: one task learned by one method, in a process of its own core."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What the app is like to wait for, in a real browser: a part of it a function, its figures under the part's name.
+"""Response times of the app in a real browser: a part of it a function, its figures under the part's name.
 
     python -m benchmarks.app [PART ...] [--keep FOLDER]
 

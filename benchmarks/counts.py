@@ -1,4 +1,4 @@
-"""What a step takes where no clock is needed: bytes that autograd keeps, kernels a decoder layer, bytes of moments."""
+"""Costs of a step by count, without a clock: bytes that autograd keeps, kernels a decoder layer, bytes of moments."""
 
 from collections import Counter
 from collections.abc import Iterator

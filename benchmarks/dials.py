@@ -1,4 +1,4 @@
-"""Where methods differ: how much tasks conflict, and how much of them an adapter has to teach.
+"""Dials along which methods differ: how much tasks conflict, and how much of them an adapter has to teach.
 
 `python -m benchmarks.dials conflict` and `... level` measure settings of the mini tasks on the shipped base, beside the
 usual one that benchmarks.methods measures; levels 2 and 5 lie wholly within and wholly beyond what it practised.

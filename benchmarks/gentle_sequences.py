@@ -1,4 +1,4 @@
-"""Is forgetting in sequence a matter of the learning rate? The sequence of benchmarks.sequences at smaller ones.
+"""Sequences at smaller learning rates: is forgetting a matter of the rate? Beside benchmarks.sequences.
 
 `python -m benchmarks.gentle_sequences` writes results/gentle_sequences.json: the later tasks at a tenth of what is best
 for single tasks, by every method, so that none is judged at a rate that suits another; the first task and LoRI-S's

@@ -1,4 +1,4 @@
-"""What benchmarks/gpu.py measures, part by part, each on the same base.
+"""Parts of benchmarks/gpu.py, each measured on the same base.
 
 steps      floor (frozen base forward and backward), PEFT LoRA, LoRI-D, LoRI-S, interleaved; memory beside the estimate
 training   the product's own loop: tokens a second, memory beside the estimate

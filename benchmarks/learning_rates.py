@@ -1,4 +1,4 @@
-"""Search each method's learning rate on the validation splits: the same number of rates, steps and examples for all.
+"""Learning rates searched on the validation splits: the same number of rates, steps and examples for all methods.
 
 LoRI-S is searched under the masks of LoRI-D at its own best rate. `python -m benchmarks.learning_rates [--base FOLDER
 --name NAME]` writes results/learning_rates[_NAME].json.

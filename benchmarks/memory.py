@@ -1,4 +1,4 @@
-"""The most memory that a piece of work takes beyond what was there before it (Linux)."""
+"""Peak memory of a piece of work beyond what was there before it (Linux)."""
 
 import ctypes
 import gc

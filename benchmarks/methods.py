@@ -1,4 +1,4 @@
-"""The four mini tasks by every method, alone and merged, three seeds, n = 500; LoRI-S with a random mask beside.
+"""Methods on the four mini tasks, alone and merged, three seeds, n = 500; LoRI-S with a random mask beside.
 
 `python -m benchmarks.methods` writes results/methods.json. Each seed is one study as `lori study` runs it, kept in
 build/methods/, so that a run that was stopped goes on, and benchmarks.sequences finds the adapters.

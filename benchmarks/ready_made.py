@@ -1,4 +1,4 @@
-"""Are the adapters that ship what a training makes? Each is trained again, and mask, update and score are compared.
+"""Ready-made adapters against a training: each is trained again; mask, update and score are compared.
 
 `python -m benchmarks.ready_made` writes results/ready_made.json.
 """

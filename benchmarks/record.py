@@ -1,4 +1,4 @@
-"""Where results of benchmarks go: benchmarks/results/<name>.json with config, commit, versions and machine."""
+"""Results of benchmarks: benchmarks/results/<name>.json with config, commit, versions and machine."""
 
 import json
 import os

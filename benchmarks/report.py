@@ -1,4 +1,4 @@
-"""`python -m benchmarks.report` draws results/speed.json, scale.json and gpu.json as build/report.html (about 5 MB).
+"""Report of the speed benchmarks: `python -m benchmarks.report` draws their JSON as build/report.html (about 5 MB).
 
 The page holds plotly.js, so that it opens without a network; it is not committed, its JSON files are.
 """

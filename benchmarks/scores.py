@@ -1,4 +1,4 @@
-"""Are the scores right, and how fast are they? The embedded base in fp32, one thread.
+"""Scores: are they right, and how fast are they? The embedded base in fp32, one thread.
 
 speed       batches against one `generate` call an example, same prompts, same greedy texts
 batches     texts and choices at batch 1 and at batch 16

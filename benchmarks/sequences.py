@@ -1,4 +1,4 @@
-"""Tasks one after another (LoRA, LoRI-D, LoRI-S with overlap allowed and excluded), and merges of two and three tasks.
+"""Sequences of tasks (LoRA, LoRI-D, LoRI-S with overlap allowed and excluded), and merges of two and three tasks.
 
 `python -m benchmarks.sequences`, after benchmarks.methods, whose adapters it takes; writes results/sequences.json.
 """

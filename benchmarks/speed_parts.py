@@ -1,4 +1,4 @@
-"""What benchmarks/speed.py measures, part by part. Subjects of one part share a base and are interleaved.
+"""Parts of benchmarks/speed.py. Subjects of one part share a base and are interleaved.
 
 steps       seconds of a step beside the floor and PEFT's default; checkpointing, rank 64, bf16
 embedded    the product's own training on the embedded base, beside the same loop with one norm trained

@@ -1,4 +1,4 @@
-"""What ending the dense run once the mask has settled saves, and whether it costs score.
+"""Calibration that stops once the mask has settled: what it saves, and whether it costs score.
 
 `python -m benchmarks.stop_when_stable` writes results/stop_when_stable.json.
 """

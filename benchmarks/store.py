@@ -1,4 +1,4 @@
-"""What an adapter of Llama-3-8B takes on disk and how long it takes to write and read: one core, real files.
+"""Storage of an adapter of Llama-3-8B: bytes on disk, times to write and read. One core, real files.
 
 `python -m benchmarks.store`; PEFT's file beside it holds the same update in bf16 (A and a dense B).
 """

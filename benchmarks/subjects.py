@@ -1,4 +1,4 @@
-"""What is measured side by side on one base: its own passes (the floor), PEFT's LoRA, LoRI-D, LoRI-S, the official way.
+"""Subjects side by side on one base: its own passes (the floor), PEFT's LoRA, LoRI-D, LoRI-S, the official one.
 
 They share one frozen base. Each has layers of its own, which stand in the base only while its step is measured, so that
 steps can be interleaved and no subject has the warmer machine.

@@ -1,4 +1,4 @@
-"""The README's table of scores, from results/methods.json. `python -m benchmarks.table [en | ja]`"""
+"""Table of scores in the README, from results/methods.json: `python -m benchmarks.table [en | ja]`"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`lori study`, `lori train` ... or `python -m lori_core`: see commands/."""
+"""Command line: `lori study`, `lori train` ... or `python -m lori_core`, see commands/."""
 
 from lori_core.commands import app
 

@@ -1,4 +1,4 @@
-"""Where the package's own data lies: the embedded base, its adapters, translations.
+"""Folder of the package's own data: the embedded base, its adapters, translations.
 
 An installed wheel carries `assets/` inside the package; a checkout has it beside the package.
 """

@@ -1,4 +1,4 @@
-"""Everything lori_core raises on purpose. A message says what came, what was expected, what to do.
+"""Errors that lori_core raises on purpose. A message says what came, what was expected, what to do.
 
 LoRIError
 ├── ConfigError           a setting is outside its range or does not fit another

@@ -1,4 +1,4 @@
-"""The one owner of how bytes reach the disk: whole or not at all, appended line by line, or under a lock.
+"""File writes: whole or not at all, appended line by line, or under a lock. The one owner of how bytes reach the disk.
 
 A file or folder is written under a temporary name beside its place, synced, and renamed: whoever looks sees the old
 one, the new one or none, never a half. What the disk refuses is a StorageError that names the path and what to do.

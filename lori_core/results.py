@@ -1,4 +1,4 @@
-"""What scores, metrics and studies return: frozen dataclasses of plain numbers. No torch, so that figures need none."""
+"""Results of scores, metrics and studies: frozen dataclasses of plain numbers. No torch, so that figures need none."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""translate(key, language): every sentence that people read, in English and Japanese.
+"""Translations: translate(key, language), every sentence that people read, in English and Japanese.
 
 A message is one entry of `assets/translations/<language>/<subject>.json`, under the same key in each language, with
 `{name}` where a value goes: {"error.unknown_task": "There is no task {name!r}. Known: {known}."}

@@ -1,4 +1,4 @@
-"""attach, detach, extract: the one door between models and adapters."""
+"""Attaching an adapter to a model, detaching it, extracting what it learned: the one door between both."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

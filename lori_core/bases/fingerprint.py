@@ -1,4 +1,4 @@
-"""Which weights a base has: one number for a checkpoint, in whichever form it was loaded.
+"""Fingerprint of a base's weights: one number for a checkpoint, in whichever form it was loaded.
 
 Weights that are packed in 8 or 4 bits are not looked at themselves: the checkpoint's files have them as they were. So
 an adapter that was trained on a quantised base belongs on the whole one too, and the other way round.

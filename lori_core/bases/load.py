@@ -1,4 +1,4 @@
-"""Loads a base, frozen: the embedded one, a local folder or a hub id, whole or in 8 or 4 bits.
+"""Loading of a base, frozen: the embedded one, a local folder or a hub id, whole or in 8 or 4 bits.
 
 base = load_base()
 shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}

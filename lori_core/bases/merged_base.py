@@ -1,4 +1,4 @@
-"""export_merged_base(): a base with an adapter in its weights, as a folder that transformers opens.
+"""Merged base: a model with an adapter in its weights, as a folder that transformers opens.
 
 W + dW is summed in fp32 (fp64 for a fp64 base) and rounded once to the base's dtype; what that does to the logits is
 measured. To put several adapters in, merge them first (method "concat" is exact): rounding after each would add up.

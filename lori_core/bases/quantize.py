@@ -1,4 +1,4 @@
-"""Bases in 4 and 8 bits a weight, through bitsandbytes: what can be asked for, and the weights behind it."""
+"""Quantisation in 4 and 8 bits a weight, through bitsandbytes: what can be asked for, and the weights behind it."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Which linear maps of a model to adapt: known for each architecture, or named by the user.
+"""Target modules: the linear maps of a model to adapt, known for each architecture or named by the user.
 
 target_modules(model)                       every linear map of attention and MLP
 target_modules(model, ["q_proj", "v_proj"]) ends of module names

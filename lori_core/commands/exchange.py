@@ -1,4 +1,4 @@
-"""Commands that hand adapters out and take them in: export, import."""
+"""Commands that export and import adapters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""The web application from the command line; in a wheel it lies inside the package, in a checkout beside it.
+"""Command that opens the web application, which lies inside the package in a wheel and beside it in a checkout.
 
 The app is started as a script, not imported: nothing in lori_core knows it.
 """

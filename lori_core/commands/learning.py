@@ -1,4 +1,4 @@
-"""Commands that teach: study, calibrate, train, continual."""
+"""Commands that train: study, calibrate, train, continual."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The options that several commands have, each declared once, and the settings they become."""
+"""Options that several commands have, each declared once, and the settings they become."""
 
 from collections.abc import Callable
 from functools import wraps

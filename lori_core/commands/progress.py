@@ -1,4 +1,4 @@
-"""Events of a run on the screen: bars where it is a terminal, plain lines where it is a file or a pipe.
+"""Progress on the terminal: bars where it is one, plain lines where it is a file or a pipe.
 
 Overall: units of work, done of planned. Below: the stage that runs now, with loss, tokens/s and time left.
 """

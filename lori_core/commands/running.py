@@ -1,4 +1,4 @@
-"""A run made and carried out with progress on the screen; Ctrl-C stops it so that `lori resume` goes on."""
+"""Run of a command: made and carried out with progress on the screen; Ctrl-C stops it so that `lori resume` goes on."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""A run's result, an adapter, the list of runs: as small tables for the terminal."""
+"""Tables for the terminal: a run's result, an adapter, the list of runs."""
 
 import json
 import time

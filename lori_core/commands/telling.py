@@ -1,4 +1,4 @@
-"""What a terminal is told: sentences in the reader's language, and an error of ours as one message."""
+"""Messages on the terminal: sentences in the reader's language, and an error of ours as one message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

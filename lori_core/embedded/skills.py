@@ -1,4 +1,4 @@
-"""What a base can do so far, on contents that it was never asked about: shares of exact answers, 0 to 1."""
+"""Skills of a base in training, on contents that it was never asked about: shares of exact answers, 0 to 1."""
 
 from collections.abc import Callable
 from random import Random

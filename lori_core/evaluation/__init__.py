@@ -1,1 +1,1 @@
-"""What a base with an adapter can do: answers, scores with intervals, interference in function, merges on trial."""
+"""Evaluation of a base with an adapter: answers, scores with intervals, interference in function, merges on trial."""

@@ -1,4 +1,4 @@
-"""What a model answers: texts that it writes, or the log-likelihoods of choices; in batches, longest first.
+"""Answers of a model: texts that it writes, or the log-likelihoods of choices; in batches, longest first.
 
     log p(choice | prompt) = sum_i log p(token_i | prompt, token_1 ... token_{i-1}),     without the end token.
 

@@ -1,4 +1,4 @@
-"""evaluate(model, tokenizer, task): how well a model does a task, with its interval and every output kept for reading.
+"""Evaluation of a model on a task: a score with its interval, and every output kept for reading.
 
 Written answers are greedy, or drawn where pass@k is wanted; choices are compared by log-likelihood. See answers.py.
 """

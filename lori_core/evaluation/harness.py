@@ -1,4 +1,4 @@
-"""A second opinion: lm-evaluation-harness (the extra "eval") scores a base, with whatever is attached to it, on a task.
+"""Second opinion by lm-evaluation-harness (the extra "eval"): its score of a base, with whatever is attached to it.
 
 The task's own examples go through it, from a file in a temporary folder, so nothing is downloaded. What is compared is
 the scoring: its tokenizing of prompts and choices, its log-likelihoods, its generation, its way to find a number.

@@ -1,4 +1,4 @@
-"""Shares with their 95 % intervals, and pass@k: plain numbers in, a Score out."""
+"""Intervals: shares with their 95 % intervals, and pass@k. Plain numbers in, a Score out."""
 
 import math
 from collections.abc import Mapping, Sequence

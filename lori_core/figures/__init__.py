@@ -1,4 +1,4 @@
-"""Results in, plotly figures out: no torch, nothing computed beyond means over seeds. Each returns a Drawing."""
+"""Figures: results in, plotly figures out. No torch, nothing computed beyond means over seeds; each a Drawing."""
 
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting

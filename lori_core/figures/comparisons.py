@@ -1,4 +1,4 @@
-"""A few scores side by side, a score along a dial, and where chance lies for updates of any width."""
+"""Comparisons: a few scores side by side, a score along a dial, where chance lies for updates of any width."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Tasks learned one after another: what is kept, what is learned."""
+"""Sequences of tasks: what is kept, what is learned."""
 
 from collections.abc import Sequence
 from statistics import fmean

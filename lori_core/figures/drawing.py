@@ -1,4 +1,4 @@
-"""What every figure function returns, and how all figures look.
+"""Drawing, which every figure function returns, and the look that all figures share.
 
 The background is transparent and the grey of text and lines is readable on white and on black, so that one figure fits
 a light and a dark page; a page that knows its colours overrides the text by CSS. Colours: Okabe and Ito,

@@ -1,4 +1,4 @@
-"""What was measured of each pair of adapters beside what chance gives and what a shared A would give."""
+"""Interference of each pair of adapters beside what chance gives and what a shared A would give."""
 
 from itertools import combinations, permutations
 

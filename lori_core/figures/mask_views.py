@@ -1,4 +1,4 @@
-"""Two masks beside each other, and one B from far (pooled) and near (its bits)."""
+"""Views of masks: two beside each other, and one B from far (pooled) and near (its bits)."""
 
 from typing import Any
 

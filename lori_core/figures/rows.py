@@ -1,4 +1,4 @@
-"""Scores with a row for each task and, within a row, a lane for each method or variant."""
+"""Rows of scores: one for each task and, within a row, a lane for each method or variant."""
 
 from collections.abc import Sequence
 from typing import Any

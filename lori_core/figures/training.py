@@ -1,4 +1,4 @@
-"""How training went and what it cost."""
+"""Training: losses and costs."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite

@@ -1,4 +1,4 @@
-"""An answer against the right one, and against what goes wrong typically: so that the message can name the mistake."""
+"""Comparison of an answer with the right one and with typical mistakes, so that the message can name the mistake."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A check for each exercise of the notebooks: the right answer, and what three typical mistakes would give.
+"""Checks, one for each exercise of the notebooks: the right answer, and what three typical mistakes would give.
 
 Each takes the student's answer and the language of the message, says that the answer is right, or raises WrongAnswer.
 """

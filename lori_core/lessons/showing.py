@@ -1,4 +1,4 @@
-"""How a notebook shows a figure, a guess beside the result, and the scores of an adapter."""
+"""Display in a notebook: a figure, a guess beside the result, the scores of an adapter."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext

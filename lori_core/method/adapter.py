@@ -1,4 +1,4 @@
-"""Values: Factors (A, kept values, mask of one module) and Adapter (all modules, config, record). No model in here.
+"""Adapter: Factors (A, kept values, mask of one module) of all modules, config, record. Values only, no model.
 
 update of a module:  dW = scaling * (B ⊙ mask) A        A (rank, in_features), B and mask (out_features, rank)
 """

@@ -1,4 +1,4 @@
-"""How one module's updates become one: a table of methods with one signature; merge.py applies it module by module.
+"""Merge methods: how one module's updates become one, a table of functions; merge.py applies it module by module.
 
     concat           dW = Σ_t w_t scaling_t B_t A_t exactly, as stacked factors of rank Σ r_t (the paper's)
     task_arithmetic  the same dW (arXiv 2212.04089) in the fewest factors, or its best approximation of a given rank

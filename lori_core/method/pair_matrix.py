@@ -1,4 +1,4 @@
-"""From what was read for each pair of tasks to a PairMatrix."""
+"""Pair matrix: from what was read for each pair of tasks to a PairMatrix."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A, the frozen projection: drawn from (seed, task name, module name), never trained.
+"""Projection A, frozen: drawn from (seed, task name, module name), never trained.
 
     kaiming_uniform  U(-1/√d, 1/√d), d = in_features: the paper's (arXiv 2504.07448; kaiming_uniform_ with a = √5)
     gaussian         N(0, 1/(3d)), the same variance

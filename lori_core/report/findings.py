@@ -1,4 +1,4 @@
-"""What a study says, as sentences computed from its numbers: also where LoRI loses, and where nothing is shown.
+"""Findings of a study, as sentences computed from its numbers: also where LoRI loses, and where nothing is shown.
 
 Two scores differ "clearly" where their 95 % intervals do not overlap: a cautious rule that can miss small differences.
 """

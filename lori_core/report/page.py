@@ -1,4 +1,4 @@
-"""study_page(): a study as one self-contained HTML file, for a manager and an engineer. It opens without a network.
+"""Report page of a study: one self-contained HTML file, for a manager and an engineer. It opens without a network.
 
 Names and outputs come from users and models. The template escapes all of them, and the page's content policy runs only
 the two scripts whose hashes it names and allows no request, so that a slip in escaping would still run nothing.

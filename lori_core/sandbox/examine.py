@@ -1,4 +1,4 @@
-"""Inside the sandbox: judges programs of foreign benchmarks. run.py starts this file alone, through jail.py.
+"""Examiner inside the sandbox, for programs of foreign benchmarks. run.py starts this file alone, through jail.py.
 
 Reads a Python literal from stdin, [(setup, source, test, entry_point, seconds), ...]. Writes "namespaces" or "limits",
 what holds the programs in, and then one word a program: "passed", "wrong", "error", "timeout" or "crash".

@@ -1,4 +1,4 @@
-"""Starts a script out of reach of everything else: `python -I -S jail.py SCRIPT`, by run.py. Linux only.
+"""Jail: starts a script out of reach of everything else, `python -I -S jail.py SCRIPT`, by run.py. Linux only.
 
 The script is process 1 of process, network, IPC and mount namespaces of its own, and nobody, without any capability.
 It sees Python and the system's libraries, read-only, /dev/null, and an empty folder of 16 MB in memory; no /proc, no

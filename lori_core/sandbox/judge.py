@@ -1,4 +1,4 @@
-"""Inside the sandbox: judges programs one after another. run.py starts this file alone, `python -I -S judge.py`.
+"""Judge inside the sandbox: programs one after another. run.py starts this file alone, `python -I -S judge.py`.
 
 Reads a Python literal from stdin, [(source, entry_point, [(args, expected), ...], seconds), ...], and writes one word a
 program to stdout: "passed", "wrong", "error", "refused", "timeout" or "crash".

@@ -1,4 +1,4 @@
-"""Model-written programs, judged in one contained process that jail.py starts.
+"""Sandbox: model-written programs, judged in one contained process that jail.py starts.
 
 run_tests(programs)      small functions, as in the mini tasks: judge.py lets them hold nothing but harmless syntax
 run_benchmark(programs)  foreign benchmarks, whole Python: examine.py keeps each apart from its tests

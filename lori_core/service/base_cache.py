@@ -1,4 +1,4 @@
-"""The one base that the process of the app's questions holds in memory, until another is asked for."""
+"""Base cache: the one base that the service process holds in memory, until another is asked for."""
 
 from lori_core.bases.load import Base, open_base
 from lori_core.config import BaseConfig

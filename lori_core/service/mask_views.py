@@ -1,4 +1,4 @@
-"""Looking into masks: where a mask keeps entries, what two masks share, one B down to its bits, other sparsities.
+"""Views of masks: where one keeps entries, what two share, one B down to its bits, other sparsities.
 
 Adapters are named by the shelf's references. The mask of another sparsity comes from the same calibration: from the
 dense run that lies beside the adapter, whose values were rounded to bf16 when they were kept, so that entries next to

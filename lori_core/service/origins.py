@@ -1,4 +1,4 @@
-"""What an adapter was made with: the base it belongs on and the task that it learned, as far as that was written down.
+"""Origin of an adapter: the base it belongs on and the task that it learned, as far as that was written down.
 
 A run's own settings know most (precision, chat template, files of one's own); else the adapter's record is asked.
 """

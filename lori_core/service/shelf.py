@@ -1,4 +1,4 @@
-"""All adapters of a workspace for the app: in its store, in its runs, and those that ship. Plain values in and out.
+"""Shelf: all adapters of a workspace, in its store, in its runs, and those that ship. Plain values in and out.
 
 An adapter is named by a reference: "store/NAME@3", "run/<run>/<adapter>" or "ready/<task>/<variant>". Only what is in
 the store can be tagged or deleted. worker.py answers with the operations as a process.

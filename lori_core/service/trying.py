@@ -1,4 +1,4 @@
-"""One prompt, answered by the base, by the base with each adapter alone, and with all of them merged.
+"""Trial of a prompt, answered by the base, by the base with each adapter alone, and with all of them merged.
 
 Every pane's answer is written with exactly one adapter attached, which is taken off before the next one is; what comes
 with the text is the id of the adapter that was attached.

@@ -1,4 +1,4 @@
-"""What the app asks about adapters and models, as a process of its own, so that whoever asks it imports no torch.
+"""Worker: a process that answers the app's questions on adapters and models, so that the app imports no torch.
 
     python -m lori_core.service.worker STORE RUNS EXPORTS
 

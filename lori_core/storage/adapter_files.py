@@ -1,4 +1,4 @@
-"""An adapter on disk: a folder that is whole or absent, and refused where one byte of it is not as it was saved.
+"""Adapter files: a folder that is whole or absent, and refused where one byte of it is not as it was saved.
 
     adapter.json       name, config, record, software versions; of each module shape, rank, scaling, checksum of A
     lori.safetensors   "masks", "exponents", "fractions" of all modules (packing.py); "<module>.A" where A is not drawn

@@ -1,4 +1,4 @@
-"""What differs between two saved adapters: only what changed."""
+"""Difference between two saved adapters: only what changed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

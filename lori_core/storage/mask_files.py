@@ -1,4 +1,4 @@
-"""A mask as a file of its own: calibrated once, used by many adapters, handed out alone.
+"""Mask files: a mask calibrated once, used by many adapters, handed out alone.
 
     <name>.safetensors   tensor "masks", packed (packing.py); in the metadata "lori_mask": a JSON text of shapes, id,
                          record and the tensor's sha256, and "checksum": the text's sha256

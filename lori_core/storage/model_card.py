@@ -1,4 +1,4 @@
-"""model_card(): the README.md of an exported folder, in English: what it is, what was measured, what it is not.
+"""Model card: the README.md of an exported folder, in English: what it is, what was measured, what it is not.
 
 Its head is the YAML that model hubs read: https://huggingface.co/docs/hub/model-cards
 """

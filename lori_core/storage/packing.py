@@ -1,4 +1,4 @@
-"""Masks and values as few bytes, without loss; docs/format.md says which byte is what.
+"""Packing of masks and values into few bytes, without loss; docs/format.md says which byte is what.
 
     mask     one bit an entry, the bytes Huffman-coded: 0.478 bit an entry at 90 % sparsity, where the entropy is 0.469
     values   exponents a byte each, Huffman-coded; sign and fraction, which look random, in whole bytes beside them

@@ -1,4 +1,4 @@
-"""Adapters in PEFT's file format: out for whatever reads it (PEFT, vLLM, llama.cpp), in where it is plain LoRA.
+"""PEFT's file format: adapters out for whatever reads it (PEFT, vLLM, llama.cpp), in where it is plain LoRA.
 
     adapter_config.json, adapter_model.safetensors: "base_model.model.<module>.lora_A.weight" (rank, in_features) and
     "....lora_B.weight" (out_features, rank);   dW = s B A,   s = lora_alpha / rank, with rsLoRA lora_alpha / √rank

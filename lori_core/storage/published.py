@@ -1,4 +1,4 @@
-"""import_published(): the LoRI adapters that the paper's authors published, with their masks.
+"""Published LoRI adapters, as the paper's authors wrote them, with their masks.
 
 A folder is a PEFT adapter; LoRI-D folders also hold masks/0.9_mask.pt, the mask of a later LoRI-S run: a pickled dict
 {"base_model.model.<module>.lora_B.default.weight": bool (out_features, rank)}. It is read without running what a pickle

@@ -1,4 +1,4 @@
-"""AdapterStore: versions of adapters that are whole or absent, never change, and say where they come from.
+"""Store: versions of adapters that are whole or absent, never change, and say where they come from.
 
     <root>/<name>/<number>/      an adapter's folder (adapter_files.py); numbers count from 1 and are given once
     <root>/<name>/tags.json      tag -> number

@@ -1,4 +1,4 @@
-"""The store's index: one SQLite table of what stands in the folders, so that a list need not read every one of them.
+"""Index of the store: one SQLite table of what stands in the folders, so that a list need not read every one of them.
 
 The folders are the truth: the store compares names with them at every look, and the table can be made again from them.
 """

@@ -1,4 +1,4 @@
-"""Adapters that somebody hands in: as a zip archive or as files, in PEFT's format, as LoRI's authors publish, or ours.
+"""Uploads: adapters as a zip archive or as files, in PEFT's format, as LoRI's authors publish, or ours.
 
 An archive is not trusted: it is looked through before a byte is written, and only the files that an adapter consists of
 are taken out of it, into a folder of our own. What they hold is checked by the readers of each format.

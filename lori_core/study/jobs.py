@@ -1,4 +1,4 @@
-"""execute(run): what a run's spec.json names is done, in its folder. The command line, the app and notebooks call it.
+"""Jobs: execute(run) does what a run's spec.json names, in its folder, for the command line, the app and notebooks.
 
 kind        in result.json              in the folder besides
 study       StudyResult                 report.html, report.ja.html, adapters/<unit>

@@ -1,4 +1,4 @@
-"""How long a study will take here: its units of work, and what units of that kind took in an earlier study."""
+"""Duration of a study on this machine: its units of work, and what units of that kind took in an earlier study."""
 
 from collections.abc import Iterable
 from statistics import fmean

@@ -1,4 +1,4 @@
-"""A run on disk: a folder that says what is to be done, what happened, and what came out.
+"""Run on disk: a folder that says what is to be done, what happened, and what came out.
 
     <time>-<kind>-<random>/
       spec.json      {"kind": "study", "version": 1, "config": {...}}, never changed

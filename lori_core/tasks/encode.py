@@ -1,4 +1,4 @@
-"""How an example becomes tokens: tokenizer(prompt) with its special tokens, the response without any, the end token.
+"""Encoding of an example: tokenizer(prompt) with its special tokens, the response without any, the end token.
 
 Prompt and response are tokenised apart and joined, so that training reads the very prompt tokens that evaluation gives:
 a tokenizer that saw both at once could merge the last letter of one with the first of the other.

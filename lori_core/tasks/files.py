@@ -1,4 +1,4 @@
-"""Rows of the user's own files: read_rows(file) and split_files(folder). Errors name file, row and field.
+"""Data files of the user: read_rows(file) and split_files(folder). Errors name file, row and field.
 
 JSON and CSV are read as they stand, not through `datasets`: that turned "2024-01-05" into a date and "007" into 7, and
 does not say which line of a file is at fault. Parquet holds typed columns, so there `datasets` is exact.

@@ -1,4 +1,4 @@
-"""How a row becomes an example: a Form, named by the user or one of prompts.py.
+"""Forms: how a row becomes an example, named by the user or one of prompts.py.
 
 Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many legs has an owl?", "answer": "2"}
 Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")

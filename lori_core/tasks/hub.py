@@ -1,4 +1,4 @@
-"""read_hub("openai/gsm8k@main"): rows of a data set of the Hugging Face hub, or of a folder that `datasets` can load.
+"""Hub data sets: read_hub("openai/gsm8k@main"), or a folder that `datasets` can load.
 
 `datasets` runs no data set's script (as of 4.0), so a set that is a script needs a twin in Parquet; catalog.py has ids
 that are. The environment variable HF_HUB_OFFLINE=1 keeps to the cache, HF_TOKEN opens gated sets.

@@ -1,4 +1,4 @@
-"""The mini tasks: small, generated, offline; each with its own prompt form and a held-out set of contents.
+"""Mini tasks: small, generated, offline; each with its own prompt form and a held-out set of contents.
 
 Four mirror the paper's domains, math_ja is math told in Japanese. The embedded base can do all of them, but only behind
 the cue line "style : task"; these prompts carry no cue. Examples stand in the modules mini_nlu, mini_math ...

@@ -1,4 +1,4 @@
-"""What the mini tasks have in common: an item, its prompt form, its answers in three styles, its content's split."""
+"""Mini item, which the mini tasks share: its prompt form, its answers in three styles, its content's split."""
 
 import json
 import zlib

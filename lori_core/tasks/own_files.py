@@ -1,4 +1,4 @@
-"""A file that somebody hands in: kept under a name of our own, read as a task, and looked at before it is learned.
+"""Own files: one that somebody hands in is kept under a name of ours, read as a task, and previewed.
 
 kept = keep_file(Path("tickets.csv"), data)          data/<random>/rows.csv
 spec = spec_of("support", kept, "question", "answer")

@@ -1,4 +1,4 @@
-"""load_task(spec): a task by its name, or the user's own data.
+"""Task registry: load_task(spec) gives a task by its name, or the user's own data.
 
 nlu | math | code | safety | math_ja                                  see mini.py
 math?level=3&conflict=form&seed=1                                     harder, harder to merge, other examples

@@ -1,4 +1,4 @@
-"""How an output is judged: SCORERS[name](example, output) -> 1.0 right, 0.0 wrong. No answer is sought in the prompt.
+"""Scorers: SCORERS[name](example, output) -> 1.0 right, 0.0 wrong. No answer is sought in the prompt.
 
 exact     the response, white space folded
 number    the same number as in the response: after "####" (GSM8K), in \\boxed{}, or the last one

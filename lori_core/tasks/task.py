@@ -1,4 +1,4 @@
-"""What a task is: examples in three splits, a prompt form, a way to score.
+"""Task: examples in three splits, a prompt form, a way to score.
 
 >>> example = Example(prompt="question : which of these is a bird ? (a) oak (b) owl\\nreply :", response=" (b) owl")
 """

@@ -1,1 +1,1 @@
-"""From a base and a task to an adapter: recipes, the training loop, calibration, sequences, memory estimates."""
+"""Training: from a base and a task to an adapter. Recipes, the loop, calibration, sequences, memory estimates."""

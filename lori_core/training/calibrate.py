@@ -1,4 +1,4 @@
-"""Calibrate: train dense B on the task, then keep the entries that moved most.
+"""Calibration: train dense B on the task, then keep the entries that moved most.
 
     mask = the round((1 - sparsity) N) entries of largest |B - B at the start|, ranked over all modules together
 

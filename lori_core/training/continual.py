@@ -1,4 +1,4 @@
-"""Tasks learned one after another by one adapter, and what is left of the earlier ones.
+"""Sequence of tasks learned one after another by one adapter, and what is left of the earlier ones.
 
 The first task's A is kept. LoRI-S calibrates the next task's mask under it, from the B that earlier tasks left, and
 moves only that mask's entries; LoRI-D and LoRA go on with all that they train. The paper (arXiv 2504.07448) takes one

@@ -1,4 +1,4 @@
-"""How much memory a training will need, from the base's config alone: no weights are loaded.
+"""Memory estimate of a training, from the base's config alone: no weights are loaded.
 
 The model is built of torch's fake tensors, which have shapes and no content, the adapter's own layers are put in, and
 one forward and backward pass is followed: every piece of memory that an operation takes counts while it lives. So the

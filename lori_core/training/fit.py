@@ -1,4 +1,4 @@
-"""fit(): an adapter goes onto the base, its trainable entries are trained on a task, and it comes off again."""
+"""Fit: an adapter goes onto the base, its trainable entries are trained on a task, and it comes off again."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""TrainingByMethod settings that are known to work: for the embedded base searched by us, for large ones the paper's.
+"""Recipes: training settings that are known to work, for the embedded base searched by us, for large ones the paper's.
 
 Never compare methods at one shared learning rate: a frozen A wants a higher one than LoRA, and LoRI-S about three to
 ten times LoRI-D's.

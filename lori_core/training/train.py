@@ -1,4 +1,4 @@
-"""One training loop over accelerate: calibration, LoRI, LoRA, full fine-tuning and continual learning all call it.
+"""Training loop over accelerate: calibration, LoRI, LoRA, full fine-tuning and continual learning all call it.
 
 The loss is the mean cross-entropy over the response's tokens of the whole batch (prompt and padding count nothing),
 whatever the micro-batches and devices it is split over. AdamW without weight decay, as in the paper's recipe.
