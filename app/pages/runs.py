@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.cache import Latest
+from app.cache import TtlCache
 from app.comparing import comparing, specs
 from app.confirm import asked_first
 from app.following import Following, follow, forming, log_of
@@ -28,7 +28,7 @@ STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orp
 POLL = 1.0  # seconds between two looks at the run that is shown
 SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
 ADAPTERS_BY = ("try", "masks", "interference")  # pages of a run's adapters
-LATEST = Latest()  # what pages of one run show is made once for all of them in each POLL
+CACHE = TtlCache()  # what pages of one run show is made once for all of them in each POLL
 
 
 def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any] | None) -> None:
@@ -96,10 +96,10 @@ def build(page: Context) -> None:
             run = page.workspace.run(name)
         except LoRIError as error:
             return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, ""]
-        now = LATEST.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
+        now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
         if now == before:
             return [gr.skip()] * len(often)
-        return [now, *LATEST.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run))]
+        return [now, *CACHE.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run))]
 
     def look_again(name: str | None) -> Any:
         try:
@@ -119,7 +119,7 @@ def build(page: Context) -> None:
         return act
 
     def names() -> list[tuple[str, str, str]]:
-        return LATEST.of(("runs", page.workspace.runs, page.language), POLL, lambda: _choices(page))
+        return CACHE.of(("runs", page.workspace.runs, page.language), POLL, lambda: _choices(page))
 
     def relist(state: str) -> Any:
         wanted = [each for each in names() if each[2] == state or not state]

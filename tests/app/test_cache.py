@@ -3,35 +3,35 @@
 import threading
 import time
 
-from app.cache import Latest
+from app.cache import TtlCache
 from app.following import follow
 from lori_core.study.runs import Run
 
 
 def test_many_who_ask_at_once_get_one_answer_that_is_found_out_once():
-    latest, asked, answers = Latest(), [], []
+    cache, asked, answers = TtlCache(), [], []
 
     def find_out() -> str:
         asked.append(1)
         time.sleep(0.05)
         return "found"
 
-    threads = [threading.Thread(target=lambda: answers.append(latest.of("question", 60, find_out))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: answers.append(cache.of("question", 60, find_out))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert answers == ["found"] * 8 and len(asked) == 1
-    assert latest.of("another", 60, lambda: 2) == 2
+    assert cache.of("another", 60, lambda: 2) == 2
 
 
 def test_an_answer_that_is_too_old_is_found_out_again_and_forgotten():
-    latest = Latest()
-    assert latest.of("old", 0, lambda: 1) == 1
-    assert latest.of("old", 0, lambda: 2) == 2
+    cache = TtlCache()
+    assert cache.of("old", 0, lambda: 1) == 1
+    assert cache.of("old", 0, lambda: 2) == 2
     for number in range(100):
-        latest.of(number, 0, str)
-    assert len(latest._kept) == 1
+        cache.of(number, 0, str)
+    assert len(cache._kept) == 1
 
 
 def test_what_is_followed_in_pieces_is_what_is_followed_at_once(tmp_path):
