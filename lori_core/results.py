@@ -31,7 +31,7 @@ class Score:
         outcomes: 1.0 right, 0.0 wrong, by example, for paired comparisons.
         prompts: version of the prompts, see tasks/prompts.py; empty: the task's own.
         shares: each kind's share where there are several, and "pass@k" where answers were drawn.
-        isolation: what held the programs that a model wrote (sandbox/run.py): "namespaces" or "limits"; empty: none ran.
+        isolation: what held the programs that a model wrote (sandbox/run.py): "namespaces" or "limits"; empty: none ran
     """
 
     task: str
@@ -180,6 +180,9 @@ class PairMatrix:
         values: T x T; None where it is not defined.
         null_mean, null_sd: T x T, the value that independent adapters of the same width, rank and mask would show.
         z: T x T, (value - null_mean) / null_sd; None on the diagonal.
+        even_mean: of masks, T x T: the value by counts alone, if no output were preferred; empty: not known.
+        related_mean: of cosines, T x T: what tasks that are as related as these show under independent A; empty: not
+            known, for want of adapters that share one A.
     """
 
     measure: str  # "cosine" | "jaccard" | "sign_conflict" | "principal_angle" | "function"
@@ -189,6 +192,8 @@ class PairMatrix:
     null_sd: tuple[tuple[float | None, ...], ...] = ()
     z: tuple[tuple[float | None, ...], ...] = ()
     by_module: dict[str, tuple[tuple[float | None, ...], ...]] = field(default_factory=dict)
+    even_mean: tuple[tuple[float | None, ...], ...] = ()
+    related_mean: tuple[tuple[float | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ class Interference:
     def in_weights(self, references: Some) -> Iterator[dict[str, Any]]:
         """{"own": PairMatrix, "control": PairMatrix or None} for each measure that says something here."""
         adapters, controls = self._adapters(references), self._controls(references)
-        if any(not mask.all() for adapter in adapters for mask in adapter.masks.values()):
+        if any(map(metrics.keeps_less, adapters)):
             yield _answer(metrics.mask_overlap(adapters))
-        for measure in (metrics.cosine_matrix, metrics.principal_angles):
-            yield _answer(measure(adapters), measure(controls) if controls else None)
+        yield _answer(metrics.cosine_matrix(adapters, controls), metrics.cosine_matrix(controls) if controls else None)
+        yield _answer(metrics.principal_angles(adapters), metrics.principal_angles(controls) if controls else None)
 
     def in_function(self, references: Some) -> Iterator[dict[str, Any]]:
         """The same of cross_talk on the adapters' own tasks; loads their base."""

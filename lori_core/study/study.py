@@ -397,9 +397,14 @@ def _sequence_of(study: Study) -> list[Task]:
 
 def _interference(study: Study, adapters: Mapping[Key, Adapter]) -> Iterator[tuple[str, PairMatrix]]:
     """How the first seed's adapters overlap: their updates, their masks, and what they do to each other's inputs."""
-    for variant in study.variants:
-        parts = [adapters[variant, task.name, study.config.seeds[0]] for task in study.tasks]
-        measures: dict[str, Callable[[], PairMatrix]] = {"cosine": partial(cosine_matrix, parts)}
+    by_variant = {
+        variant: [adapters[variant, task.name, study.config.seeds[0]] for task in study.tasks]
+        for variant in study.variants
+    }
+    control = by_variant.get(Variant("lori_d", shared=True))
+    for variant, parts in by_variant.items():
+        shared = None if variant.shared else control
+        measures: dict[str, Callable[[], PairMatrix]] = {"cosine": partial(cosine_matrix, parts, shared)}
         if variant.method == "lori_s":  # a mask that keeps everything overlaps wholly and says nothing
             measures["masks"] = partial(mask_overlap, parts)
         measures["function"] = partial(cross_talk, study.base.model, study.base.tokenizer, parts, study.tasks)
