@@ -139,8 +139,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float) -> str:
     """A share as whole percent, with a decimal below ten so that 0.4 % is not 0 %."""
-    digits = 0 if value == 0 or value >= 0.095 else 1
-    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+    digits = 0 if value == 0 or abs(value) >= 0.095 else 1
+    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", "−")
 
 
 def size(count: float | None) -> str:

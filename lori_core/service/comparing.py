@@ -20,8 +20,6 @@ from lori_core.storage.adapter_files import load_adapter
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 
-EXAMPLES = 16  # of each task for interference in function: some seconds on a laptop
-
 Some = Annotated[list[str], Field(min_length=2, max_length=8)]
 
 
@@ -54,7 +52,7 @@ class Interference:
             base, tasks = in_chat(base, tasks)
 
         def measured(some: Sequence[Adapter]) -> PairMatrix:
-            return cross_talk(base.model, base.tokenizer, some, tasks, EXAMPLES)
+            return cross_talk(base.model, base.tokenizer, some, tasks)  # as a study asks, so that both say one number
 
         yield _answer(measured(adapters), measured(controls) if controls else None)
 
@@ -75,9 +73,9 @@ class Interference:
 
 
 def shared_beside(folder: Path) -> Path | None:
-    """The control of an adapter: of the same run or the same ready-made task, but with the A that all tasks share."""
-    study = re.fullmatch(r"single-(lori_[ds])-(\d+-\d+)", folder.name)
-    beside = f"single-{study[1]}_shared-{study[2]}" if study else "lori_d_shared"
+    """The control of an adapter: LoRI-D of the same run or ready-made task, but with the A that all tasks share."""
+    study = re.fullmatch(r"single-lori_[ds]-(\d+-\d+)", folder.name)
+    beside = f"single-lori_d_shared-{study[1]}" if study else "lori_d_shared"
     found = folder.parent / beside
     return found if found != folder and (found / "adapter.json").is_file() else None
 

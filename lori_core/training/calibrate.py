@@ -7,7 +7,7 @@ left, it is what the new task moved.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from lori_core.bases.load import Base
 from lori_core.config import AdapterConfig, TrainConfig
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import Masks, jaccard, kept_fractions, magnitude_masks
-from lori_core.results import Calibration, MaskLook
-from lori_core.tasks.task import Task
+from lori_core.results import Calibration, MaskLook, Training
+from lori_core.tasks.task import Task, fingerprint
 from lori_core.training.train import Hooks, train
 
 LOOK_EVERY = 5  # steps between two looks at the mask that would result now
@@ -84,7 +84,19 @@ def calibrate(
         stopped_early=training.steps < train_config.steps,
         kept=kept_fractions(masks),
     )
+    dense = replace(dense, record=dense.record | record_of(base, task, train_config, training))
     return Calibrated(dense, movement, masks, report)
+
+
+def record_of(base: Base, task: Task, config: TrainConfig, training: Training) -> dict[str, Any]:
+    """What a trained adapter says of how it came about."""
+    return {
+        "task": task.name,
+        "base": base.record,
+        "train": config.model_dump(),
+        "examples": training.examples,
+        "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
+    }
 
 
 def moved(dense: Adapter, start: Adapter) -> dict[str, Tensor]:

@@ -17,8 +17,8 @@ from lori_core.errors import ModelError
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.masks import Masks
 from lori_core.results import Calibration, Training
-from lori_core.tasks.task import Task, fingerprint
-from lori_core.training.calibrate import calibrate
+from lori_core.tasks.task import Task
+from lori_core.training.calibrate import calibrate, record_of
 from lori_core.training.train import Hooks, train
 
 
@@ -97,14 +97,7 @@ def fit(
         adapter = attached.extract()
     finally:
         attached.detach()
-    record = {
-        "task": task.name,
-        "base": base.record,
-        "train": config.model_dump(),
-        "examples": training.examples,
-        "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
-    }
-    return replace(adapter, record=adapter.record | record), training
+    return replace(adapter, record=adapter.record | record_of(base, task, config, training)), training
 
 
 def fine_tune(

@@ -264,7 +264,9 @@ def test_under_one_shared_projection_the_columns_of_masks_belong_together():
     masks = {m: torch.zeros(out, 4, dtype=torch.bool) for m, (out, _) in SHAPES.items()}
     for mask in masks.values():
         mask[::2, 0] = mask[::3, 1] = True
-    apart, together = ([drawn(name, shared=shared).with_masks(masks) for name in ("math", "code")] for shared in (0, 1))
+    apart, together = (
+        [drawn(name, shared=shared).with_masks(masks) for name in ("math", "code")] for shared in (False, True)
+    )
     assert first_pair(mask_overlap(together).null_mean) > first_pair(mask_overlap(apart).null_mean)
 
 
