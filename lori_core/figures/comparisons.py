@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, listed, number, plain, task_mark
+from lori_core.figures.drawing import (
+    FAINT,
+    GREY,
+    Drawing,
+    categories,
+    drawing,
+    listed,
+    mean_and_worst,
+    number,
+    plain,
+    task_mark,
+)
+from lori_core.figures.means import values_of
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
 from lori_core.results import Score
 from lori_core.translate import messages, translate
@@ -40,10 +52,10 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
         rows += [[task, label, *map(number, (s.value, s.low, s.high)), str(s.n)] for task, s in by_task.items()]
     score_axes(figure, tasks, language)
     means = [
-        f"{variant_label(variant, language)} {number(sum(s.value for s in by_task.values()) / len(by_task), 2)}"
+        f"{variant_label(variant, language)} {mean_and_worst(values_of(by_task), language)}"
         for variant, by_task in scores.items()
     ]
-    summary = translate("figures.compared_scores.summary", language, means=listed(means, language), tasks=len(tasks))
+    summary = translate("figures.compared_scores.summary", language, means=listed(means, language))
     header = ("task", "variant", "score", "low", "high", "n")
     tall = height(tasks, list(scores)) + 20  # names of variants are longer than those of methods: two lines of legend
     return drawing("compared_scores", language, figure, summary, header, rows, tall)

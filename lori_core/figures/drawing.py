@@ -5,9 +5,10 @@ a light and a dark page; a page that knows its colours overrides the text by CSS
 https://jfly.uni-koeln.de/color/, always together with a marker shape.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 from typing import Any
 
 import plotly.graph_objects as go
@@ -37,6 +38,7 @@ class Drawing:
         return go.Figure(self.figure).update_layout({"title": {"text": "", "automargin": False}, **layout})
 
 
+NO_NUMBER = "–"
 GREY = "#767676"  # contrast 4.5 on white, 4.6 on black
 FAINT = "rgba(128,128,128,0.28)"
 FONT = (
@@ -86,24 +88,28 @@ def drawing(
     header: Iterable[str],
     rows: list[list[str]],
     height: int = 320,
+    limits: Iterable[str] = (),
     **title_values: str,
 ) -> Drawing:
     """The figure in the common look, with the texts of `figures.<kind>.*`.
 
     Args:
-        header: keys of `figures.column.*`.
+        header: keys of `figures.column.*`; a column without any number in it is left out.
         height: pixels.
+        limits: what the figure does not show beside `figures.<kind>.limits`: keys after `figures.<kind>.`.
         title_values: what the title names, e.g. the task.
     """
+    header = list(header)
+    filled = [place for place in range(len(header)) if not rows or any(row[place] != NO_NUMBER for row in rows)]
     title = translate(f"figures.{kind}.title", language, **title_values)
     figure.update_layout(template=_TEMPLATE, height=height, title_text=plain(title))
     return Drawing(
         figure,
         title,
         summary,
-        translate(f"figures.{kind}.limits", language),
-        [translate(f"figures.column.{column}", language) for column in header],
-        rows,
+        sentences((translate(f"figures.{kind}.{part}", language) for part in ("limits", *limits)), language),
+        [translate(f"figures.column.{header[place]}", language) for place in filled],
+        [[row[place] for place in filled] for row in rows],
     )
 
 
@@ -133,8 +139,26 @@ def listed(items: Iterable[str], language: str) -> str:
     return translate("figures.separator", language).join(items)
 
 
+def sentences(parts: Iterable[str], language: str) -> str:
+    return translate("report.sentence_space", language).join(parts)
+
+
+def mean_and_worst(values: Mapping[str, float], language: str, worst: Callable[..., str] = min) -> str:
+    """The mean over tasks, and beside it the worst task, since a mean can hide one that was lost.
+
+    Args:
+        values: task -> number; of one task, it is the number itself.
+        worst: max where less is better.
+    """
+    mean = number(fmean(values.values()), 2)
+    if len(values) == 1:
+        return mean
+    task = worst(values, key=values.__getitem__)
+    return translate("figures.mean_and_worst", language, mean=mean, task=task, worst=number(values[task], 2))
+
+
 def number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+    return NO_NUMBER if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
 
 
 def percent(value: float) -> str:
@@ -146,7 +170,7 @@ def percent(value: float) -> str:
 def size(count: float | None) -> str:
     """Bytes in decimal units, as file managers and cloud bills count."""
     if count is None:
-        return "–"
+        return NO_NUMBER
     if count < 1000:
         return f"{count:.0f} B"
     power, unit = next(((p, u) for p, u in ((3, "kB"), (6, "MB"), (9, "GB")) if count < 10 ** (p + 3)), (12, "TB"))

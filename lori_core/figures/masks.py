@@ -87,7 +87,8 @@ def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> 
         rows += [[calibration.task, str(step), number(jaccard)] for step, jaccard in looks]
     figure.update_xaxes(title_text=translate("figures.axis.calibration_step", language))
     figure.update_yaxes(title_text=translate("figures.axis.jaccard_before", language), range=[0, 1.03])
-    last = {c.task: number(c.looks[-1].jaccard, 2) for c in reversed(calibrations) if c.looks}
-    each = listed((f"{task} {last[task]}" for task in tasks if task in last), language)
-    summary = translate("figures.mask_settling.summary", language, each=each)
+    last = {c.task: c.looks[-1].jaccard for c in reversed(calibrations) if c.looks}
+    each = listed((f"{task} {number(last[task], 2)}" for task in tasks if last.get(task) is not None), language)
+    kind = "summary" if each else "one_look"
+    summary = translate(f"figures.mask_settling.{kind}", language, each=each)
     return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 380)
