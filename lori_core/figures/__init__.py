@@ -1,6 +1,6 @@
 """Results in, plotly figures out: no torch, nothing computed beyond means over seeds. Each returns a Drawing."""
 
-from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
+from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial, mask_gain
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.interference import pair_band, pairs
@@ -26,6 +26,7 @@ __all__ = [
     "live_losses",
     "losses",
     "mask",
+    "mask_gain",
     "mask_grid",
     "mask_layout",
     "mask_pair",
