@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lori_core.evaluation.evaluate import evaluate
     from lori_core.evaluation.probe import cross_talk
     from lori_core.method.adapter import Adapter, blank
-    from lori_core.method.masks import jaccard, magnitude_masks, mask_id, random_masks
+    from lori_core.method.masks import jaccard, magnitude_masks, mask_id, matched_masks, random_masks
     from lori_core.method.merge import MERGE_METHODS, merge, reduce_rank
     from lori_core.method.metrics import cosine_matrix, mask_overlap, principal_angles, random_jaccard
     from lori_core.method.projection import draw
@@ -52,7 +52,7 @@ _MODULES = {  # module -> its public names
     "evaluation.evaluate": ("evaluate",),
     "evaluation.probe": ("cross_talk",),
     "method.adapter": ("Adapter", "blank"),
-    "method.masks": ("jaccard", "magnitude_masks", "mask_id", "random_masks"),
+    "method.masks": ("jaccard", "magnitude_masks", "mask_id", "matched_masks", "random_masks"),
     "method.merge": ("MERGE_METHODS", "merge", "reduce_rank"),
     "method.metrics": ("cosine_matrix", "mask_overlap", "principal_angles", "random_jaccard"),
     "method.projection": ("draw",),
@@ -104,6 +104,7 @@ __all__ = [
     "magnitude_masks",
     "mask_id",
     "mask_overlap",
+    "matched_masks",
     "merge",
     "principal_angles",
     "random_jaccard",

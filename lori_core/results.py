@@ -180,6 +180,9 @@ class PairMatrix:
         values: T x T; None where it is not defined.
         null_mean, null_sd: T x T, the value that independent adapters of the same width, rank and mask would show.
         z: T x T, (value - null_mean) / null_sd; None on the diagonal.
+        even_mean: of masks, T x T: the value by counts alone, if no output were preferred; empty: not known.
+        related_mean: of cosines, T x T: what tasks that are as related as these show under independent A; empty: not
+            known, for want of adapters that share one A.
     """
 
     measure: str  # "cosine" | "jaccard" | "sign_conflict" | "principal_angle" | "function"
@@ -189,6 +192,8 @@ class PairMatrix:
     null_sd: tuple[tuple[float | None, ...], ...] = ()
     z: tuple[tuple[float | None, ...], ...] = ()
     by_module: dict[str, tuple[tuple[float | None, ...], ...]] = field(default_factory=dict)
+    even_mean: tuple[tuple[float | None, ...], ...] = ()
+    related_mean: tuple[tuple[float | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Figures: results in, plotly figures out. No torch, nothing computed beyond means over seeds; each a Drawing."""
 
-from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial
+from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial, mask_gain
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
-from lori_core.figures.interference import pair_band
+from lori_core.figures.interference import pair_band, pairs
 from lori_core.figures.mask_views import mask_grid, mask_pair
-from lori_core.figures.masks import mask, mask_layout, mask_settling, pairs
+from lori_core.figures.masks import mask, mask_layout, mask_settling
 from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, module_at, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
@@ -26,6 +26,7 @@ __all__ = [
     "live_losses",
     "losses",
     "mask",
+    "mask_gain",
     "mask_grid",
     "mask_layout",
     "mask_pair",

@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, task_mark
+from lori_core.figures.means import Interval, values_of
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
-from lori_core.figures.wording import listed, number, plain
+from lori_core.figures.wording import listed, mean_and_worst, number, plain
 from lori_core.results import Score
 from lori_core.translate import messages, translate
+
+MASK_STEPS = ("random_mask", "matched_mask", "calibrated")  # each adds one thing to the one before
+GAIN_PARTS = ("density", "position")
 
 
 def variant_label(variant: str, language: str) -> str:
@@ -41,13 +45,56 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
         rows += [[task, label, *map(number, (s.value, s.low, s.high)), str(s.n)] for task, s in by_task.items()]
     score_axes(figure, tasks, language)
     means = [
-        f"{variant_label(variant, language)} {number(sum(s.value for s in by_task.values()) / len(by_task), 2)}"
+        f"{variant_label(variant, language)} {mean_and_worst(values_of(by_task), language)}"
         for variant, by_task in scores.items()
     ]
-    summary = translate("figures.compared_scores.summary", language, means=listed(means, language), tasks=len(tasks))
+    summary = translate("figures.compared_scores.summary", language, means=listed(means, language))
     header = ("task", "variant", "score", "low", "high", "n")
     tall = height(tasks, list(scores)) + 20  # names of variants are longer than those of methods: two lines of legend
     return drawing("compared_scores", language, figure, summary, header, rows, tall)
+
+
+def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: str = "en") -> Drawing:
+    """What a calibrated mask adds to a random one, in two steps: how many entries each module keeps, and which.
+
+    Args:
+        scores: each of MASK_STEPS -> task -> score; over several seeds, means.mean_score of them.
+    """
+    tasks = list(scores[MASK_STEPS[0]])
+    figure, rows = go.Figure(), []
+    lanes = [lane_of(place, len(MASK_STEPS)) for place in range(len(MASK_STEPS))]
+    for place, part in enumerate(GAIN_PARTS):
+        ends = [[scores[step][task].value for step in MASK_STEPS[place : place + 2]] for task in tasks]
+        figure.add_scatter(
+            x=[x for pair in ends for x in (*pair, None)],
+            y=[y for row in range(len(tasks)) for y in (row + lanes[place], row + lanes[place + 1], None)],
+            mode="lines",
+            line={"color": task_mark(place)[0], "width": 4},
+            name=translate(f"figures.mask_gain.{part}", language),
+        )
+    for place, step in enumerate(MASK_STEPS):
+        of_step = [scores[step][task] for task in tasks]
+        figure.add_scatter(
+            x=[score.value for score in of_step],
+            y=[row + lanes[place] for row in range(len(tasks))],
+            error_x=error_bars(of_step) | {"color": GREY},
+            mode="markers",
+            marker={"color": GREY, "symbol": task_mark(place)[1], "size": 10},
+            name=plain(variant_label(step, language)),
+            cliponaxis=False,
+        )
+    score_axes(figure, tasks, language)
+    parts = {
+        part: {task: scores[MASK_STEPS[i + 1]][task].value - scores[MASK_STEPS[i]][task].value for task in tasks}
+        for i, part in enumerate(GAIN_PARTS)
+    }
+    for task in tasks:
+        cells = [*(scores[step][task].value for step in MASK_STEPS), *(parts[part][task] for part in GAIN_PARTS)]
+        rows.append([task, *map(number, cells)])
+    said = {part: mean_and_worst(by_task, language) for part, by_task in parts.items()}
+    summary = translate("figures.mask_gain.summary", language, **said)
+    header = ("task", *MASK_STEPS, *GAIN_PARTS)
+    return drawing("mask_gain", language, figure, summary, header, rows, height(tasks, MASK_STEPS) + 20)
 
 
 def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = "en") -> Drawing:

@@ -1,6 +1,6 @@
 """Sequences of tasks: what is kept, what is learned."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import plotly.graph_objects as go
@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from lori_core.figures.drawing import METHOD_MARKS, Drawing, categories, drawing, task_mark
 from lori_core.figures.means import mean_score
 from lori_core.figures.rows import error_bars
-from lori_core.figures.wording import listed, method_label, number, plain, short
+from lori_core.figures.wording import NO_NUMBER, listed, mean_and_worst, method_label, number, plain, short
 from lori_core.results import ContinualResult
 from lori_core.translate import translate
 
@@ -58,7 +58,7 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
     """Old kept against new learned, one mark for each sequence of at least two tasks. Upper right is better."""
     figure, rows, shown = go.Figure(), [], set()
     for sequence in sequences:
-        learned, kept = learned_and_kept(sequence)
+        learned, kept = (fmean(scores([sequence]).values()) for scores in (newly_learned, finally_kept))
         colour, shape = METHOD_MARKS[sequence.method]
         label = condition(sequence, language)
         plainly = label == method_label(sequence.method, language)
@@ -80,18 +80,18 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
             hovertemplate="%{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
         )
         shown.add(label)
-        rows.append([label, str(sequence.seed), number(learned), number(kept)])
+        worst = [_worst(scores) for scores in (newly_learned([sequence]), finally_kept([sequence]))]
+        rows.append([label, str(sequence.seed), number(learned), worst[0], number(kept), worst[1]])
     figure.update_xaxes(title_text=translate("figures.axis.learned", language), range=[0, 1.02])
     figure.update_yaxes(title_text=translate("figures.axis.old_kept", language), range=[0, 1.02])
     summary = translate("figures.continual_axes.summary", language, each=_mean_axes(sequences, language))
-    return drawing("continual_axes", language, figure, summary, ("method", "seed", "learned", "old_kept"), rows, 380)
+    header = ("method", "seed", "learned", "worst_learned", "old_kept", "worst_kept")
+    return drawing("continual_axes", language, figure, summary, header, rows, 380)
 
 
 def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Drawing:
     """Score on each task from when it was learned to the end, means over seeds; a panel for each method."""
-    groups: dict[str, list[ContinualResult]] = {}
-    for sequence in sequences:
-        groups.setdefault(_among(sequence, sequences, language), []).append(sequence)
+    groups = by_condition(sequences, language)
     tasks = list(dict.fromkeys(task for sequence in sequences for task in sequence.order))
     titles = [plain(label) for label in groups]
     gap = 0.35 / len(groups)  # of the height: room for an axis title and the next panel's name
@@ -107,7 +107,9 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
     figure.update_xaxes(title_text=translate("figures.axis.after", language))
     figure.update_yaxes(title_text=translate("figures.axis.score_short", language), range=[-0.03, 1.05])
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
-    each = listed((f"{label} {number(fmean(map(_mean_loss, found)), 2)}" for label, found in groups.items()), language)
+    each = listed(
+        (f"{label} {mean_and_worst(lost(found), language, max)}" for label, found in groups.items()), language
+    )
     summary = translate("figures.forgetting.summary", language, each=each)
     header = ("method", "task", "after", "score", "low", "high")
     made = drawing("forgetting", language, figure, summary, header, rows, 110 + 240 * len(groups))
@@ -159,21 +161,41 @@ def _forgetting_rows(found: Sequence[ContinualResult], task: str) -> list[list[s
     return [[after, *map(number, mean)] for after, mean in zip(order[first:], means, strict=True)]
 
 
-def _mean_loss(sequence: ContinualResult) -> float:
-    """Mean forgetting of all tasks but the last."""
-    return fmean(sequence.forgetting[task] for task in sequence.order[:-1])
-
-
 def _mean_axes(sequences: Sequence[ContinualResult], language: str) -> str:
-    """By condition, the means over seeds."""
-    axes: dict[str, list[tuple[float, float]]] = {}
+    """By condition, the means over tasks and seeds."""
+    each = (
+        f"{label} {mean_and_worst(newly_learned(found), language)} / {mean_and_worst(finally_kept(found), language)}"
+        for label, found in by_condition(sequences, language).items()
+    )
+    return listed(each, language)
+
+
+def _worst(scores: Mapping[str, float]) -> str:
+    """The worst task, where there are several."""
+    task = min(scores, key=scores.__getitem__)
+    return f"{task} {number(scores[task])}" if len(scores) > 1 else NO_NUMBER
+
+
+def by_condition(sequences: Sequence[ContinualResult], language: str) -> dict[str, list[ContinualResult]]:
+    """Those that can be averaged over seeds: of one condition, and of one order where there are several."""
+    groups: dict[str, list[ContinualResult]] = {}
     for sequence in sequences:
-        axes.setdefault(condition(sequence, language), []).append(learned_and_kept(sequence))
-    means = {label: [number(fmean(part), 2) for part in zip(*points, strict=True)] for label, points in axes.items()}
-    return listed((f"{label} {learned} / {kept}" for label, (learned, kept) in means.items()), language)
+        groups.setdefault(_among(sequence, sequences, language), []).append(sequence)
+    return groups
 
 
-def learned_and_kept(sequence: ContinualResult) -> tuple[float, float]:
-    """(mean score right after learning of all tasks but the first, mean final score of all tasks but the last)."""
-    learned = fmean(sequence.matrix[i][i] for i in range(1, len(sequence.order)))
-    return learned, fmean(sequence.matrix[-1][:-1])
+def newly_learned(found: Sequence[ContinualResult]) -> dict[str, float]:
+    """task -> score right after it was learned, mean over sequences of one order; all tasks but the first."""
+    order = found[0].order
+    return {order[i]: fmean(sequence.matrix[i][i] for sequence in found) for i in range(1, len(order))}
+
+
+def finally_kept(found: Sequence[ContinualResult]) -> dict[str, float]:
+    """task -> score at the end, mean over sequences of one order; all tasks but the last."""
+    order = found[0].order
+    return {order[i]: fmean(sequence.matrix[-1][i] for sequence in found) for i in range(len(order) - 1)}
+
+
+def lost(found: Sequence[ContinualResult]) -> dict[str, float]:
+    """task -> forgetting, mean over sequences of one order; all tasks but the last."""
+    return {task: fmean(sequence.forgetting[task] for sequence in found) for task in found[0].order[:-1]}

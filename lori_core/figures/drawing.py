@@ -11,7 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lori_core.figures.wording import plain, short
+from lori_core.figures.wording import NO_NUMBER, plain, sentences, short
 from lori_core.translate import translate
 
 
@@ -86,24 +86,28 @@ def drawing(
     header: Iterable[str],
     rows: list[list[str]],
     height: int = 320,
+    limits: Iterable[str] = (),
     **title_values: str,
 ) -> Drawing:
     """The figure in the common look, with the texts of `figures.<kind>.*`.
 
     Args:
-        header: keys of `figures.column.*`.
+        header: keys of `figures.column.*`; a column without any number in it is left out.
         height: pixels.
+        limits: what the figure does not show beside `figures.<kind>.limits`: keys after `figures.<kind>.`.
         title_values: what the title names, e.g. the task.
     """
+    header = list(header)
+    filled = [place for place in range(len(header)) if not rows or any(row[place] != NO_NUMBER for row in rows)]
     title = translate(f"figures.{kind}.title", language, **title_values)
     figure.update_layout(template=_TEMPLATE, height=height, title_text=plain(title))
     return Drawing(
         figure,
         title,
         summary,
-        translate(f"figures.{kind}.limits", language),
-        [translate(f"figures.column.{column}", language) for column in header],
-        rows,
+        sentences((translate(f"figures.{kind}.{part}", language) for part in ("limits", *limits)), language),
+        [translate(f"figures.column.{header[place]}", language) for place in filled],
+        [[row[place] for place in filled] for row in rows],
     )
 
 

@@ -1,11 +1,15 @@
-"""Interference of each pair of adapters beside what chance gives and what a shared A would give."""
+"""Interference of each pair of adapters beside what chance gives and what a shared A would give.
 
+The report and the app draw other figures of a PairMatrix and say the same of it: what_pairs_say.
+"""
+
+from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import GREY, Drawing, categories, drawing, task_mark
-from lori_core.figures.wording import number
+from lori_core.figures.wording import method_label, number, percent
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
 
@@ -13,6 +17,43 @@ CLEAR = 3.0  # null deviations from which on a pair is said to differ from chanc
 BAND = 2.0  # null deviations that are drawn to either side
 
 Pair = tuple[int, int]
+Table = tuple[tuple[float | None, ...], ...]
+
+
+def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawing:
+    """A measure for each pair of tasks; colours are centred on what independent adapters would show, over all pairs.
+
+    Args:
+        method: of all the adapters, in a study; None: they are named one by one.
+    """
+    size, away, directed = len(matrix.names), _measured(matrix), _directed(matrix)
+    centre, spread = (_mean(table, away) for table in (matrix.null_mean, matrix.null_sd))
+    # At least four null deviations to either side, so that noise is not painted as a finding.
+    reach = max([abs((_at(matrix.values, pair) or 0.0) - centre) for pair in away] + [4 * spread, 1e-9])
+    values = [[None if i == j else matrix.values[i][j] for j in range(size)] for i in range(size)]
+    measure = translate(f"figures.measure.{matrix.measure}", language)
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            zmin=centre - reach,
+            zmax=centre + reach,
+            colorscale="PuOr",
+            text=[["" if value is None else number(value) for value in row] for row in values],
+            texttemplate="%{text}",
+            hoverinfo="text",
+            colorbar={"title": {"text": measure}},
+        )
+    )
+    across, down = ("inputs_of", "adapter_of") if directed else ("task", "task")
+    figure.update_xaxes(title_text=translate(f"figures.axis.{across}", language), showgrid=False)
+    figure.update_yaxes(title_text=translate(f"figures.axis.{down}", language), showgrid=False)
+    figure.update_xaxes(**categories(matrix.names))
+    figure.update_yaxes(**categories(matrix.names, reverse=True))
+    label = "" if method is None else method_label(method, language)
+    summary = what_pairs_say(matrix, language) if method else _range(matrix, away, language)
+    kind = "pairs" if method else "pairs_of_adapters"
+    header, rows = _numbers(matrix, None, away)
+    return drawing(kind, language, figure, summary, header, rows, 180 + 46 * size, method=label, measure=measure)
 
 
 def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: str = "en") -> Drawing:
@@ -21,73 +62,52 @@ def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: s
     Args:
         control: the same measure of the same tasks' adapters that share one A, in the same order.
     """
-    size = len(matrix.names)
-    couples = permutations(range(size), 2) if matrix.measure == "function" else combinations(range(size), 2)
-    pairs = [pair for pair in couples if _at(matrix.values, pair) is not None]
-    labels = [_label(matrix, pair) for pair in pairs]
-    places = list(range(len(pairs)))
+    away = _measured(matrix)
+    places = list(range(len(away)))
     figure = go.Figure()
-    colour, shape = task_mark(0)
-    figure.add_scatter(
-        x=[_at(matrix.null_mean, pair) for pair in pairs],
-        y=places,
-        mode="markers",
-        marker={"color": GREY, "symbol": "line-ns-open", "size": 12},
-        error_x={
-            "type": "data",
-            "array": [BAND * (_at(matrix.null_sd, pair) or 0.0) for pair in pairs],
-            "color": "rgba(128,128,128,0.45)",
-            "thickness": 10,
-            "width": 0,
-        },
-        name=translate("figures.by_chance", language),
-    )
-    if control is not None:
-        figure.add_scatter(
-            x=[_at(control.values, pair) for pair in pairs],
-            y=places,
-            mode="markers",
-            marker={"color": "#D55E00", "symbol": "x-thin-open", "size": 10, "line": {"width": 2}},
-            name=translate("figures.control", language),
+
+    def mark(table: Table, name: str, marker: dict, **more: dict) -> None:
+        x = [_at(table, pair) for pair in away]
+        figure.add_scatter(x=x, y=places, mode="markers", marker=marker, name=translate(name, language), **more)
+
+    half = [BAND * (_at(matrix.null_sd, pair) or 0.0) for pair in away]
+    band = {"type": "data", "array": half, "color": "rgba(128,128,128,0.45)", "thickness": 10, "width": 0}
+    if matrix.null_mean:
+        mark(
+            matrix.null_mean,
+            "figures.by_chance",
+            {"color": GREY, "symbol": "line-ns-open", "size": 12},
+            error_x=band,
         )
-    figure.add_scatter(
-        x=[_at(matrix.values, pair) for pair in pairs],
-        y=places,
-        mode="markers",
-        marker={"color": colour, "symbol": shape, "size": 11},
-        name=translate("figures.column.value", language),
-    )
+    for line, table in _lines(matrix).items():
+        mark(table, f"figures.{line}", {"color": GREY, "symbol": "diamond-open", "size": 9, "line": {"width": 1.5}})
+    if control is not None:
+        cross = {"color": "#D55E00", "symbol": "x-thin-open", "size": 10, "line": {"width": 2}}
+        mark(control.values, "figures.control", cross)
+    colour, shape = task_mark(0)
+    mark(matrix.values, "figures.column.value", {"color": colour, "symbol": shape, "size": 11})
     figure.update_xaxes(title_text=translate(f"figures.measure.{matrix.measure}", language))
-    figure.update_yaxes(**categories(labels, reverse=True), showgrid=False)
-    rows = []
-    for label, pair in zip(labels, pairs, strict=True):
-        known = [number(_at(table, pair), 4) for table in (matrix.values, matrix.null_mean, matrix.null_sd)]
-        z, with_control = number(_at(matrix.z, pair), 1), number(_at(control.values, pair) if control else None, 4)
-        rows.append([label, *known, z, with_control])
-    header = ("pair", "value", "null_mean", "null_sd", "z", "control")
-    summary = _seen(matrix, pairs, language) + _of_control(control, pairs, language)
-    return drawing(f"band_{matrix.measure}", language, figure, summary, header, rows, 150 + 34 * len(pairs))
+    figure.update_yaxes(**categories([_label(matrix, pair) for pair in away], reverse=True), showgrid=False)
+    summary = what_pairs_say(matrix, language) + _of_control(control, away, language)
+    header, rows = _numbers(matrix, control, away)
+    return drawing(f"band_{matrix.measure}", language, figure, summary, header, rows, 150 + 34 * len(away))
 
 
-def _at(table: tuple[tuple[float | None, ...], ...], pair: Pair) -> float | None:
-    return table[pair[0]][pair[1]] if table else None
-
-
-def _label(matrix: PairMatrix, pair: Pair) -> str:
-    first, second = (matrix.names[place] for place in pair)
-    return f"{first} {'→' if matrix.measure == 'function' else '×'} {second}"
-
-
-def _seen(matrix: PairMatrix, pairs: list[Pair], language: str) -> str:
-    """A sentence about the pair that is farthest from chance, and whether any is clearly off it."""
-    if not pairs:
+def what_pairs_say(matrix: PairMatrix, language: str = "en") -> str:
+    """On the pair that is farthest from chance: whether it is clearly off it, and what else its value follows from."""
+    away = _measured(matrix)
+    if not away:
         return translate("figures.pairs.empty", language)
-    farthest = max(pairs, key=lambda pair: abs(_at(matrix.z, pair) or 0.0))
-    value, null = _at(matrix.values, farthest) or 0.0, _at(matrix.null_mean, farthest)
-    z = _at(matrix.z, farthest)
-    clear = z is not None and abs(z) >= CLEAR
-    return translate(
-        f"figures.band_{matrix.measure}.{'seen' if clear else 'chance'}",
+    farthest = max(away, key=lambda pair: (abs(_at(matrix.z, pair) or 0.0), abs(_at(matrix.values, pair) or 0.0)))
+    value, null, z = (_at(table, farthest) for table in (matrix.values, matrix.null_mean, matrix.z))
+    if null is None:
+        kind = "pairs.summary_no_null"
+    elif z is None:
+        kind = "pairs.summary_no_room"
+    else:
+        kind = f"band_{matrix.measure}.{'seen' if abs(z) >= CLEAR else 'chance'}"
+    said = translate(
+        f"figures.{kind}",
         language,
         first=matrix.names[farthest[0]],
         second=matrix.names[farthest[1]],
@@ -95,23 +115,94 @@ def _seen(matrix: PairMatrix, pairs: list[Pair], language: str) -> str:
         null=number(null),
         sd=number(_at(matrix.null_sd, farthest), 4),
         z=number(z, 1),
-        ratio=number(_times(matrix.measure, value, null), 1),
+        ratio=number(value / null if value is not None and null else None, 1),
     )
+    return said + "".join(explain(matrix, farthest, language) for explain in (_of_preference, _of_relation))
 
 
-def _times(measure: str, value: float, null: float | None) -> float | None:
-    """How many times what chance gives; of a Jaccard index, how many times the shared entries.
+def _of_preference(matrix: PairMatrix, pair: Pair, language: str) -> str:
+    """Of two masks: how much of what they share follows from counts, from preferred outputs, and how much is left.
 
     With a + b entries kept in all, both = J (a + b) / (1 + J).
     """
-    if not null:
-        return None
-    return value / (1 + value) / (null / (1 + null)) if measure == "jaccard" else value / null
+    value, null, even = (_at(table, pair) for table in (matrix.values, matrix.null_mean, matrix.even_mean))
+    if not value or null is None or even is None:
+        return ""
+    shared, by_chance, by_counts = (j / (1 + j) for j in (value, null, even))
+    parts = {"counts": by_counts, "outputs": by_chance - by_counts, "entries": shared - by_chance}
+    shares = {part: percent(count / shared) for part, count in parts.items()}
+    return _space(language) + translate("figures.band_jaccard.parts", language, **shares)
 
 
-def _of_control(control: PairMatrix | None, pairs: list[Pair], language: str) -> str:
-    values = [value for pair in pairs if control and (value := _at(control.values, pair)) is not None]
+def _of_relation(matrix: PairMatrix, pair: Pair, language: str) -> str:
+    related = _at(matrix.related_mean, pair)
+    if related is None:
+        return ""
+    return _space(language) + translate("figures.band_cosine.related", language, related=number(related, 4))
+
+
+def _of_control(control: PairMatrix | None, away: list[Pair], language: str) -> str:
+    values = [value for pair in away if control and (value := _at(control.values, pair)) is not None]
     if not values:
         return ""
-    space = translate("report.sentence_space", language)
-    return space + translate("figures.band.control", language, low=number(min(values)), high=number(max(values)))
+    low, high = number(min(values)), number(max(values))
+    return _space(language) + translate("figures.band.control", language, low=low, high=high)
+
+
+def _range(matrix: PairMatrix, away: Sequence[Pair], language: str) -> str:
+    if not away:
+        return translate("figures.pairs.empty", language)
+    order = sorted(away, key=lambda pair: _at(matrix.values, pair) or 0.0)
+    named = {
+        f"{what}_{end}": matrix.names[order[place][end == "second"]]
+        for what, place in (("least", 0), ("most", -1))
+        for end in ("first", "second")
+    }
+    least, most = (number(_at(matrix.values, pair)) for pair in (order[0], order[-1]))
+    return translate("figures.pairs_of_adapters.summary", language, least=least, most=most, **named)
+
+
+def _numbers(matrix: PairMatrix, control: PairMatrix | None, away: list[Pair]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table: a column for each thing that is there."""
+    columns = {"value": matrix.values, "null_mean": matrix.null_mean, "null_sd": matrix.null_sd, "z": matrix.z}
+    columns |= _lines(matrix) | {"control": control.values if control else ()}
+    there = {name: table for name, table in columns.items() if table}
+    rows = [
+        [_label(matrix, pair), *(number(_at(table, pair), 1 if name == "z" else 4) for name, table in there.items())]
+        for pair in away
+    ]
+    return ["pair", *there], rows
+
+
+def _lines(matrix: PairMatrix) -> dict[str, Table]:
+    """What stands beside chance, where it is known."""
+    lines = {"even_mean": matrix.even_mean, "related_mean": matrix.related_mean}
+    return {name: table for name, table in lines.items() if table}
+
+
+def _directed(matrix: PairMatrix) -> bool:
+    """What one does to the other is not what the other does to it."""
+    return matrix.measure == "function"
+
+
+def _measured(matrix: PairMatrix) -> list[Pair]:
+    couples: Callable = permutations if _directed(matrix) else combinations
+    return [pair for pair in couples(range(len(matrix.names)), 2) if _at(matrix.values, pair) is not None]
+
+
+def _at(table: Table, pair: Pair) -> float | None:
+    return table[pair[0]][pair[1]] if table else None
+
+
+def _mean(table: Table, away: Sequence[Pair]) -> float:
+    known = [value for pair in away if (value := _at(table, pair)) is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _label(matrix: PairMatrix, pair: Pair) -> str:
+    first, second = (matrix.names[place] for place in pair)
+    return f"{first} {'→' if _directed(matrix) else '×'} {second}"
+
+
+def _space(language: str) -> str:
+    return translate("report.sentence_space", language)

@@ -1,14 +1,13 @@
-"""Masks and what they and the updates have in common: kept fractions, how a mask settles, pairs of tasks."""
+"""Masks: kept fractions, and how a mask settles."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, permutations
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import Drawing, categories, drawing, task_mark
+from lori_core.figures.drawing import Drawing, drawing, task_mark
 from lori_core.figures.places import Grid
-from lori_core.figures.wording import listed, method_label, number, percent, plain
-from lori_core.results import Calibration, MaskLayout, PairMatrix
+from lori_core.figures.wording import listed, number, percent, plain
+from lori_core.results import Calibration, MaskLayout
 from lori_core.translate import translate
 
 
@@ -81,105 +80,8 @@ def mask_settling(calibrations: Sequence[Calibration], language: str = "en") -> 
         rows += [[calibration.task, str(step), number(jaccard)] for step, jaccard in looks]
     figure.update_xaxes(title_text=translate("figures.axis.calibration_step", language))
     figure.update_yaxes(title_text=translate("figures.axis.jaccard_before", language), range=[0, 1.03])
-    last = {c.task: number(c.looks[-1].jaccard, 2) for c in reversed(calibrations) if c.looks}
-    each = listed((f"{task} {last[task]}" for task in tasks if task in last), language)
-    summary = translate("figures.mask_settling.summary", language, each=each)
+    last = {c.task: c.looks[-1].jaccard for c in reversed(calibrations) if c.looks}
+    each = listed((f"{task} {number(last[task], 2)}" for task in tasks if last.get(task) is not None), language)
+    kind = "summary" if each else "one_look"
+    summary = translate(f"figures.mask_settling.{kind}", language, each=each)
     return drawing("mask_settling", language, figure, summary, ("task", "step", "jaccard"), rows, 380)
-
-
-def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawing:
-    """A measure for each pair of tasks; colours are centred on what independent adapters would show.
-
-    Args:
-        method: of all the adapters, in a study; None: they are named one by one.
-    """
-    size = len(matrix.names)
-    directed = matrix.measure == "function"  # what one does to the other is not what the other does to it
-    couples = permutations(range(size), 2) if directed else combinations(range(size), 2)
-    away = [(i, j) for i, j in couples if matrix.values[i][j] is not None]
-    null, spread = _null_of(matrix, away)
-    centre = null or 0.0
-    # At least four null deviations to either side, so that noise is not painted as a finding.
-    reach = max([abs((matrix.values[i][j] or 0.0) - centre) for i, j in away] + [4 * (spread or 0.0), 1e-9])
-    values = [[None if i == j else matrix.values[i][j] for j in range(size)] for i in range(size)]
-    figure = go.Figure(
-        go.Heatmap(
-            z=values,
-            zmin=centre - reach,
-            zmax=centre + reach,
-            colorscale="PuOr",
-            text=[["" if value is None else number(value) for value in row] for row in values],
-            texttemplate="%{text}",
-            hoverinfo="text",
-            colorbar={"title": {"text": _measure(matrix, language)}},
-        )
-    )
-    across, down = ("inputs_of", "adapter_of") if directed else ("task", "task")
-    across, down = translate(f"figures.axis.{across}", language), translate(f"figures.axis.{down}", language)
-    figure.update_xaxes(title_text=across, showgrid=False, **categories(matrix.names))
-    figure.update_yaxes(title_text=down, showgrid=False)
-    figure.update_yaxes(**categories(matrix.names, reverse=True))
-    label = "" if method is None else method_label(method, language)
-    summary = _pairs_summary(matrix, away, null, spread, language) if method else _range(matrix, away, language)
-    rows = [
-        [f"{matrix.names[i]} {'→' if directed else '×'} {matrix.names[j]}", number(matrix.values[i][j], 4)]
-        + [number(part[i][j], 4) if part else "–" for part in (matrix.null_mean, matrix.null_sd)]
-        + [number(matrix.z[i][j], 1) if matrix.z else "–"]
-        for i, j in away
-    ]
-    height = 180 + 46 * size
-    header = ("pair", "value", "null_mean", "null_sd", "z")
-    title = _measure(matrix, language)
-    kind = "pairs" if method else "pairs_of_adapters"
-    return drawing(kind, language, figure, summary, header, rows, height, method=label, measure=title)
-
-
-def _range(matrix: PairMatrix, away: Sequence[tuple[int, int]], language: str) -> str:
-    if not away:
-        return translate("figures.pairs.empty", language)
-    order = sorted(away, key=lambda pair: matrix.values[pair[0]][pair[1]] or 0.0)
-    named = {
-        f"{what}_{end}": matrix.names[order[place][end == "second"]]
-        for what, place in (("least", 0), ("most", -1))
-        for end in ("first", "second")
-    }
-    least, most = (number(matrix.values[i][j]) for i, j in (order[0], order[-1]))
-    return translate("figures.pairs_of_adapters.summary", language, least=least, most=most, **named)
-
-
-def _measure(matrix: PairMatrix, language: str) -> str:
-    return translate(f"figures.measure.{matrix.measure}", language)
-
-
-def _null_of(matrix: PairMatrix, away: Sequence[tuple[int, int]]) -> tuple[float | None, float | None]:
-    """Mean null value and mean null deviation over the pairs that have them."""
-    means = [matrix.null_mean[i][j] for i, j in away] if matrix.null_mean else []
-    spreads = [matrix.null_sd[i][j] for i, j in away] if matrix.null_sd else []
-    return _mean(means), _mean(spreads)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None and value == value]
-    return sum(known) / len(known) if known else None
-
-
-def _pairs_summary(
-    matrix: PairMatrix, away: Sequence[tuple[int, int]], null: float | None, spread: float | None, language: str
-) -> str:
-    if not away:
-        return translate("figures.pairs.empty", language)
-    i, j = max(away, key=lambda pair: abs((matrix.values[pair[0]][pair[1]] or 0.0) - (null or 0.0)))
-    first, second, value = matrix.names[i], matrix.names[j], number(matrix.values[i][j])
-    if null is None:
-        return translate("figures.pairs.summary_no_null", language, first=first, second=second, value=value)
-    z = matrix.z[i][j] if matrix.z else None
-    return translate(
-        "figures.pairs.summary",
-        language,
-        first=first,
-        second=second,
-        value=value,
-        null=number(null),
-        sd=number(spread),
-        z=number(z, 1),
-    )

@@ -1,6 +1,6 @@
 """Means over seeds of what a study measured: the numbers that figures and findings share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import NamedTuple
 
@@ -39,7 +39,8 @@ def seeds(result: StudyResult) -> list[int]:
 
 
 def merge_methods(result: StudyResult) -> list[str]:
-    return list(dict.fromkeys(merged.merge for merged in result.merges))
+    """Those by which adapters that have an A each were merged."""
+    return list(dict.fromkeys(merged.merge for merged in result.merges if not merged.shared_projection))
 
 
 def merges_of(result: StudyResult, merge: str, method: str, shared: bool = False) -> list[MergedResult]:
@@ -62,6 +63,16 @@ def merged_scores(result: StudyResult, merge: str, shared: bool = False) -> Cell
             for task, score in merged.scores.items():
                 found.setdefault((task, merged.method), []).append(score)
     return {cell: mean_score(scores) for cell, scores in found.items()}
+
+
+def with_control(ours: Cells, control: Cells) -> Cells:
+    """The control's scores that stand beside one of ours: the others say nothing."""
+    return {cell: score for cell, score in control.items() if cell in ours}
+
+
+def values_of(scores: Mapping[str, Interval | Score]) -> dict[str, float]:
+    """task -> score, without the interval."""
+    return {task: score.value for task, score in scores.items()}
 
 
 def of_method(cells: Cells, method: str) -> dict[str, Interval]:

@@ -3,9 +3,9 @@
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import GREY, Drawing, drawing
-from lori_core.figures.means import mean_score
+from lori_core.figures.means import values_of
 from lori_core.figures.rows import error_bars, height, score_axes
-from lori_core.figures.wording import listed, number, plain
+from lori_core.figures.wording import listed, mean_and_worst, number, plain
 from lori_core.results import MergeTrial, Score
 from lori_core.translate import translate
 
@@ -32,9 +32,9 @@ def before_after(trial: MergeTrial, language: str = "en") -> Drawing:
     summary = translate(
         "figures.before_after.summary",
         language,
-        before=number(mean_score(trial.before.values()).value, 2),
-        after=number(mean_score(trial.after.values()).value, 2),
-        base=number(mean_score(trial.base.values()).value, 2),
+        before=mean_and_worst(values_of(trial.before), language),
+        after=mean_and_worst(values_of(trial.after), language),
+        base=mean_and_worst(values_of(trial.base), language),
         weights=listed((f"{weight:g}" for weight in trial.weights), language),
     )
     labels = [

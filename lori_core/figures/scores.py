@@ -9,17 +9,17 @@ from lori_core.figures.drawing import GREY, METHOD_MARKS, Drawing, drawing
 from lori_core.figures.means import (
     Cells,
     Interval,
-    mean_score,
-    mean_value,
     merged_scores,
     merges_of,
     methods,
     of_method,
     seeds,
     single_scores,
+    values_of,
+    with_control,
 )
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
-from lori_core.figures.wording import listed, method_label, number, plain
+from lori_core.figures.wording import listed, mean_and_worst, method_label, number, plain
 from lori_core.results import MergedResult, StudyResult
 from lori_core.translate import translate
 
@@ -34,18 +34,20 @@ def scores(result: StudyResult, language: str = "en") -> Drawing:
         if len(seeds(result)) > 1:
             figure.add_trace(_seed_trace(result, method, lane, language))
     score_axes(figure, result.tasks, language)
-    means = [(translate("figures.base", language), mean_score(result.base_scores.values()).value)]
-    means += [(method_label(method, language), mean_value(of_method(cells, method).values())) for method in names]
-    each = listed((f"{label} {number(value, 2)}" for label, value in means), language)
-    summary = translate("figures.scores.summary", language, means=each, tasks=len(result.tasks))
+    by_label = {translate("figures.base", language): values_of(result.base_scores)}
+    by_label |= {method_label(method, language): values_of(of_method(cells, method)) for method in names}
+    each = listed((f"{label} {mean_and_worst(values, language)}" for label, values in by_label.items()), language)
+    summary = translate("figures.scores.summary", language, means=each)
     header = ("task", "method", "score", "low", "high", "n", "seeds")
     rows = _score_rows(result, cells, language)
-    return drawing("scores", language, figure, summary, header, rows, height(result.tasks, names))
+    tall, limits = height(result.tasks, names), ["limits_seeds"] if len(seeds(result)) > 1 else []
+    return drawing("scores", language, figure, summary, header, rows, tall, limits)
 
 
 def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
     """Single adapter (hollow) against merged adapter (filled) by task; crosses: merged with one shared A."""
-    single, ours, control = single_scores(result), merged_scores(result, merge), merged_scores(result, merge, True)
+    single, ours = single_scores(result), merged_scores(result, merge)
+    control = with_control(ours, merged_scores(result, merge, shared=True))
     names = [method for method in methods(result) if of_method(ours, method)]
     figure = go.Figure(_base_trace(result, language))
     for index, method in enumerate(names):
@@ -59,8 +61,8 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
             "figures.merged.each",
             language,
             method=method_label(method, language),
-            single=number(mean_value(of_method(single, method).values()), 2),
-            merged=number(mean_value(of_method(ours, method).values()), 2),
+            single=mean_and_worst(values_of(of_method(single, method)), language),
+            merged=mean_and_worst(values_of(of_method(ours, method)), language),
         )
         for method in names
     ]
@@ -79,13 +81,15 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
         for method in names
         if (task, method) in ours
     ]
-    return drawing("merged", language, figure, summary, header, rows, height(result.tasks, names), merge=merge)
+    tall, limits = height(result.tasks, names), ["limits_control"] if control else []
+    return drawing("merged", language, figure, summary, header, rows, tall, limits, merge=merge)
 
 
 def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Drawing:
     """Validation score against merge weight by adapter method, mean over seeds; rings: what was chosen, one a seed."""
     figure, rows, chosen = go.Figure(), [], []
-    for shared in (False, True):
+    control = with_control(merged_scores(result, merge), merged_scores(result, merge, shared=True))
+    for shared in (False, True) if control else (False,):
         for method in methods(result):
             merges = merges_of(result, merge, method, shared)
             if not merges:
@@ -96,12 +100,13 @@ def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Draw
             rows += [[label, f"{weight:g}", number(value)] for weight, value in curve.items()]
             weights = " / ".join(f"{m.weight:g}" for m in merges)
             chosen.append(translate("figures.merge_weights.each", language, method=label, weights=weights))
-    if merged_scores(result, merge, shared=True):
+    if control:
         key = {"mode": "lines", "line": {"color": GREY, "dash": "dot"}, "name": translate("figures.control", language)}
         figure.add_scatter(x=[None], y=[None], **key)
     figure.update_xaxes(title_text=translate("figures.axis.merge_weight", language))
     figure.update_yaxes(title_text=translate("figures.axis.validation", language), rangemode="tozero")
-    summary = translate("figures.merge_weights.summary", language, chosen=listed(chosen, language))
+    several = "_by_seed" if len(seeds(result)) > 1 else ""
+    summary = translate(f"figures.merge_weights.summary{several}", language, chosen=listed(chosen, language))
     return drawing(
         "merge_weights", language, figure, summary, ("method", "weight", "validation"), rows, 400, merge=merge
     )

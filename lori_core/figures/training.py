@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from lori_core.figures.drawing import METHOD_MARKS, Drawing, drawing, task_mark
 from lori_core.figures.means import methods
-from lori_core.figures.wording import listed, method_label, number, percent, plain, size
+from lori_core.figures.wording import NO_NUMBER, listed, method_label, number, percent, plain, size
 from lori_core.results import SingleResult, StudyResult
 from lori_core.translate import translate
 
@@ -33,13 +33,15 @@ def losses(result: StudyResult, task: str, language: str = "en") -> Drawing:
     figure.update_xaxes(title_text=translate("figures.axis.step", language))
     figure.update_yaxes(title_text=translate("figures.axis.loss", language), rangemode="tozero")
     rows = [_loss_row(run, language) for run in runs]
-    last = {row[0]: " / ".join(other[3] for other in rows if other[0] == row[0]) for row in rows}
+    last = {row[0]: " / ".join(_said(other[3], language) for other in rows if other[0] == row[0]) for row in rows}
     each = listed((f"{label} {values}" for label, values in last.items()), language)
     summary = translate("figures.losses.summary", language, each=each)
     if any(not isfinite(value) for run in runs for value in run.training.losses):
         summary += translate("figures.losses.diverged", language)
     header = ("method", "seed", "first_loss", "last_loss", "not_numbers", "steps")
-    return drawing("losses", language, figure, summary, header, rows, 340, task=task)
+    seeds = {run.seed for run in runs}
+    limits = ["limits_seeds"] if len(seeds) > 1 else []
+    return drawing("losses", language, figure, summary, header, rows, 340, limits, task=task)
 
 
 def live_losses(curves: Mapping[str, Sequence[tuple[int, float | None]]], language: str = "en") -> Drawing:
@@ -50,12 +52,12 @@ def live_losses(curves: Mapping[str, Sequence[tuple[int, float | None]]], langua
         line = {"color": task_mark(place)[0], "width": 1.6}
         figure.add_scatter(x=steps, y=values, mode="lines", line=line, connectgaps=False, name=plain(stage))
         finite = [value for value in values if value is not None]
-        first, last = (number(finite[0]), number(finite[-1])) if finite else ("–", "–")
+        first, last = (number(finite[0]), number(finite[-1])) if finite else (NO_NUMBER, NO_NUMBER)
         rows.append([stage, first, last, str(len(values) - len(finite)), str(steps[-1])])
     figure.update_xaxes(title_text=translate("figures.axis.step", language))
     figure.update_yaxes(title_text=translate("figures.axis.loss", language), rangemode="tozero")
     figure.update_layout(showlegend=True)
-    each = listed((f"{row[0]} {row[2]}" for row in rows), language)
+    each = listed((f"{row[0]} {_said(row[2], language)}" for row in rows), language)
     summary = translate("figures.losses.summary", language, each=each)
     if any(row[3] != "0" for row in rows):
         summary += translate("figures.losses.diverged", language)
@@ -63,10 +65,15 @@ def live_losses(curves: Mapping[str, Sequence[tuple[int, float | None]]], langua
     return drawing("live_losses", language, figure, summary, header, rows, 340)
 
 
+def _said(loss: str, language: str) -> str:
+    """A loss of the table in a sentence, also where no step had a number."""
+    return translate("figures.no_number", language) if loss == NO_NUMBER else loss
+
+
 def _loss_row(run: SingleResult, language: str) -> list[str]:
     values = run.training.losses
     finite = [value for value in values if isfinite(value)]
-    first, last = (number(finite[0]), number(finite[-1])) if finite else ("–", "–")
+    first, last = (number(finite[0]), number(finite[-1])) if finite else (NO_NUMBER, NO_NUMBER)
     gaps = str(len(values) - len(finite))
     return [method_label(run.method, language), str(run.seed), first, last, gaps, str(run.training.steps)]
 

@@ -1,9 +1,12 @@
-"""Words and numbers of figures, tables and pages: names of methods, shares, sizes, lists."""
+"""Words and numbers of figures, tables and pages: names of methods, shares, sizes, lists, a mean beside the worst."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
+from statistics import fmean
 
 from lori_core.translate import translate
+
+NO_NUMBER = "–"
 
 
 def method_label(method: str, language: str) -> str:
@@ -17,20 +20,38 @@ def listed(items: Iterable[str], language: str) -> str:
     return translate("figures.separator", language).join(items)
 
 
+def sentences(parts: Iterable[str], language: str) -> str:
+    return translate("report.sentence_space", language).join(parts)
+
+
 def number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+    return NO_NUMBER if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+
+
+def mean_and_worst(values: Mapping[str, float], language: str, worst: Callable[..., str] = min) -> str:
+    """The mean over tasks, and beside it the worst task, since a mean can hide one that was lost.
+
+    Args:
+        values: task -> number; of one task, it is the number itself.
+        worst: max where less is better.
+    """
+    mean = number(fmean(values.values()), 2)
+    if len(values) == 1:
+        return mean
+    task = worst(values, key=values.__getitem__)
+    return translate("figures.mean_and_worst", language, mean=mean, task=task, worst=number(values[task], 2))
 
 
 def percent(value: float) -> str:
     """A share as whole percent, with a decimal below ten so that 0.4 % is not 0 %."""
-    digits = 0 if value == 0 or value >= 0.095 else 1
-    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+    digits = 0 if value == 0 or abs(value) >= 0.095 else 1
+    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", "−")
 
 
 def size(count: float | None) -> str:
     """Bytes in decimal units, as file managers and cloud bills count."""
     if count is None:
-        return "–"
+        return NO_NUMBER
     if count < 1000:
         return f"{count:.0f} B"
     power, unit = next(((p, u) for p, u in ((3, "kB"), (6, "MB"), (9, "GB")) if count < 10 ** (p + 3)), (12, "TB"))

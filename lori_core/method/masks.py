@@ -73,6 +73,13 @@ def random_masks(shapes: Mapping[str, tuple[int, int]], sparsity: float, seed: i
     return magnitude_masks(scores, sparsity)
 
 
+def matched_masks(masks: Masks, seed: int) -> dict[str, Tensor]:
+    """The control of positions: as many entries in each module as these masks keep, anywhere in it."""
+    kept = {module: int(mask.count_nonzero()) for module, mask in masks.items()}
+    scores = {m: torch.from_numpy(uniform(tuple(mask.shape), seed, "matched mask", m)) for m, mask in masks.items()}
+    return {module: _keep_largest({module: score}, {}, kept[module])[module] for module, score in scores.items()}
+
+
 def shares(total: int, sizes: Sequence[int]) -> list[int]:
     """total shared out in proportion to sizes by largest remainder; equal remainders go to the earlier group."""
     whole = [total * size // sum(sizes) for size in sizes]

@@ -12,8 +12,9 @@ What this cannot say: orthogonal updates do not make dW_s x small on another tas
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from torch import Tensor
 
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, check_comparable
-from lori_core.method.masks import pack
-from lori_core.method.pair_matrix import Reading, pair_matrix
+from lori_core.method.overlap_null import chance_overlap, same_projection
+from lori_core.method.pair_matrix import Reading, Table, compare
 from lori_core.results import PairMatrix
 
 Space = Literal["projection", "row", "column"]
@@ -41,7 +42,12 @@ def update_norm(adapter: Adapter) -> float:
     return math.sqrt(max(0.0, sum(inner_product(factors, factors) for factors in adapter.factors.values())))
 
 
-def cosine_matrix(adapters: Sequence[Adapter]) -> PairMatrix:
+def keeps_less(adapter: Adapter) -> bool:
+    """Whether its mask holds any entry of B at zero."""
+    return not all(mask.all() for mask in adapter.masks.values())
+
+
+def cosine_matrix(adapters: Sequence[Adapter], shared: Sequence[Adapter] | None = None) -> PairMatrix:
     """cos(dW_s, dW_t).
 
     The null turns one task's input space at random, independently in each module: dW_t -> dW_t R, R a random rotation
@@ -51,22 +57,34 @@ def cosine_matrix(adapters: Sequence[Adapter]) -> PairMatrix:
 
     For independently drawn A, whose rows are nearly orthogonal and of one length, that is the formula
     ‖B_sᵀ B_t‖_F / (√d ‖B_s‖_F ‖B_t‖_F) <= 1/√d; it holds as well for trained A and for merged adapters.
+
+    Independent A leave the cosine of related tasks a mean that is not 0: where G_s and G_t are the updates of all of W
+    and dW = G P, P the projection on the r rows of A, it is (r/d) cos(G_s, G_t) to first order. Under one shared A the
+    cosine is about cos(G_s, G_t) itself, so related_mean is r/d times what `shared` shows, module by module. It is
+    given where all of B and no A was trained: a mask takes away entries, and with them another part of the mean.
+
+    Args:
+        shared: adapters of the same tasks, in the same order, that share one A.
     """
-    return _compare("cosine", adapters, _scaled_factors, _cosine_parts, _read_cosine)
+    found = compare("cosine", adapters, _scaled_factors, _cosine_parts, _read_cosine)
+    if shared is None or any(keeps_less(each) or each.config.train_projection for each in adapters):
+        return found
+    return replace(found, related_mean=_related(adapters, shared))
 
 
 def mask_overlap(adapters: Sequence[Adapter]) -> PairMatrix:
     """Jaccard index |both| / |either| of the masks.
 
-    The null is random masks that keep as many entries in each module as these do: there |both| is hypergeometric with
-    mean a b / N and variance a b (N - a)(N - b) / (N² (N - 1)), and the index follows to first order. It lies above
-    random_jaccard's p / (2 - p) where masks crowd into the same modules; what is left above it is agreement on entries.
+    The null keeps what each mask prefers, outputs and ranks (overlap_null.py), and the index follows to first order.
+    Three steps lead to the value: even_mean, masks that keep a and b of N entries of each module, anywhere: a b / N are
+    in both. null_mean, above it where masks prefer the same outputs. The value, above that where they agree on entries.
+    even_mean lies above random_jaccard's p / (2 - p) where masks crowd into the same modules.
 
     Raises:
         IncompatibleAdapters: the masks differ in shape.
     """
     _check_masks(adapters)
-    return _compare("jaccard", adapters, _packed_mask, _mask_parts, _read_jaccard)
+    return compare("jaccard", adapters, lambda factors: (factors.mask, factors.A), _mask_parts, _read_jaccard)
 
 
 def sign_conflict(adapters: Sequence[Adapter]) -> PairMatrix:
@@ -78,7 +96,7 @@ def sign_conflict(adapters: Sequence[Adapter]) -> PairMatrix:
         IncompatibleAdapters: the masks differ in shape.
     """
     _check_masks(adapters)
-    return _compare("sign_conflict", adapters, lambda factors: factors.B.sign(), _sign_parts, _read_sign)
+    return compare("sign_conflict", adapters, lambda factors: factors.B.sign(), _sign_parts, _read_sign)
 
 
 def principal_angles(
@@ -96,8 +114,8 @@ def principal_angles(
         return _basis(factors, space)
 
     if statistic == "mean":
-        return _compare("principal_angle", adapters, basis, _angle_parts, _read_angles)
-    return _compare("principal_angle", adapters, basis, _largest_angle_parts, _read_largest_angle, np.max)
+        return compare("principal_angle", adapters, basis, _angle_parts, _read_angles)
+    return compare("principal_angle", adapters, basis, _largest_angle_parts, _read_largest_angle, np.max)
 
 
 def forgetting(matrix: Sequence[Sequence[float]]) -> tuple[float, ...]:
@@ -137,26 +155,6 @@ def random_largest_cosine(rank_s: int, rank_t: int, dimension: int) -> float:
     return 1.0 if a + b >= 1 else math.sqrt(a * (1 - b)) + math.sqrt(b * (1 - a))
 
 
-def _compare(
-    measure: str,
-    adapters: Sequence[Adapter],
-    prepare: Callable[[Factors], Any],
-    parts: Callable[[Any, Any], tuple[float, ...]],
-    read: Callable[[Sequence[float]], Reading | None],
-    combine: Callable[..., np.ndarray] = np.sum,
-) -> PairMatrix:
-    """Parts of each pair and module, one module's tensors at a time; read by module, and combined over modules."""
-    check_comparable(adapters)
-    found = {}  # module -> (T, T, parts)
-    for module in adapters[0].factors:
-        ready = [prepare(adapter.factors[module]) for adapter in adapters]
-        found[module] = np.array([[parts(s, t) for t in ready] for s in ready], dtype=np.float64)
-    total = combine(np.stack(list(found.values())), axis=0)
-    by_module = {module: [[read(pair) for pair in row] for row in each.tolist()] for module, each in found.items()}
-    names = [adapter.name for adapter in adapters]
-    return pair_matrix(measure, names, [[read(pair) for pair in row] for row in total.tolist()], by_module)
-
-
 def _scaled_factors(factors: Factors) -> tuple[Tensor, Tensor]:
     return factors.scaling * factors.B.double(), factors.A.double()
 
@@ -176,6 +174,25 @@ def _read_cosine(parts: Sequence[float]) -> Reading | None:
     return Reading(inner / size, 0.0, math.sqrt(max(variance, 0.0)) / size) if size else None
 
 
+def _related(adapters: Sequence[Adapter], shared: Sequence[Adapter]) -> Table:
+    """T x T: Σ (r/d) cos(of the shared ones) ‖dW_s‖ ‖dW_t‖ over modules, over the whole norms; r = √(r_s r_t)."""
+    control = compare("cosine", shared, _scaled_factors, _cosine_parts, _read_cosine)
+    norms, sizes = [update_norm(adapter) for adapter in adapters], []  # sizes: by adapter, module -> ‖dW‖ √r
+    for adapter in adapters:
+        squares = {m: max(0.0, inner_product(f, f)) * f.rank for m, f in adapter.factors.items()}
+        sizes.append({m: math.sqrt(square) for m, square in squares.items()})
+
+    def mean(s: int, t: int) -> float | None:
+        if s == t or not norms[s] * norms[t]:
+            return None
+        modules = adapters[s].factors.items()
+        parts = ((control.by_module[m][s][t] or 0.0) * sizes[s][m] * sizes[t][m] / f.A.shape[1] for m, f in modules)
+        return sum(parts) / (norms[s] * norms[t])
+
+    tasks = range(len(adapters))
+    return tuple(tuple(mean(s, t) for t in tasks) for s in tasks)
+
+
 def _check_masks(adapters: Sequence[Adapter]) -> None:
     check_comparable(adapters)
     first = adapters[0]
@@ -187,24 +204,21 @@ def _check_masks(adapters: Sequence[Adapter]) -> None:
                 raise IncompatibleAdapters("masks_differ", module=module, left_shape=left, right_shape=right, **names)
 
 
-def _packed_mask(factors: Factors) -> tuple[np.ndarray, int, int]:
-    return pack({"": factors.mask}), int(factors.mask.sum()), factors.mask.numel()
-
-
-def _mask_parts(s: tuple[np.ndarray, int, int], t: tuple[np.ndarray, int, int]) -> tuple[float, ...]:
-    """Entries kept by both, by s, by t; mean and variance of the first for random masks."""
-    (bits_s, a, N), (bits_t, b, _) = s, t
-    both = int(np.bitwise_count(bits_s & bits_t).sum())
-    return both, a, b, a * b / N, a * b * (N - a) * (N - b) / (N**2 * max(N - 1, 1))
+def _mask_parts(s: tuple[Tensor, Tensor], t: tuple[Tensor, Tensor]) -> tuple[float, ...]:
+    """Entries kept by both, by s, by t; mean and variance of the first by chance, and its mean by counts alone."""
+    (mask_s, A_s), (mask_t, A_t) = s, t
+    both, a, b = (int(kept.count_nonzero()) for kept in (mask_s & mask_t, mask_s, mask_t))
+    return both, a, b, *chance_overlap(mask_s, mask_t, same_projection(A_s, A_t)), a * b / mask_s.numel()
 
 
 def _read_jaccard(parts: Sequence[float]) -> Reading | None:
-    both, a, b, mean, variance = parts
+    both, a, b, mean, variance, even = parts
     if not a + b:
         return None
     # j = x / (a + b - x) has the slope (a + b) / (a + b - x)²
     slope = (a + b) / (a + b - mean) ** 2
-    return Reading(both / (a + b - both), mean / (a + b - mean), slope * math.sqrt(variance))
+    value, null, by_counts = (x / (a + b - x) for x in (both, mean, even))
+    return Reading(value, null, slope * math.sqrt(variance), even_mean=by_counts)
 
 
 def _sign_parts(s: Tensor, t: Tensor) -> tuple[float, ...]:

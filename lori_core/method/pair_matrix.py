@@ -1,8 +1,11 @@
 """Pair matrix: from what was read for each pair of tasks to a PairMatrix."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from lori_core.method.adapter import Adapter, Factors, check_comparable
 from lori_core.results import PairMatrix
 
 Table = tuple[tuple[float | None, ...], ...]  # T x T
@@ -14,6 +17,7 @@ class Reading(NamedTuple):
     value: float
     null_mean: float | None = None
     null_sd: float | None = None
+    even_mean: float | None = None  # of masks, see PairMatrix
 
     @property
     def z(self) -> float | None:
@@ -41,6 +45,27 @@ def pair_matrix(measure: str, names: Sequence[str], total: Readings, by_module: 
         values=table(total, lambda reading: reading.value, True),
         null_mean=table(total, lambda reading: reading.null_mean, False),
         null_sd=table(total, lambda reading: reading.null_sd, False),
+        even_mean=table(total, lambda reading: reading.even_mean, False) if measure == "jaccard" else (),
         z=table(total, lambda reading: reading.z, False),
         by_module={module: table(each, lambda reading: reading.value, True) for module, each in by_module.items()},
     )
+
+
+def compare(
+    measure: str,
+    adapters: Sequence[Adapter],
+    prepare: Callable[[Factors], Any],
+    parts: Callable[[Any, Any], tuple[float, ...]],
+    read: Callable[[Sequence[float]], Reading | None],
+    combine: Callable[..., np.ndarray] = np.sum,
+) -> PairMatrix:
+    """Parts of each pair and module, one module's tensors at a time; read by module, and combined over modules."""
+    check_comparable(adapters)
+    found = {}  # module -> (T, T, parts)
+    for module in adapters[0].factors:
+        ready = [prepare(adapter.factors[module]) for adapter in adapters]
+        found[module] = np.array([[parts(s, t) for t in ready] for s in ready], dtype=np.float64)
+    total = combine(np.stack(list(found.values())), axis=0)
+    by_module = {module: [[read(pair) for pair in row] for row in each.tolist()] for module, each in found.items()}
+    names = [adapter.name for adapter in adapters]
+    return pair_matrix(measure, names, [[read(pair) for pair in row] for row in total.tolist()], by_module)

@@ -5,7 +5,9 @@ Two scores differ "clearly" where their 95 % intervals do not overlap: a cautiou
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
+from statistics import fmean
 
+from lori_core.figures.continual import by_condition, lost, newly_learned
 from lori_core.figures.means import (
     Cells,
     Interval,
@@ -16,8 +18,10 @@ from lori_core.figures.means import (
     of_method,
     seeds,
     single_scores,
+    values_of,
+    with_control,
 )
-from lori_core.figures.wording import listed, method_label, number, percent
+from lori_core.figures.wording import listed, mean_and_worst, method_label, percent, sentences
 from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
@@ -33,6 +37,15 @@ def findings(result: StudyResult, language: str = "en") -> list[str]:
     for merge in merge_methods(result):
         found += _merge_findings(result, merge, language)
     return found + _continual_findings(result.continual, language)
+
+
+def compares(result: StudyResult) -> bool:
+    """Whether any finding says of two scores which is higher."""
+    control = any(
+        with_control(merged_scores(result, merge), merged_scores(result, merge, shared=True))
+        for merge in merge_methods(result)
+    )
+    return control or (BASELINE in methods(result) and len(methods(result)) > 1)
 
 
 def warnings(result: StudyResult, language: str = "en") -> list[str]:
@@ -74,7 +87,7 @@ def compared(ours: Scores, theirs: Scores, our_name: str, their_name: str, langu
     ]
     if len(higher) + len(lower) < len(tasks):
         parts.append(translate("report.compared.rest", language))
-    return translate("report.sentence_space", language).join(parts)
+    return sentences(parts, language)
 
 
 def isolation_notes(scores: Iterable[Score], language: str) -> list[str]:
@@ -95,7 +108,8 @@ def _single_findings(result: StudyResult, language: str) -> list[str]:
         tasks = [task for task in ours if task in theirs]
         if method == BASELINE or not tasks:
             continue
-        our_mean, their_mean = (mean_value(scores[task] for task in tasks) for scores in (ours, theirs))
+        both = [{task: scores[task] for task in tasks} for scores in (ours, theirs)]
+        our_mean, their_mean = (mean_value(scores.values()) for scores in both)
         label, baseline = method_label(method, language), method_label(BASELINE, language)
         sentence = translate(
             "report.finding.single" if their_mean > 0 else "report.finding.single_zero",
@@ -103,17 +117,18 @@ def _single_findings(result: StudyResult, language: str) -> list[str]:
             method=label,
             baseline=baseline,
             share=percent(our_mean / their_mean) if their_mean > 0 else "",
-            ours=number(our_mean, 2),
-            theirs=number(their_mean, 2),
+            ours=mean_and_worst(values_of(both[0]), language),
+            theirs=mean_and_worst(values_of(both[1]), language),
             parameters=percent(_parameters(result, method) / _parameters(result, BASELINE)),
         )
-        found.append(_join(sentence, compared(ours, theirs, label, baseline, language), language))
+        found.append(sentences([sentence, compared(ours, theirs, label, baseline, language)], language))
     return found
 
 
 def _merge_findings(result: StudyResult, merge: str, language: str) -> list[str]:
     """What each method keeps when merged, how it compares with LoRA merged, and what the shared-A control does."""
-    single, ours, control = single_scores(result), merged_scores(result, merge), merged_scores(result, merge, True)
+    single, ours = single_scores(result), merged_scores(result, merge)
+    control = with_control(ours, merged_scores(result, merge, shared=True))
     theirs = of_method(ours, BASELINE)
     found = []
     for method in methods(result):
@@ -124,15 +139,16 @@ def _merge_findings(result: StudyResult, merge: str, language: str) -> list[str]
         sentence = _kept(result, merge, of_method(single, method), scores, label, language)
         if method != BASELINE and theirs:
             comparison = compared(scores, theirs, label, method_label(BASELINE, language), language)
-            sentence = _join(sentence, translate("report.finding.against_merged", language) + comparison, language)
+            against = translate("report.finding.against_merged", language) + comparison
+            sentence = sentences([sentence, against], language)
         found.append(sentence)
     return [*found, _control(ours, control, language)] if control else found
 
 
 def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label: str, language: str) -> str:
     """The share of the mean gain over the base that is left after merging; only the scores where there is no gain."""
-    before, after = (mean_value(scores[task] for task in merged) for scores in (single, merged))
-    base = sum(result.base_scores[task].value for task in merged) / len(merged)
+    parts = [{task: scores[task].value for task in merged} for scores in (single, merged, result.base_scores)]
+    before, after, base = (fmean(scores.values()) for scores in parts)
     gained = before - base > SMALLEST_GAIN
     return translate(
         "report.finding.merged" if gained else "report.finding.merged_no_gain",
@@ -140,48 +156,54 @@ def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label
         merge=merge,
         method=label,
         kept=percent((after - base) / (before - base)) if gained else "",
-        merged=number(after, 2),
-        single=number(before, 2),
-        base=number(base, 2),
+        single=mean_and_worst(parts[0], language),
+        merged=mean_and_worst(parts[1], language),
+        base=mean_and_worst(parts[2], language),
     )
 
 
 def _control(own: Cells, shared: Cells, language: str) -> str:
-    """Merged scores with one A for all tasks against an A for each, and in how many cases they clearly differ."""
-    both = [cell for cell in own if cell in shared]
+    """Merged scores with one A for all tasks against an A for each, and in how many cases they clearly differ.
+
+    Args:
+        shared: cells that are in own too.
+    """
     each = [
         translate(
             "report.finding.control_each",
             language,
             method=method_label(method, language),
-            shared=number(mean_value(shared[cell] for cell in both if cell[1] == method), 2),
-            own=number(mean_value(own[cell] for cell in both if cell[1] == method), 2),
+            shared=mean_and_worst(values_of(of_method(shared, method)), language),
+            own=mean_and_worst({task: own[task, method].value for task in of_method(shared, method)}, language),
         )
-        for method in dict.fromkeys(method for _, method in both)
+        for method in dict.fromkeys(method for _, method in shared)
     ]
-    lower = sum(shared[cell].high < own[cell].low for cell in both)
-    higher = sum(shared[cell].low > own[cell].high for cell in both)
+    lower = sum(score.high < own[cell].low for cell, score in shared.items())
+    higher = sum(score.low > own[cell].high for cell, score in shared.items())
     shown = "report.finding.control_counts" if lower or higher else "report.finding.control_same"
-    counts = translate(shown, language, lower=lower, higher=higher, cases=len(both))
-    return _join(translate("report.finding.control", language, each=listed(each, language)), counts, language)
+    counts = translate(shown, language, lower=lower, higher=higher, cases=len(shared))
+    return sentences([translate("report.finding.control", language, each=listed(each, language)), counts], language)
 
 
 def _continual_findings(sequences: tuple[ContinualResult, ...], language: str) -> list[str]:
-    """Mean forgetting of the tasks before the last, by method, over the seeds."""
-    losses: dict[str, list[float]] = {}
-    for sequence in sequences:
-        losses.setdefault(sequence.method, []).extend(sequence.forgetting[task] for task in sequence.order[:-1])
-    each = [f"{method_label(m, language)} {number(sum(lost) / len(lost), 2)}" for m, lost in losses.items() if lost]
-    if not each:
+    """What the tasks before the last lost, and in the same breath what the later ones reached, by condition."""
+    several = [sequence for sequence in sequences if len(sequence.order) > 1]
+    if not several:
         return []
-    order = " → ".join(sequences[0].order)
+    each = [
+        translate(
+            "report.finding.continual_each",
+            language,
+            condition=label,
+            lost=mean_and_worst(lost(found), language, max),
+            learned=mean_and_worst(newly_learned(found), language),
+        )
+        for label, found in by_condition(several, language).items()
+    ]
+    order = " → ".join(several[0].order)
     return [translate("report.finding.continual", language, order=order, each=listed(each, language))]
 
 
 def _parameters(result: StudyResult, method: str) -> float:
     counts = [single.trained_parameters for single in result.singles if single.method == method]
     return sum(counts) / len(counts)
-
-
-def _join(first: str, second: str, language: str) -> str:
-    return first + translate("report.sentence_space", language) + second

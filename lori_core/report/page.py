@@ -17,9 +17,9 @@ from lori_core import figures
 from lori_core.assets import ASSETS, PLOTLY_JS
 from lori_core.figures import Drawing
 from lori_core.figures.means import merge_methods, methods, seeds
-from lori_core.figures.wording import listed, method_label
-from lori_core.report.findings import findings, isolation_notes, warnings
-from lori_core.results import Calibration, Score, StudyResult
+from lori_core.figures.wording import listed, method_label, sentences
+from lori_core.report.findings import compares, findings, isolation_notes, warnings
+from lori_core.results import Calibration, ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
 DRAW = """
@@ -33,7 +33,7 @@ document.querySelectorAll(".plot").forEach((element, place) =>
 class Section:
     """Figures under one heading; each group has the same limits, which are said once.
 
-    notes: what held the programs behind its scores, see isolation_notes.
+    notes: what holds for all of them: of which seed they are, what held the programs behind the scores.
     """
 
     title: str
@@ -55,6 +55,8 @@ def study_page(result: StudyResult, language: str = "en") -> str:
         result=result,
         done=_done(result, language),
         findings=findings(result, language),
+        compares=compares(result),
+        samples={task: outputs for task, outputs in result.samples.items() if outputs},
         warnings=warnings(result, language),
         sections=sections,
         figures_json=_figures_json(drawings),
@@ -77,11 +79,11 @@ def _done(result: StudyResult, language: str) -> str:
             n=max((score.n for score in result.base_scores.values()), default=0),
         )
     ]
-    if result.merges:
+    if merge_methods(result):
         parts.append(translate("report.done.merges", language, merges=listed(merge_methods(result), language)))
-    if result.continual:
-        parts.append(translate("report.done.continual", language, order=" → ".join(result.continual[0].order)))
-    return translate("report.sentence_space", language).join(parts)
+    if sequences := _sequences(result):
+        parts.append(translate("report.done.continual", language, order=" → ".join(sequences[0].order)))
+    return sentences(parts, language)
 
 
 def _sections(result: StudyResult, language: str) -> list[Section]:
@@ -89,8 +91,8 @@ def _sections(result: StudyResult, language: str) -> list[Section]:
     merges = merge_methods(result)
     masks = _first_calibrations(result)
     top = max((kept for calibration in masks for kept in calibration.kept.values()), default=0.0)
-    calibrations = [single.calibration for single in result.singles if single.calibration]
-    sequences = [sequence for sequence in result.continual if len(sequence.order) > 1]
+    calibrations = [each.calibration for each in result.singles if each.calibration and len(each.calibration.looks) > 1]
+    sequences = _sequences(result)
     first = [sequence for sequence in sequences if sequence.seed == sequences[0].seed]
     drawings = {
         "cost": [figures.cost(result, language)],
@@ -106,16 +108,23 @@ def _sections(result: StudyResult, language: str) -> list[Section]:
         ],
         "training": [figures.losses(result, task, language) for task in result.tasks],
     }
-    behind = _scores(result)
+    notes = {name: isolation_notes(scores, language) for name, scores in _scores(result).items()}
+    if len(seeds(result)) > 1:
+        notes["interference"] = [translate("report.first_seed", language, seed=seeds(result)[0])]
     return [
         Section(
             translate(f"report.section.{name}", language),
             [list(group) for _, group in groupby(found, key=lambda drawing: drawing.limits)],
-            isolation_notes(behind.get(name, ()), language),
+            notes.get(name, []),
         )
         for name, found in drawings.items()
         if found
     ]
+
+
+def _sequences(result: StudyResult) -> list[ContinualResult]:
+    """Those in which anything followed on something."""
+    return [sequence for sequence in result.continual if len(sequence.order) > 1]
 
 
 def _scores(result: StudyResult) -> dict[str, list[Score]]:

@@ -20,8 +20,6 @@ from lori_core.study.layout import control_beside
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 
-EXAMPLES = 16  # of each task for interference in function: some seconds on a laptop
-
 Some = Annotated[list[str], Field(min_length=2, max_length=8)]
 
 
@@ -34,10 +32,10 @@ class Interference:
     def in_weights(self, references: Some) -> Iterator[dict[str, Any]]:
         """{"own": PairMatrix, "control": PairMatrix or None} for each measure that says something here."""
         adapters, controls = self._adapters(references), self._controls(references)
-        if any(not mask.all() for adapter in adapters for mask in adapter.masks.values()):
+        if any(map(metrics.keeps_less, adapters)):
             yield _answer(metrics.mask_overlap(adapters))
-        for measure in (metrics.cosine_matrix, metrics.principal_angles):
-            yield _answer(measure(adapters), measure(controls) if controls else None)
+        yield _answer(metrics.cosine_matrix(adapters, controls), metrics.cosine_matrix(controls) if controls else None)
+        yield _answer(metrics.principal_angles(adapters), metrics.principal_angles(controls) if controls else None)
 
     def in_function(self, references: Some) -> Iterator[dict[str, Any]]:
         """The same of cross_talk on the adapters' own tasks; loads their base."""
@@ -54,7 +52,7 @@ class Interference:
             base, tasks = in_chat(base, tasks)
 
         def measured(some: Sequence[Adapter]) -> PairMatrix:
-            return cross_talk(base.model, base.tokenizer, some, tasks, EXAMPLES)
+            return cross_talk(base.model, base.tokenizer, some, tasks)  # as a study asks, so that both say one number
 
         yield _answer(measured(adapters), measured(controls) if controls else None)
 
@@ -75,7 +73,7 @@ class Interference:
 
 
 def shared_beside(folder: Path) -> Path | None:
-    """The control of an adapter: of the same run or the same ready-made task, but with the A that all tasks share."""
+    """The control of an adapter: LoRI-D of the same run or ready-made task, but with the A that all tasks share."""
     found = control_beside(folder)
     return found if found != folder and (found / "adapter.json").is_file() else None
 

@@ -186,7 +186,6 @@ def dense_beside(adapter: Path) -> Path | None:
 
 def control_beside(adapter: Path) -> Path:
     """Where the adapter of the same task lies whose A all tasks share, in a study or among the ready-made ones."""
-    study = re.fullmatch(r"single-(lori_[ds])-(\d+)-(\d+)", adapter.name)
-    if study:
-        return adapter.parent / single_unit(f"{study[1]}_shared", int(study[2]), int(study[3]))
-    return adapter.parent / Variant("lori_d", shared=True).label
+    control = Variant("lori_d", shared=True).label
+    study = re.fullmatch(r"single-lori_[ds]-(\d+)-(\d+)", adapter.name)
+    return adapter.parent / (single_unit(control, int(study[1]), int(study[2])) if study else control)

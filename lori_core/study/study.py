@@ -293,11 +293,14 @@ def _sequence_of(study: Study) -> list[Task]:
 
 def _interference(study: Study, adapters: Mapping[Key, Adapter]) -> Iterator[tuple[str, PairMatrix]]:
     """How the first seed's adapters overlap: their updates, their masks, and what they do to each other's inputs."""
-    base = study.work.base
-    for variant in variants(study.config):
-        parts = [adapters[variant, task.name, study.config.seeds[0]] for task in study.tasks]
+    base, adapted = study.work.base, variants(study.config)
+    seed = study.config.seeds[0]
+    by_variant = {variant: [adapters[variant, task.name, seed] for task in study.tasks] for variant in adapted}
+    control = by_variant.get(Variant("lori_d", shared=True))
+    for variant, parts in by_variant.items():
+        shared = None if variant.shared else control
         made: dict[str, Callable[[], PairMatrix]] = {
-            "cosine": partial(cosine_matrix, parts),
+            "cosine": partial(cosine_matrix, parts, shared),
             "masks": partial(mask_overlap, parts),
             "function": partial(cross_talk, base.model, base.tokenizer, parts, study.tasks),
         }

@@ -25,7 +25,7 @@ import torch
 
 from lori_core import (
     AdapterConfig, blank, calibrate, figures, jaccard as library_jaccard, learn, load_task, magnitude_masks,
-    mask_id, random_jaccard, random_masks, target_modules, training_for,
+    mask_id, matched_masks, random_jaccard, random_masks, target_modules, training_for,
 )
 from lori_core.lessons import checks
 from lori_core.lessons.showing import compared, embedded_base, guessed, say, score, show
@@ -143,12 +143,12 @@ by_granularity = {each: magnitude_masks(found.movement, 0.9, each) for each in g
 # %% [markdown] lang="en" tags=["control"]
 # ## A control that should fail: a mask drawn at random
 #
-# The same number of entries, anywhere. Both adapters train for the same 16 steps. Does it matter *which* entries move?
+# The same number of entries, anywhere. A third mask is random too, but keeps as many entries in each map as the calibrated one: that parts *how many* from *which*. All adapters train for the same 16 steps. Does it matter which entries move?
 
 # %% [markdown] lang="ja" tags=["control"]
 # ## 失敗するはずの対照実験：ランダムなマスク
 #
-# 同じ数の要素を、場所を選ばずに残します。どちらも同じ 16 ステップだけ学習します。*どの*要素が動くかは、大事でしょうか。
+# 同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、写像ごとの要素数はキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。
 
 # %%
 def with_mask(sparsity, masks):
@@ -160,7 +160,8 @@ def both(sparsity):
     of_B = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
     anywhere = random_masks(of_B, sparsity, seed=0)
     largest = magnitude_masks(found.movement, sparsity)
-    return {"calibrated": with_mask(sparsity, largest), "random_mask": with_mask(sparsity, anywhere)}
+    masks = {"random_mask": anywhere, "matched_mask": matched_masks(largest, seed=0), "calibrated": largest}
+    return {name: with_mask(sparsity, each) for name, each in masks.items()}
 
 
 at_90, at_95 = both(0.9), both(0.95)
@@ -171,7 +172,7 @@ better, worse = (any(a.low > b.high for a, b in each) for each in (pairs, [pair[
 show(figures.compared_scores({"base": score(base, None, [task])} | at_90, LANGUAGE))
 
 # %%
-show(figures.compared_scores(at_95, LANGUAGE))
+show(figures.mask_gain(at_95, LANGUAGE))
 
 # %% lang="en" tags=["said"]
 say(

@@ -81,7 +81,7 @@ show(figures.pairs("lori_s", overlap, LANGUAGE))
 # %% [markdown] lang="en"
 # ## Exercise 2: how far from chance?
 #
-# The figure's white is chance *given how many entries each map keeps*: masks that crowd into the same maps overlap more without agreeing on any entry. Say in standard deviations how far a value is from chance.
+# The figure's white is chance *given how many entries each map, and in it each output, keeps*: masks that crowd into the same maps and outputs overlap more without agreeing on any entry. Say in standard deviations how far a value is from chance.
 #
 # <details><summary>Hint</summary>
 #
@@ -91,7 +91,7 @@ show(figures.pairs("lori_s", overlap, LANGUAGE))
 # %% [markdown] lang="ja"
 # ## 演習 2：偶然からどれだけ離れているか
 #
-# 図の白は、*写像ごとの残す要素数を前提にした*偶然の値です。同じ写像に集まるマスクは、個々の要素で一致していなくても重なりが増えるからです。値が、偶然の平均から標準偏差の何倍離れているかを求めてください。
+# 図の白は、*写像ごと、さらにその出力ごとの残す要素数を前提にした*偶然の値です。同じ写像や出力に集まるマスクは、個々の要素で一致していなくても重なりが増えるからです。値が、偶然の平均から標準偏差の何倍離れているかを求めてください。
 #
 # <details><summary>ヒント</summary>
 #
@@ -114,15 +114,15 @@ expected = chance_overlap(0.9)
 # %% lang="en" tags=["said"]
 say(
     f"{names[s]} and {names[t]}: {value:.3f}, {value / expected:.1f} times what masks without any preference would share ({expected:.3f}), "
-    f"and {z:.0f} standard deviations from masks that only prefer the same maps ({overlap.null_mean[s][t]:.3f}). "
-    + ("So they agree on entries too, not only on maps, however little that is." if z > 4 else "So most of it is a common preference for the same maps.")
+    f"and {z:.1f} standard deviations from masks that only prefer the same maps and outputs ({overlap.null_mean[s][t]:.3f}). "
+    + ("So they agree on entries too, not only on outputs, however little that is." if z > 4 else "So what they share is size and a common preference for the same maps and outputs: they do not agree on entries.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
     f"{names[s]} と {names[t]} は {value:.3f} です。偏りのないマスク（{expected:.3f}）の {value / expected:.1f} 倍で、"
-    f"同じ写像に偏るだけのマスク（{overlap.null_mean[s][t]:.3f}）からは標準偏差の {z:.0f} 倍離れています。"
-    + ("わずかであっても、写像だけでなく要素でも一致しています。" if z > 4 else "ほとんどは、同じ写像に偏っていることによるものです。")
+    f"同じ写像や出力に偏るだけのマスク（{overlap.null_mean[s][t]:.3f}）との差は標準偏差の {z:.1f} 倍です。"
+    + ("わずかであっても、出力だけでなく要素でも一致しています。" if z > 4 else "共有しているのは、残す要素数と、同じ写像や出力への偏りから生じる分です。個々の要素では一致していません。")
 )
 
 # %% [markdown] lang="en"
@@ -156,16 +156,20 @@ show(figures.pairs("lori_d_shared", shared, LANGUAGE))
 
 # %%
 most_own, most_shared = (max(abs(matrix.values[i][j]) for i, j in pairs) for matrix in (own, shared))
+related = cosine_matrix(dense, shared_adapters).related_mean  # rank / width of the shared cosine, map by map
+expected_own = max(abs(related[i][j]) for i, j in pairs)
 
 # %% lang="en" tags=["said"]
 say(
     f"Largest |cosine|: {most_own:.3f} with an A for each task, {most_shared:.3f} with one shared A. "
+    f"Random A leave rank / width of what tasks have in common, so {expected_own:.3f} was to be expected of the most related pair, not 0. "
     + ("In weights, an A for each task keeps the updates apart." if most_shared > 2 * most_own else "In weights, the shared A does no harm here.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
     f"|コサイン| の最大は、タスクごとの A で {most_own:.3f}、共有した A で {most_shared:.3f} です。"
+    f"ランダムな A は、タスクに共通する分をランク ÷ 幅まで小さくします。最も関連する組では 0 ではなく {expected_own:.3f} が見込まれます。"
     + ("重みの上では、タスクごとの A が更新を離しています。" if most_shared > 2 * most_own else "重みの上では、ここでは A を共有しても害がありません。")
 )
 
@@ -181,11 +185,11 @@ say(
 
 # %%
 base, tasks = embedded_base(), [load_task(name) for name in names]
-talk = cross_talk(base.model, base.tokenizer, dense, tasks, examples=24)
+talk = cross_talk(base.model, base.tokenizer, dense, tasks)
 show(figures.pairs("lori_d", talk, LANGUAGE))
 
 # %%
-talk_shared = cross_talk(base.model, base.tokenizer, shared_adapters, tasks, examples=24)
+talk_shared = cross_talk(base.model, base.tokenizer, shared_adapters, tasks)
 off = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
 mean_own, mean_shared = (sum(m.values[i][j] for i, j in off) / len(off) for m in (talk, talk_shared))
 

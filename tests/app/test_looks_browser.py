@@ -111,7 +111,7 @@ def test_two_tasks_beside_each_other_show_what_they_share(lab, tab):
 def test_interference_is_said_in_a_sentence_and_a_pair_opens_its_modules(lab, tab):
     tab.goto(f"{lab[0]}/en/interference")
     summary = tab.locator("figure.chart:not([hidden]) .summary").first
-    summary.filter(has_text="times as many entries as chance would give").wait_for()
+    summary.filter(has_text="from preferring the same outputs").wait_for()
     tab.wait_for_function("document.querySelectorAll('.heatmaplayer image').length > 0")
     click_cell(tab, 1, 0.4, 0.1)  # nlu and math
     tab.locator("figcaption", has_text="nlu").filter(has_text="math").wait_for()

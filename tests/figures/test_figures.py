@@ -8,6 +8,7 @@ import pytest
 from example_results import METHODS, calibration, diverged, example, modules, score, without_nulls
 
 from lori_core import figures
+from lori_core.figures.means import mean_score
 from lori_core.figures.wording import percent, size
 from lori_core.results import MergeTrial
 
@@ -43,6 +44,7 @@ def all_drawings(language: str) -> list[figures.Drawing]:
         figures.weight_search(trial(), language),
         figures.losses(RESULT, "math", language),
         figures.cost(RESULT, language),
+        figures.mask_gain(dict.fromkeys(("random_mask", "matched_mask", "calibrated"), trial().after), language),
     ]
 
 
@@ -182,6 +184,21 @@ def test_a_dumbbell_joins_the_score_before_with_the_one_after():
     before, after = traces(figures.before_after(shown))[2:]
     for marks, scores in ((before, shown.before), (after, shown.after)):
         assert list(marks.error_x.array) == [scores[task].high - scores[task].value for task in shown.tasks]
+
+
+def test_the_steps_of_a_mask_s_gain_add_up_to_the_whole_and_the_mean_of_seeds_can_be_drawn():
+    steps = {step: {task: [score(random.Random(seed), task, level) for seed in range(3)] for task in ("nlu", "math")}
+             for step, level in (("random_mask", 0.4), ("matched_mask", 0.6), ("calibrated", 0.7))}  # fmt: skip
+    means = {step: {task: mean_score(seeds) for task, seeds in by_task.items()} for step, by_task in steps.items()}
+    drawing = figures.mask_gain(means)
+    for row in drawing.rows:
+        random_mask, _, calibrated, density, position = (float(cell.replace("−", "-")) for cell in row[1:])
+        assert density + position == pytest.approx(calibrated - random_mask, abs=2e-3)
+    density, position, *marks = traces(drawing)
+    for place, task in enumerate(("nlu", "math")):
+        ends = [means[step][task].value for step in means]
+        assert [*density.x[3 * place : 3 * place + 2], position.x[3 * place + 1]] == ends
+        assert [mark.x[place] for mark in marks] == ends
 
 
 def test_the_ring_of_a_search_is_the_best_scale():

@@ -23,6 +23,7 @@ from lori_core.method.masks import (
     kept_count,
     kept_fractions,
     magnitude_masks,
+    matched_masks,
     overlap_counts,
     pack,
     random_masks,
@@ -286,6 +287,17 @@ def test_packed_masks_are_the_bits_in_order_with_each_module_filled_up_to_bytes(
     expected += [False] * (-len(expected) % 64)
     packed = pack(masks)
     assert [bool(int(word) >> i & 1) for word in packed for i in range(64)] == expected
+
+
+def test_matched_masks_keep_as_many_entries_in_each_module_elsewhere():
+    shapes = {"q": (40, 4), "up": (60, 4), "whole": (5, 4), "empty": (6, 4)}
+    masks = random_masks(shapes, 0.7, seed=1) | {"whole": torch.ones(5, 4).bool(), "empty": torch.zeros(6, 4).bool()}
+    matched = matched_masks(masks, seed=0)
+    assert {m: int(mask.sum()) for m, mask in matched.items()} == {m: int(mask.sum()) for m, mask in masks.items()}
+    assert list(matched) == list(masks)
+    assert not torch.equal(matched["q"], masks["q"])
+    assert all(torch.equal(mask, matched[m]) for m, mask in matched_masks(masks, seed=0).items())
+    assert not torch.equal(matched["q"], matched_masks(masks, seed=1)["q"])
 
 
 def test_overlap_and_jaccard_count_as_bool_tensors_do():

@@ -109,6 +109,45 @@ def test_the_cosines_null_spread_is_what_independent_projections_show():
     assert np.std([first_pair(each.z) for each in seen]) == pytest.approx(1, abs=0.15)
 
 
+def projected(name: str, updates: dict[str, Tensor], seed: int, shared: bool = False) -> Adapter:
+    """The updates of all of W, on the rows of A alone: dW = G P, P the projection on orthonormal rows."""
+    config = AdapterConfig(rank=4, sparsity=0.0, projection_seed=seed, shared_projection=shared)
+    factors = {}
+    for module, f in blank(name, SHAPES, config).factors.items():
+        A = torch.linalg.qr(f.A.T.double()).Q.T
+        factors[module] = dense_factors(A, updates[module].double() @ A.T)
+    return Adapter(name, config, factors)
+
+
+def test_independent_projections_leave_related_tasks_rank_by_width_of_their_cosine():
+    generator = torch.Generator().manual_seed(0)
+    common, *own = ({m: torch.randn(shape, generator=generator) for m, shape in SHAPES.items()} for _ in range(3))
+    updates = [{m: common[m] + 0.3 * each[m] for m in SHAPES} for each in own]
+    names = ("math", "code")
+    seen = [
+        cosine_matrix(*([projected(n, G, seed, shared) for n, G in zip(names, updates, strict=True)]
+                        for shared in (False, True)))
+        for seed in range(200)
+    ]  # fmt: skip
+    values = np.array([first_pair(each.values) for each in seen])
+    expected = np.mean([first_pair(each.related_mean) for each in seen])
+    assert values.mean() == pytest.approx(expected, abs=4 * values.std() / 200**0.5)
+    assert expected > 10 * values.std() / 200**0.5
+    flat = [torch.cat([each[m].flatten() for m in SHAPES]) for each in updates]
+    cosine = torch.cosine_similarity(flat[0], flat[1], dim=0).item()
+    assert 4 / 96 * cosine < expected < 4 / 64 * cosine  # r/d of the wider and of the narrower modules
+
+
+def test_the_line_of_related_tasks_is_for_dense_B_and_frozen_projections_alone():
+    dense, shared = (pair(sparsity=0.0, shared=each) for each in (False, True))
+    line = cosine_matrix(dense, shared).related_mean
+    assert line[0][1] is not None and line[0][0] is None
+    assert cosine_matrix(dense).related_mean == ()
+    assert cosine_matrix(pair(sparsity=0.5), shared).related_mean == ()
+    trained = [Adapter(each.name, each.config.changed(train_projection=True), each.factors) for each in dense]
+    assert cosine_matrix(trained, shared).related_mean == ()
+
+
 def test_the_cosines_null_spread_comes_near_the_formula_of_B_alone_and_stays_below_its_bound():
     wide = {"q": (16, 4096)}
     config = AdapterConfig(rank=4, sparsity=0.0)
@@ -175,7 +214,7 @@ def test_a_module_without_an_update_has_no_value_and_an_adapter_without_one_has_
     assert principal_angles([s, empty], "projection").values[0][1] is not None  # A is there all the same
 
 
-def test_mask_overlap_is_jaccard_and_its_null_what_random_masks_of_the_same_counts_show():
+def test_mask_overlap_is_jaccard_and_its_null_that_of_columns_in_any_order():
     s, t = drawn("math", sparsity=0.9, B_seed=1), drawn("code", sparsity=0.9, B_seed=2)
     found = mask_overlap([s, t])
     sets = [
@@ -184,28 +223,64 @@ def test_mask_overlap_is_jaccard_and_its_null_what_random_masks_of_the_same_coun
     assert found.values[0][1] == pytest.approx(len(sets[0] & sets[1]) / len(sets[0] | sets[1]))
     assert found.values[0][0] == 1
 
-    generator, seen = np.random.default_rng(0), []
+    generator, seen, anywhere = np.random.default_rng(0), [], []
     for _ in range(2000):
-        both = either = 0
+        both = either = even_both = even_either = 0
         for module in SHAPES:
-            one, other = (generator.permutation(a.factors[module].mask.flatten().numpy()) for a in (s, t))
-            both, either = both + (one & other).sum(), either + (one | other).sum()
+            one, other = (a.factors[module].mask.numpy() for a in (s, t))
+            turned = other[:, generator.permutation(other.shape[1])]
+            both, either = both + (one & turned).sum(), either + (one | turned).sum()
+            strewn = generator.permutation(other.flatten()).reshape(other.shape)
+            even_both, even_either = even_both + (one & strewn).sum(), even_either + (one | strewn).sum()
         seen.append(both / either)
+        anywhere.append(even_both / even_either)
     # first order in the number of common entries: the mean of a convex function lies a little above it
     assert found.null_mean[0][1] == pytest.approx(np.mean(seen), rel=0.05)
     assert found.null_sd[0][1] == pytest.approx(np.std(seen), rel=0.1)
+    assert found.even_mean[0][1] == pytest.approx(np.mean(anywhere), rel=0.05)
+    assert found.even_mean[0][0] is None
+
+
+def masks_of_rows(*rows: slice) -> list[Adapter]:
+    """Adapters whose masks keep these outputs of every module, whole."""
+    adapters = [drawn(name, sparsity=0.0) for name in ("math", "code")]
+    made = []
+    for adapter, kept in zip(adapters, rows, strict=True):
+        masks = {m: torch.zeros(out, 4, dtype=torch.bool) for m, (out, _) in SHAPES.items()}
+        for mask in masks.values():
+            mask[kept] = True
+        made.append(adapter.with_masks(masks))
+    return made
+
+
+def test_masks_that_prefer_the_same_outputs_overlap_more_than_by_counts_and_agree_on_nothing():
+    same = mask_overlap(masks_of_rows(slice(0, 10), slice(0, 10)))
+    assert same.values[0][1] == same.null_mean[0][1] == 1  # any order of the columns shares as much
+    assert first_pair(same.even_mean) < 0.5
+    assert same.z[0][1] is None
+
+
+def test_under_one_shared_projection_the_columns_of_masks_belong_together():
+    masks = {m: torch.zeros(out, 4, dtype=torch.bool) for m, (out, _) in SHAPES.items()}
+    for mask in masks.values():
+        mask[::2, 0] = mask[::3, 1] = True
+    apart, together = (
+        [drawn(name, shared=shared).with_masks(masks) for name in ("math", "code")] for shared in (False, True)
+    )
+    assert first_pair(mask_overlap(together).null_mean) > first_pair(mask_overlap(apart).null_mean)
 
 
 def test_the_null_of_masks_that_crowd_into_one_module_lies_above_the_plain_line():
     masks = {m: torch.zeros(out, 4, dtype=torch.bool) for m, (out, _) in SHAPES.items()}
-    masks["layers.0.q"][:10] = True
+    masks["layers.0.q"][:, :2] = True
     crowded = [drawn(name, sparsity=0.0).with_masks(masks) for name in ("math", "code")]
     kept = 40 / sum(mask.numel() for mask in masks.values())
     null = first_pair(mask_overlap(crowded).null_mean)
+    assert null == first_pair(mask_overlap(crowded).even_mean)  # no output is preferred
     assert null == pytest.approx(20 / 60)  # of 80 entries each keeps 40: 20 in common, 60 in either
     assert null > 2 * random_jaccard(1 - kept)
     spread = [drawn(name, sparsity=0.8, B_seed=1) for name in ("math", "code")]
-    assert mask_overlap(spread).null_mean[0][1] == pytest.approx(random_jaccard(0.8), rel=0.05)
+    assert mask_overlap(spread).even_mean[0][1] == pytest.approx(random_jaccard(0.8), rel=0.05)
 
 
 def test_full_masks_leave_chance_no_room_and_empty_masks_have_no_overlap():

@@ -3,6 +3,8 @@
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -12,13 +14,15 @@ from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, IncompatibleAdapters, LoRIError
 from lori_core.evaluation.probe import cross_talk
 from lori_core.method import metrics
-from lori_core.results import PairMatrix, from_json, from_plain, to_json
+from lori_core.results import PairMatrix, StudyResult, from_json, from_plain, to_json
 from lori_core.service.base_cache import BaseCache
 from lori_core.service.comparing import Interference, shared_beside
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.study.runs import Run
+from lori_core.study.specs import StudyConfig
+from lori_core.study.study import run_study
 from lori_core.tasks.mini import mini_task
 from lori_core.translate import LANGUAGES, translate
 
@@ -46,7 +50,9 @@ def test_each_measure_is_of_the_adapters_and_their_control_shares_one_A(shelf):
     own = [from_plain(PairMatrix, json.loads(json.dumps(answer["own"]))) for answer in answers]
     adapters, controls = ready("lori_s"), ready("lori_d_shared")
     expected = [
-        measure(adapters) for measure in (metrics.mask_overlap, metrics.cosine_matrix, metrics.principal_angles)
+        metrics.mask_overlap(adapters),
+        metrics.cosine_matrix(adapters, controls),
+        metrics.principal_angles(adapters),
     ]
     assert own == [plain(each) for each in expected]
     assert answers[0]["control"] is None  # every entry of the control may move
@@ -59,11 +65,42 @@ def test_in_function_is_the_probe_on_the_adapters_own_tasks_and_base(shelf, tmp_
     adapters = [tiny.strong(base, seed, task) for seed, task in enumerate(TASKS)]
     references = [f"store/{shelf.store.save(adapter, adapter.name, 'fp32')}" for adapter in adapters]
     (answer,) = Interference(shelf, BaseCache()).in_function(references)
-    expected = cross_talk(base.model, base.tokenizer, adapters, [mini_task(task) for task in TASKS], 16)
+    expected = cross_talk(base.model, base.tokenizer, adapters, [mini_task(task) for task in TASKS])
     measured = from_plain(PairMatrix, json.loads(json.dumps(answer["own"])))
     assert measured.names == TASKS and answer["control"] is None
     for s, t in itertools.product(range(2), range(2)):
         assert measured.values[s][t] == pytest.approx(expected.values[s][t], rel=1e-3)
+
+
+def study_of_two(folder: Path) -> tuple[Run, StudyResult]:
+    """Of a base on disk, short."""
+    tiny.saved_base(folder / "base")
+    train = {method: config.model_dump() for method, config in tiny.by_method(steps=4, max_length=512).items()}
+    config = {
+        "base": str(folder / "base"), "tasks": list(TASKS), "methods": ["lori_d", "lori_s"], "train": train,
+        "adapter": tiny.CONFIG.model_dump(), "test_examples": 4, "validation_examples": 4, "continual": None,
+        "merge_weights": [0.5], "seeds": [3],
+    }  # fmt: skip
+    run = Run.create(folder / "runs", "study", config)
+    return run, run_study(StudyConfig(**run.config), run.path)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_report_and_the_page_say_the_same_of_the_same_adapters(shelf, tmp_path, language):
+    run, result = study_of_two(tmp_path)
+    reported = {(method, matrix.measure): matrix for method, matrix in result.interference}
+    asked = Interference(shelf, BaseCache())
+    for method in ("lori_d", "lori_s"):
+        references = [f"run/{run.path.name}/single-{method}-{task}-3" for task in range(2)]
+        answers = [*asked.in_weights(references), *asked.in_function(references)]
+        page = [from_plain(PairMatrix, json.loads(json.dumps(answer["own"]))) for answer in answers]
+        both = [own for own in page if (method, own.measure) in reported]
+        assert len(both) == (3 if method == "lori_s" else 2)
+        for own in both:
+            assert own == plain(reported[method, own.measure]), own.measure
+            said = figures.pairs(method, reported[method, own.measure], language).summary
+            assert said and figures.pair_band(own, None, language).summary == said
+        assert all(answer["control"] for answer in answers if answer["own"]["measure"] != "jaccard")
 
 
 def test_versions_of_one_name_are_told_apart(shelf):
@@ -76,10 +113,12 @@ def test_versions_of_one_name_are_told_apart(shelf):
 
 def test_the_control_is_of_the_same_run_method_task_and_seed(tmp_path):
     adapter = tiny.filled(tiny.start(tiny.base()))
-    for name in ("single-lori_s-0-1", "single-lori_s_shared-0-1", "single-lori_d-0-1", "single-lora-0-1"):
+    for name in ("single-lori_s-0-1", "single-lori_d_shared-0-1", "single-lori_d-0-1", "single-lora-0-1"):
         save_adapter(adapter, tmp_path / name)
+    save_adapter(adapter, tmp_path / "single-lori_s-1-1")
     found = {folder.name: shared_beside(folder) for folder in tmp_path.iterdir()}
-    assert found.pop("single-lori_s-0-1") == tmp_path / "single-lori_s_shared-0-1"
+    for learned in ("single-lori_s-0-1", "single-lori_d-0-1"):
+        assert found.pop(learned) == tmp_path / "single-lori_d_shared-0-1"
     assert set(found.values()) == {None}
     assert shared_beside(READY_MADE / "math" / "lori_d_shared") is None
 
@@ -120,12 +159,35 @@ def matrix(value: float, null: float, sd: float, measure: str = "jaccard") -> Pa
     return PairMatrix(measure, ("one", "two"), table(value), table(null), table(sd), table((value - null) / sd))
 
 
+def names(drawing: figures.Drawing) -> set[str]:
+    traces: list[Any] = list(drawing.figure.data)  # plotly gives its traces no type
+    return {trace.name for trace in traces}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_sentence_says_how_many_times_more_than_chance_is_shared(language):
-    # Each mask keeps 300 of 1000 entries: 90 are shared by chance. Of 180 shared ones: 180 / 420.
-    drawing = figures.pair_band(matrix(180 / 420, 90 / 510, 0.01), None, language)
-    assert "2.0" in drawing.summary and "0.429" in drawing.summary
-    assert drawing.rows == [["one × two", "0.4286", "0.1765", "0.0100", "25.2", "–"]]
+def test_the_sentence_parts_what_is_shared_into_counts_outputs_and_entries(language):
+    # Each mask keeps 300 of 1000 entries: 90 are shared by counts, 135 with the outputs they prefer. Of 180 shared
+    # ones these are half and a quarter.
+    far = replace(matrix(180 / 420, 135 / 465, 0.01), even_mean=((None, 90 / 510), (90 / 510, None)))
+    drawing = figures.pair_band(far, None, language)
+    shares = {"counts": "50", "outputs": "25", "entries": "25"}
+    parts = translate(
+        "figures.band_jaccard.parts", language, **{k: f"{v}\N{NO-BREAK SPACE}%" for k, v in shares.items()}
+    )
+    assert parts in drawing.summary and "0.429" in drawing.summary
+    assert drawing.rows == [["one × two", "0.4286", "0.2903", "0.0100", "13.8", "0.1765"]]
+    assert translate("figures.even_mean", language) in names(drawing)
+    assert parts not in figures.pair_band(matrix(180 / 420, 135 / 465, 0.01), None, language).summary
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_line_of_related_tasks_is_drawn_and_said_where_it_is_known(language):
+    known = replace(matrix(0.005, 0.0, 0.001, "cosine"), related_mean=((None, 0.0076), (0.0076, None)))
+    drawing, without = (figures.pair_band(each, None, language) for each in (known, matrix(0.005, 0, 0.001, "cosine")))
+    assert translate("figures.band_cosine.related", language, related="0.0076") in drawing.summary
+    assert translate("figures.related_mean", language) in names(drawing)
+    assert drawing.rows[0][-1] == "0.0076"
+    assert "0.0076" not in without.summary and len(without.rows[0]) == 5
 
 
 @pytest.mark.parametrize("measure", ["jaccard", "cosine", "principal_angle", "function"])

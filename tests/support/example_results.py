@@ -96,15 +96,18 @@ def pair_matrix(random_: random.Random, tasks: tuple[str, ...], measure: str, nu
         for j in range(i):
             values[i][j] = values[j][i] = random_.gauss(null + spread, 2 * spread)
     z = tuple(tuple(None if i == j else (values[i][j] - null) / spread for j in size) for i in size)
-    constant = [tuple(tuple(None if i == j else part for j in size) for i in size) for part in (null, spread)]
-    return PairMatrix(measure, tasks, tuple(map(tuple, values)), constant[0], constant[1], z)
+    constant = [
+        tuple(tuple(None if i == j else part for j in size) for i in size) for part in (null, spread, 0.9 * null)
+    ]
+    even = constant[2] if measure == "jaccard" else ()
+    return PairMatrix(measure, tasks, tuple(map(tuple, values)), constant[0], constant[1], z, even_mean=even)
 
 
 def example(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0, 1), merges: bool = True) -> StudyResult:
     """Four tasks, three methods, two seeds, four layers of seven projections, unless told otherwise."""
     random_ = random.Random(0)
     order = tuple(sorted(tasks, key=lambda task: task != "safety"))
-    null = {"cosine": (0.0, 0.009), "jaccard": (0.0526, 0.004)}
+    null = {"cosine": (0.0, 0.009), "jaccard": (0.0526, 0.004), "function": (0.9, 0.05)}
     shared = (False, True) if merges else ()
     return StudyResult(
         base="embedded",
@@ -117,7 +120,7 @@ def example(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0, 1), mer
         interference=tuple(
             (method, pair_matrix(random_, tasks, measure, *null[measure]))
             for measure in null
-            for method in (METHODS if measure == "cosine" else ("lori_s",))
+            for method in (("lori_s",) if measure == "jaccard" else METHODS)
         ),
         mask_shapes={module: (64, 8) for module in modules()},
         seconds={"singles": 1250.0, "merges": 90.5, "continual": 300.0},
@@ -126,13 +129,69 @@ def example(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0, 1), mer
     )
 
 
-def diverged(result: StudyResult) -> StudyResult:
-    """The same study, its first training diverged half way."""
+def in_part(
+    tasks: tuple[str, ...], seeds: tuple[int, ...], methods: tuple[str, ...], parts: frozenset[str]
+) -> StudyResult:
+    """A study of these methods that holds, of what a study can leave out, these parts alone."""
+    whole = example(tasks, seeds, merges=len(tasks) > 1)
+    own = [method for method in methods if method != "full"]
+    control = "controls" in parts and len(tasks) > 1 and bool(own)
+
+    def kept(method: str, shared: bool = False) -> bool:
+        return control and method == "lori_d" if shared else method in own
+
+    singles = [each for each in whole.singles if each.method in own]
+    if "full" in methods:
+        singles += [replace(each, method="full", file_bytes=None, calibration=None)
+                    for each in whole.singles if each.method == "lora"]  # fmt: skip
+    if "masks" not in parts:
+        singles = [replace(each, calibration=None) for each in singles]
+    shared = [replace(each, shared_projection=True) for each in whole.singles if each.method == "lori_d"]
+    interference = [(method, matrix) for method, matrix in whole.interference if method in own]
+    if control:
+        interference = [
+            (method, replace(each, related_mean=each.null_mean))
+            if (method, each.measure) == ("lori_d", "cosine")
+            else (method, each)
+            for method, each in interference
+        ]
+        interference += [("lori_d_shared", matrix) for method, matrix in whole.interference if method == "lori_d"]
+    found = replace(
+        whole,
+        singles=tuple(singles),
+        controls=tuple(shared) if control else (),
+        merges=tuple(m for m in whole.merges if "merges" in parts and kept(m.method, m.shared_projection)),
+        continual=tuple(each for each in whole.continual if "sequences" in parts and each.method in own),
+        interference=tuple(interference) if "interference" in parts and len(tasks) > 1 else (),
+        samples=whole.samples if "samples" in parts else {task: () for task in tasks},
+    )
+    return replace(found, seconds={stage: time for stage, time in whole.seconds.items() if getattr(found, stage)})
+
+
+def diverged(result: StudyResult, at: float = 0.5) -> StudyResult:
+    """The same study, its first training diverged half way, or at another share of its steps."""
     first = result.singles[0]
-    half = first.training.steps // 2
+    half = round(at * first.training.steps)
     losses = first.training.losses[:half] + (float("nan"),) * (first.training.steps - half)
     broken = replace(first, training=replace(first.training, losses=losses))
     return replace(result, singles=(broken, *result.singles[1:]))
+
+
+def unsettled(result: StudyResult) -> StudyResult:
+    """The same study, each mask looked at once."""
+    once = [s.calibration and replace(s.calibration, looks=s.calibration.looks[:1]) for s in result.singles]
+    singles = tuple(replace(each, calibration=seen) for each, seen in zip(result.singles, once, strict=True))
+    return replace(result, singles=singles)
+
+
+def without_room(result: StudyResult) -> StudyResult:
+    """The same study, chance gave the measured value without any spread."""
+    fixed = [
+        (m, replace(p, null_mean=p.values, null_sd=tuple(tuple(0.0 for _ in row) for row in p.values),
+                    z=tuple(tuple(None for _ in row) for row in p.values)))
+        for m, p in result.interference
+    ]  # fmt: skip
+    return replace(result, interference=tuple(fixed))
 
 
 def without_nulls(result: StudyResult) -> StudyResult:

@@ -108,6 +108,12 @@ def test_the_model_is_as_it_was_after_success_and_after_an_error():
     assert torch.equal(tiny.logits(base.model), plain)
 
 
+def test_the_dense_adapter_says_of_which_task_and_base_it_is():
+    record = calibrated(steps=5).dense.record
+    assert record["task"] == "after" and record["base"] == tiny.base().record
+    assert record["train"]["steps"] == 5 and record["data"]["fingerprint"]
+
+
 def test_as_dense_is_the_same_update_with_all_entries_free():
     base = tiny.base()
     sparse = tiny.filled(tiny.start(base, masks=tiny.halves(base)))
