@@ -13,7 +13,7 @@ from . import limits
 from .children import end, ending, forked, wait_a_moment, word_from
 from .frames import read_exactly
 from .literals import dumps, loads
-from .play import FILE_SIZE, MEMORY, READY, play
+from .play import FILE_SIZE, MEMORY, READY, play, scope_of
 
 LONGEST_REPLY = 2**26  # bytes
 SILENT, NOT_READY = "silent", "not ready"
@@ -27,22 +27,22 @@ class Raised(Exception):
     """The program's function raised; a test may expect that."""
 
 
-def prepare() -> None:
+def prepare(_walls: limits.Walls) -> None:
     """Nothing: cells need what a filter would refuse, so each player and each examiner has its own."""
 
 
-def verdict(length: int, seconds: float, cells: str) -> str:
+def verdict(length: int, seconds: float, walls: limits.Walls) -> str:
     """Of the program in the next `length` bytes of standard input: (setup, source, test, entry_point, seconds).
 
     Raises OSError where no player could be made.
     """
     asked, asks = os.pipe()
     told, tells = os.pipe()
-    player = forked(lambda: play(asked, tells, cells))
+    player = forked(lambda: play(asked, tells, walls))
     os.close(asked)
     os.close(tells)
     reader, writer = os.pipe()
-    examiner = forked(lambda: examine(length, asks, told, writer))
+    examiner = forked(lambda: examine(length, walls, asks, told, writer))
     for file in (asks, told, writer):
         os.close(file)
     word = word_from(reader, seconds)
@@ -55,12 +55,12 @@ def verdict(length: int, seconds: float, cells: str) -> str:
     return word or ending(statuses[examiner])
 
 
-def examine(length: int, asks: int, told: int, says: int) -> None:
+def examine(length: int, walls: limits.Walls, asks: int, told: int, says: int) -> None:
     """Says the verdict, SILENT or NOT_READY. asks, told, says: pipes, two of the player and one of the warden."""
     setup, source, test, entry_point, seconds = loads(read_exactly(length))
     limits.close_all_but(asks, told, says)
     limits.contain(seconds, MEMORY, FILE_SIZE)
-    limits.forgo(alone=True)
+    limits.forgo(walls, alone=True)
     if read_exactly(len(READY), told) == READY:
         word = examined(Candidate(asks, told), setup, source, test, entry_point, seconds)
     else:
@@ -105,7 +105,7 @@ class Candidate:
 
 def examined(candidate: Candidate, setup: str, source: str, test: str, entry_point: str, seconds: float) -> str:
     """The verdict; runs setup and test in this very process."""
-    scope: dict = {"__name__": "test"}
+    scope = scope_of("test")
     word = "passed"
     try:
         candidate.tell((source, entry_point, seconds))

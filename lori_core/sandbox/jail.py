@@ -15,6 +15,8 @@ import os
 import signal
 import sys
 
+from .children import forked
+
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000  # linux/sched.h
 BIND, RECURSIVE, PRIVATE, DETACH = 0x1000, 0x4000, 0x40000, 0x2  # linux/mount.h
 READ_ONLY, NO_SUID = 0x1, 0x2
@@ -99,17 +101,14 @@ def own_users(proc: int, users: str, groups: str) -> None:
     """
     told, tells = os.pipe()
     process = os.getpid()
-    child = os.fork()
-    if child == 0:
+
+    def write() -> None:
         os.close(tells)
-        try:
-            if os.read(told, 1):
-                for name, text in (("setgroups", "deny"), ("uid_map", users), ("gid_map", groups)):
-                    file = os.open(f"{process}/{name}", os.O_WRONLY, dir_fd=proc)
-                    os.write(file, text.encode())
-                os._exit(0)
-        finally:
-            os._exit(1)
+        if os.read(told, 1):
+            for name, text in (("setgroups", "deny"), ("uid_map", users), ("gid_map", groups)):
+                os.write(os.open(f"{process}/{name}", os.O_WRONLY, dir_fd=proc), text.encode())
+
+    child = forked(write)
     os.close(told)
     checked(libc.unshare(NEWUSER))
     os.write(tells, b"1")
@@ -176,14 +175,7 @@ def cell(work: str) -> None:
 
 
 def try_cell(work: str) -> None:
-    child = os.fork()
-    if child == 0:
-        try:
-            cell(work)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    if os.waitpid(child, 0)[1]:
+    if os.waitpid(forked(lambda: cell(work)), 0)[1]:
         raise OSError("no cell can be made")
 
 

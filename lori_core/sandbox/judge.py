@@ -113,12 +113,12 @@ def _equal(result: object, expected: object) -> bool:
     return bool(result == expected)
 
 
-def prepare() -> None:
+def prepare(walls: limits.Walls) -> None:
     """Once for all programs: a filter for each would take as long as the program."""
-    limits.forgo(alone=False)
+    limits.forgo(walls, alone=False)
 
 
-def verdict(length: int, seconds: float, _cells: str) -> str:
+def verdict(length: int, seconds: float, _walls: limits.Walls) -> str:
     """Of the program in the next `length` bytes of standard input: (source, entry_point, [(args, expected), ...])."""
     reader, writer = os.pipe()
     child = forked(lambda: _run(length, seconds, writer))

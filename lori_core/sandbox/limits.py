@@ -6,10 +6,27 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import dataclass
 
 from . import jail, seccomp
 
 OPEN_FILES = 64
+
+
+@dataclass(frozen=True)
+class Walls:
+    """What the system offers to hold programs, beside limits.
+
+    Attributes:
+        cells: the folder of the jail's cells; empty: there is no jail.
+        filtered: whether the kernel takes the filter of system calls.
+    """
+
+    cells: str
+    filtered: bool
+
+    def __str__(self) -> str:
+        return "+".join(["namespaces"] * bool(self.cells) + ["seccomp"] * self.filtered) or "limits"
 
 
 def contain(seconds: float, memory: int, file_size: int, open_files: int = OPEN_FILES) -> None:
@@ -32,10 +49,10 @@ def contain(seconds: float, memory: int, file_size: int, open_files: int = OPEN_
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def forgo(alone: bool) -> None:
-    """Every right of this process, and system calls, as far as there is a filter: what holds is said by isolation()."""
+def forgo(walls: Walls, alone: bool) -> None:
+    """Every right of this process, and the system calls of the filter. Raises OSError where it fails against hope."""
     jail.drop_capabilities()
-    with contextlib.suppress(OSError):
+    if walls.filtered:
         seccomp.install(alone)
 
 
@@ -47,16 +64,3 @@ def close_all_but(*kept: int) -> None:
     ends = sorted({2, *kept, OPEN_FILES})
     for before, after in itertools.pairwise(ends):
         os.closerange(before + 1, after)
-
-
-def isolation(inside: bool) -> str:
-    """What holds programs: namespaces `inside` the jail, seccomp if the kernel takes the filter; else limits alone."""
-    child = os.fork()
-    if child == 0:
-        try:
-            seccomp.install()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    filtered = os.waitpid(child, 0)[1] == 0
-    return "+".join(["namespaces"] * inside + ["seccomp"] * filtered) or "limits"

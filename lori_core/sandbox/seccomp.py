@@ -12,6 +12,8 @@ import os
 import struct
 import sys
 
+from .children import forked
+
 SET_NO_NEW_PRIVS, SET_SECCOMP, MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
 LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # linux/bpf_common.h: a word of the call, two jumps, the end
 NUMBER, ARCHITECTURE, ARGUMENT = 0, 4, 16  # where in struct seccomp_data; an argument has 8 bytes, the low word first
@@ -132,3 +134,7 @@ def install(alone: bool = True) -> None:
     one, mode, zero = (ctypes.c_ulong(each) for each in (1, MODE_FILTER, 0))
     if libc.prctl(SET_NO_NEW_PRIVS, one, zero, zero, zero) or libc.prctl(SET_SECCOMP, mode, ctypes.byref(filled)):
         raise OSError(ctypes.get_errno(), "the kernel takes no filter")
+
+
+def works() -> bool:
+    return os.waitpid(forked(install), 0)[1] == 0

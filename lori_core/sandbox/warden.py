@@ -9,9 +9,10 @@ import importlib
 import os
 import resource
 
-from . import jail, limits
+from . import jail, seccomp
 from .children import sweep
 from .frames import HEAD, SECRET, read_exactly
+from .limits import OPEN_FILES, Walls
 
 
 def main(kind: str) -> None:
@@ -19,11 +20,12 @@ def main(kind: str) -> None:
     judging = importlib.import_module("." + kind, __package__)
     cells = jail.enter()
     jail.hide()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.OPEN_FILES, limits.OPEN_FILES))
-    say(limits.isolation(inside=bool(cells)))
-    judging.prepare()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    walls = Walls(cells, filtered=seccomp.works())
+    say(str(walls))
+    judging.prepare(walls)
     while head := read_exactly(HEAD.size):
-        verdict = judging.verdict(*HEAD.unpack(head), cells)
+        verdict = judging.verdict(*HEAD.unpack(head), walls)
         if not cells:
             sweep(".")
         say(f"{read_exactly(SECRET).decode()} {verdict}")

@@ -1,6 +1,7 @@
 """The sandbox: what is right passes, what is hostile neither gets out nor takes others along."""
 
 import ast
+import contextlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +21,7 @@ from hostile import ESCAPES, FILES, FLOODS, FORGERIES, SORTS, TEST, judged_by, s
 from lori_core.errors import TaskError
 from lori_core.sandbox import judge
 from lori_core.sandbox import run as sandbox
+from lori_core.sandbox.jail import KEEPER, NOBODY
 from lori_core.sandbox.run import Foreign, Isolation, Program, isolation, run_benchmark, run_tests
 from lori_core.translate import messages
 
@@ -231,11 +234,15 @@ def test_a_judge_that_hangs_is_ended_with_all_it_started(monkeypatch: pytest.Mon
 def gone() -> bool:
     """Whether, within ten seconds, no process of the sandbox is left: killing takes the kernel a moment."""
     for _ in range(100):
-        commands = (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
-        if not any("warden.main" in command and str(sandbox.FOLDER.parent) in command for command in commands):
+        if not of_the_sandbox():
             return True
         time.sleep(0.1)
     return False
+
+
+def of_the_sandbox() -> list[psutil.Process]:
+    found = [(process, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"])]
+    return [process for process, line in found if "warden.main" in line and str(sandbox.FOLDER.parent) in line]
 
 
 def test_one_process_judges_many_programs(monkeypatch: pytest.MonkeyPatch):
@@ -285,6 +292,10 @@ def test_benchmark_programs_may_use_all_of_python():
         foreign(source + "def f(xs: List[int]):\n    try:\n        return Sorter().sort(xs)\n    finally: pass")
         == "passed"
     )
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Box:\n    xs: list\n"
+    )
+    assert foreign(source + "def f(xs):\n    return sorted(Box(xs).xs)") == "passed"
     assert foreign("def f(xs):\n    return xs") == "wrong"
     assert foreign("def g(xs):\n    return xs") == "error"
     assert foreign("def f(xs:") == "error"
@@ -348,6 +359,12 @@ def test_a_function_may_return_nan_inf_and_long_integers():
 
 
 @contained
+def test_where_no_player_can_be_made_programs_have_crashed_and_the_judging_ends(other_judge):
+    other_judge("play", "def play(*_):\n    raise OSError\n")
+    assert run_benchmark([Foreign("", SORTS, TEST, "f")] * 2) == ["crash", "crash"]
+
+
+@contained
 def test_who_once_has_not_answered_has_failed_whatever_the_test_catches():
     test = "def check(candidate):\n    try: candidate([])\n    except BaseException: pass"
     assert foreign("import os\ndef f(xs):\n    os._exit(0)", test) == "crash"
@@ -362,7 +379,6 @@ def test_python_below_a_folder_of_the_name_of_the_cells_is_contained_all_the_sam
 
 # --- programs that mean harm
 
-NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
@@ -411,6 +427,26 @@ def test_namespaces_alone_keep_a_verdict_from_being_forged(user, watched, open_f
 def test_the_filter_alone_keeps_programs_from_other_processes_and_the_network(table, watched, open_folder):
     programs = {name: source.replace("PORT", watched["PORT"]) for name, source in table.items()}
     assert failed(judged_by(NOBODY, sandbox_without("namespaces", open_folder), programs, 0.5))
+
+
+@as_root  # who may look into namespaces
+@in_namespaces
+def test_warden_and_program_are_different_users_in_different_namespaces():
+    source = "import time\ntime.sleep(60)\ndef f(xs):\n    return xs"
+    with ThreadPoolExecutor() as pool:
+        judging = pool.submit(run_benchmark, [Foreign("", source, TEST, "f", 1.0)])
+        seen: set[tuple[str, str, int]] = set()  # namespaces of processes and of users, user id
+        while not judging.done():
+            for process in of_the_sandbox():
+                with contextlib.suppress(OSError, psutil.Error):
+                    processes, users = (os.readlink(f"/proc/{process.pid}/ns/{kind}") for kind in ("pid", "user"))
+                    seen.add((processes, users, process.uids().real))
+            time.sleep(0.1)
+    assert judging.result() == ["timeout"]
+    own = {os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "user")}
+    ((processes, users, _),) = (each for each in seen if each[2] == KEEPER and not own & {*each})  # warden, examiner
+    apart = [each for each in seen if not {processes, users, *own} & {*each}]
+    assert {user for _, _, user in apart} == {NOBODY}  # the program, and the one that tried a cell
 
 
 @pytest.fixture
