@@ -40,9 +40,10 @@ def f(xs):
 """
 
 FORGERIES = {  # what a program tries that wants to have passed
-    "pidfd_getfd": CALLS + "for pid in OTHERS:\n    pidfd = call(434, 434, pid, 0)\n    for fd in range(32):\n"
+    "pidfd_getfd": CALLS + "for pid in OTHERS:\n    pidfd = call(434, 434, pid, 0)\n    for fd in range(3, 32):\n"
     "        stolen = call(438, 438, pidfd, fd, 0) if pidfd >= 0 else -1\n"
-    "        if stolen >= 0:\n            os.write(stolen, b'passed')\n            os.kill(pid, 9)\n",
+    "        try: os.write(stolen, b'passed')\n        except OSError: pass\n"
+    "    try: pidfd >= 0 and os.kill(pid, 9)\n    except OSError: pass\n",
     "ptrace": CALLS
     + "for pid in OTHERS:\n    for request in (16, 0x4206):\n        if call(101, 117, request, pid, 0, 0) == 0:\n"
     "            os.waitpid(pid, 0)\n            call(101, 117, 8, pid, 0, 0)\n",
