@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import IO, Any, Literal, cast, get_args
 
 from lori_core.errors import TaskError
 from lori_core.sandbox.children import sweep
@@ -89,12 +89,14 @@ def run_benchmark(programs: Sequence[Foreign]) -> list[Verdict]:
     return _judged("examine", contents, [each.seconds for each in programs])
 
 
-@functools.cache
 def isolation() -> Isolation:
-    """What holds benchmark programs in here: namespaces, a filter of system calls, both, or limits alone."""
-    if not hasattr(os, "fork"):
-        return "limits"
-    with _warden("examine", b"") as lines:
+    """What holds programs in here: namespaces, a filter of system calls, both, or limits alone."""
+    return _isolation_in(FOLDER) if hasattr(os, "fork") else "limits"
+
+
+@functools.cache
+def _isolation_in(_folder: Path) -> Isolation:
+    with _warden("examine") as (_, lines):
         held = _line(lines, _patience(0))
     return cast(Isolation, held) if held in get_args(Isolation) else "limits"
 
@@ -117,12 +119,15 @@ def _judged(kind: str, contents: Sequence[bytes], seconds: Sequence[float]) -> l
 
 
 def _by_one_warden(kind: str, contents: Sequence[bytes], seconds: Sequence[float]) -> list[Verdict] | None:
-    """The verdicts up to the program at which the warden ends; None where it does not even begin."""
+    """The verdicts up to the program at which the warden ends; None where it cannot begin, or holds less than said."""
     expected = [secrets.token_hex(SECRET // 2) for _ in contents]
+    frames = b"".join(map(packed, contents, seconds, expected))
     verdicts: list[Verdict] = []
-    with _warden(kind, b"".join(map(packed, contents, seconds, expected))) as lines:
-        if _line(lines, _patience(0)) not in get_args(Isolation):
+    with _warden(kind) as (programs, lines):
+        held = _line(lines, _patience(0))
+        if held not in get_args(Isolation) or not {*isolation().split("+")} - {"limits"} <= {*held.split("+")}:
             return None
+        threading.Thread(target=_feed, args=(programs, frames), daemon=True).start()
         for secret, patience in zip(expected, map(_patience, seconds), strict=True):
             heard, _, verdict = _line(lines, patience).partition(" ")
             if heard != secret or verdict not in get_args(Verdict):
@@ -149,8 +154,8 @@ def _line(file: int, patience: float) -> str:
 
 
 @contextlib.contextmanager
-def _warden(kind: str, frames: bytes) -> Iterator[int]:
-    """The file that the warden of these programs writes to; whatever it started is gone afterwards."""
+def _warden(kind: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Where a warden reads programs, and the file it writes lines to; whatever it started is gone afterwards."""
     start = START.format(parent=str(FOLDER.parent), name=FOLDER.name, kind=kind)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
@@ -163,20 +168,18 @@ def _warden(kind: str, frames: bytes) -> Iterator[int]:
             start_new_session=True,
         )
         assert process.stdin and process.stdout
-        feeder = threading.Thread(target=_feed, args=(process.stdin, frames), daemon=True)
-        feeder.start()
-        with process.stdout as lines:
-            try:
-                yield lines.fileno()
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                feeder.join()
-                with contextlib.suppress(OSError):
-                    sweep(folder)
+        try:
+            yield process.stdin, process.stdout.fileno()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            _feed(process.stdin, b"")
+            process.stdout.close()
+            with contextlib.suppress(OSError):
+                sweep(folder)
 
 
-def _feed(file: BinaryIO, frames: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), file:  # broken where the warden has ended before
+def _feed(file: IO[bytes], frames: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError, ValueError), file:  # broken or closed where the warden has ended before
         file.write(frames)

@@ -211,7 +211,7 @@ def test_the_warden_has_no_environment_no_input_and_an_empty_folder(monkeypatch:
     spy = "def main(kind):\n    say(f'{len(os.environ)} {len(os.listdir())} {os.getsid(0) == os.getpid()}')\n"
     other_judge("warden", spy)
     monkeypatch.setenv("SECRET", "token")
-    with sandbox._warden("judge", b"") as lines:
+    with sandbox._warden("judge") as (_, lines):
         environment, files, own_session = sandbox._line(lines, 20).split()
     assert int(environment) <= 1  # Python itself may set LC_CTYPE
     assert (files, own_session) == ("0", "True")
@@ -365,6 +365,18 @@ def test_where_no_player_can_be_made_programs_have_crashed_and_the_judging_ends(
 
 
 @contained
+def test_where_less_holds_than_was_said_no_program_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """As where a system has once no namespace left to give."""
+    said = isolation()
+    monkeypatch.setattr(sandbox, "FOLDER", sandbox_without("both", tmp_path))
+    monkeypatch.setattr(sandbox, "isolation", lambda: said)
+    trace = tmp_path / "ran"
+    with pytest.raises(TaskError, match="0 of 1"):
+        run_benchmark([Foreign("", f"open({str(trace)!r}, 'w')", TEST, "f")])
+    assert not trace.exists()
+
+
+@contained
 def test_who_once_has_not_answered_has_failed_whatever_the_test_catches():
     test = "def check(candidate):\n    try: candidate([])\n    except BaseException: pass"
     assert foreign("import os\ndef f(xs):\n    os._exit(0)", test) == "crash"
@@ -462,7 +474,7 @@ def test_what_holds_programs_is_said_and_has_a_sentence_in_both_languages(missin
     offered = isolation().split("+")
     monkeypatch.setattr(sandbox, "FOLDER", sandbox_without(missing, tmp_path))
     left = [] if missing == "both" else [each for each in offered if each not in (missing, "limits")]
-    assert isolation.__wrapped__() == ("+".join(left) or "limits")
+    assert isolation() == ("+".join(left) or "limits")
     for language in ("en", "ja"):
         assert {f"report.isolation.{word}" for word in get_args(Isolation)} <= messages(language).keys()
 
