@@ -1,1 +1,5 @@
-"""Programs that a model wrote, run and judged in containment."""
+"""Programs that a model wrote, run and judged in containment.
+
+run.py is the lab's side. The other modules run where nothing but Python's own and this folder can be imported, so they
+name each other relatively.
+"""

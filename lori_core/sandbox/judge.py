@@ -1,7 +1,4 @@
-"""Judge inside the sandbox: programs one after another. run.py starts this file alone, `python -I -S judge.py`.
-
-Reads a Python literal from stdin, [(source, entry_point, [(args, expected), ...], seconds), ...], and writes one word a
-program to stdout: "passed", "wrong", "error", "refused", "timeout" or "crash".
+"""Judge: small functions and their tests, as in the mini tasks.
 
 Two walls. A program may hold only the syntax, names and methods listed here: no import, no attribute but harmless
 methods, no name with two underscores, so that no known trick reaches the interpreter. Each program also runs in a fork
@@ -10,12 +7,13 @@ of its own, under limits that the kernel keeps: what hangs, eats memory or kills
 
 import ast
 import builtins
-import contextlib
 import os
-import resource
-import signal
-import sys
 import types
+
+from . import limits
+from .children import end, ending, forked, word_from
+from .frames import read_exactly
+from .literals import loads
 
 MEMORY = 256 * 2**20  # bytes of address space a program may have
 LONGEST_SOURCE = 20_000  # characters
@@ -102,52 +100,35 @@ def _silent_print(*_values: object, **_options: object) -> None:
 
 def _same(result: object, expected: object) -> bool:
     """Equal, and True is not 1: a test that expects a truth value wants one."""
-    return isinstance(result, bool) == isinstance(expected, bool) and bool(result == expected)
+    return isinstance(result, bool) == isinstance(expected, bool) and _equal(result, expected)
 
 
-def contain(seconds: float) -> None:
-    """Limits of the process that runs one program: `seconds` of processor time, so that a busy machine judges alike.
-
-    The timer's default action ends the process even inside a C function.
-    """
-    limits = {
-        resource.RLIMIT_CPU: int(seconds) + 1,
-        resource.RLIMIT_AS: MEMORY,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_NOFILE: 0,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, value in limits.items():
-        with contextlib.suppress(OSError, ValueError):  # macOS refuses RLIMIT_AS
-            resource.setrlimit(limit, (value, value))
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+def _equal(result: object, expected: object) -> bool:
+    """As ==, but nan is nan."""
+    if isinstance(result, float) and isinstance(expected, float) and expected != expected:
+        return result != result
+    for kind in (list, tuple):
+        if isinstance(result, kind) and isinstance(expected, kind):
+            return len(result) == len(expected) and all(map(_equal, result, expected))
+    return bool(result == expected)
 
 
-def judge_in_fork(source: str, entry_point: str, tests: list[tuple[list, object]], seconds: float) -> str:
-    """The verdict, brought back through a pipe: a program that ends its process early brings none."""
+def prepare(walls: limits.Walls) -> None:
+    """Once for all programs: a filter for each would take as long as the program."""
+    limits.forgo(walls, alone=False)
+
+
+def verdict(length: int, seconds: float, _walls: limits.Walls) -> str:
+    """Of the program in the next `length` bytes of standard input: (source, entry_point, [(args, expected), ...])."""
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        contain(seconds)
-        os.write(writer, judge(source, entry_point, tests).encode())
-        os._exit(0)
+    child = forked(lambda: _run(length, seconds, writer))
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        verdict = pipe.read().decode()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
-        return "timeout"
-    return verdict or "crash"
+    word = word_from(reader, seconds)
+    return word or ending(end(child)[child])
 
 
-def main() -> None:
-    programs = ast.literal_eval(sys.stdin.read())
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for program in programs:
-        print(judge_in_fork(*program), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _run(length: int, seconds: float, says: int) -> None:
+    source, entry_point, tests = loads(read_exactly(length))
+    limits.close_all_but(says)
+    limits.contain(seconds, MEMORY, file_size=0, open_files=0)
+    os.write(says, judge(source, entry_point, tests).encode())

@@ -1,31 +1,42 @@
-"""Sandbox: model-written programs, judged in one contained process that jail.py starts.
+"""Sandbox: model-written programs, judged in contained processes; docs/security.md says what holds them, and what not.
 
 run_tests(programs)      small functions, as in the mini tasks: judge.py lets them hold nothing but harmless syntax
 run_benchmark(programs)  foreign benchmarks, whole Python: examine.py keeps each apart from its tests
 
-The process has a session of its own, an empty working folder, no environment and no input beyond the programs, limits
-of time, memory, processes, file size and output; where the system offers namespaces also no network and no files but
-Python's, and isolation() says whether it does. No virtual machine: the kernel is shared.
+warden.py is started once for many programs, with a session of its own, an empty working folder, no environment and no
+input but the programs. A verdict counts only beside the secret that was sent with its program. isolation() says what
+the system offers to hold programs. No virtual machine: the kernel is shared.
 """
 
+import contextlib
 import functools
 import os
+import secrets
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import IO, Any, Literal, cast, get_args
 
 from lori_core.errors import TaskError
+from lori_core.sandbox.children import sweep
+from lori_core.sandbox.frames import SECRET, packed
+from lori_core.sandbox.literals import dumps
 
 Verdict = Literal["passed", "wrong", "error", "refused", "timeout", "crash"]
 
-Isolation = Literal["namespaces", "limits"]
+Isolation = Literal["namespaces+seccomp", "namespaces", "seccomp", "limits"]
 
-JAIL, JUDGE, EXAMINE = (Path(__file__).with_name(name) for name in ("jail.py", "judge.py", "examine.py"))
+FOLDER = Path(__file__).parent
+# Nothing but Python's own modules and this folder's, as a package; programs find only the former.
+START = "import sys; sys.path.append({parent!r}); from {name} import warden; sys.path.pop(); warden.main({kind!r})"
+LONGEST_LINE = 200  # bytes that the warden may write about a program
 
 
 @dataclass(frozen=True)
@@ -66,72 +77,109 @@ class Foreign:
 
 def run_tests(programs: Sequence[Program]) -> list[Verdict]:
     """The verdict on each program, in order; raises TaskError where the sandbox itself does not work."""
-    texts = [repr(_as_literal(program)) for program in programs]
-    return _judged(JUDGE, texts, sum(program.seconds for program in programs))
+    contents = [dumps((each.source, each.entry_point, list(each.tests))) for each in programs]
+    return _judged("judge", contents, [each.seconds for each in programs])
 
 
 def run_benchmark(programs: Sequence[Foreign]) -> list[Verdict]:
     """The verdict on each program, in order; raises TaskError where the sandbox does not work or would not hold."""
-    if programs and hasattr(os, "getuid") and os.getuid() == 0 and isolation() == "limits":
-        raise TaskError("no_foreign_code_as_root")  # no limit on processes holds for root
-    texts = [repr((each.setup, each.source, each.test, each.entry_point, each.seconds)) for each in programs]
-    return _judged(EXAMINE, texts, sum(program.seconds for program in programs))
+    if programs and hasattr(os, "getuid") and os.getuid() == 0 and "namespaces" not in isolation():
+        raise TaskError("no_foreign_code_as_root")  # every file and every process would be in its reach
+    contents = [dumps((each.setup, each.source, each.test, each.entry_point, each.seconds)) for each in programs]
+    return _judged("examine", contents, [each.seconds for each in programs])
+
+
+def isolation() -> Isolation:
+    """What holds programs in here: namespaces, a filter of system calls, both, or limits alone."""
+    return _isolation_in(FOLDER) if hasattr(os, "fork") else "limits"
 
 
 @functools.cache
-def isolation() -> Isolation:
-    """What holds benchmark programs in here: namespaces and limits, or limits alone."""
-    return cast(Isolation, (_ask(EXAMINE, "[]", 60).split() or ["limits"])[0])
+def _isolation_in(_folder: Path) -> Isolation:
+    with _warden("examine") as (_, lines):
+        held = _line(lines, _patience(0))
+    return cast(Isolation, held) if held in get_args(Isolation) else "limits"
 
 
-def _judged(script: Path, texts: Sequence[str], seconds: float) -> list[Verdict]:
-    if not texts:
-        return []
-    if not hasattr(os, "fork"):
+def _judged(kind: str, contents: Sequence[bytes], seconds: Sequence[float]) -> list[Verdict]:
+    """The verdicts. Where a warden ends at a program another one takes over; where that ends there too, it crashed."""
+    if contents and not hasattr(os, "fork"):
         raise TaskError("no_sandbox", platform=sys.platform)
-    words = _ask(script, f"[{', '.join(texts)}]", _patience(seconds)).split()
-    verdicts = [word for word in words if word not in get_args(Isolation)]
-    if len(verdicts) != len(texts):
-        raise TaskError("sandbox_failed", judged=len(verdicts), programs=len(texts))
-    return [cast(Verdict, verdict) for verdict in verdicts]
+    verdicts: list[Verdict] = []
+    ended_at = None
+    while (first := len(verdicts)) < len(contents):
+        found = _by_one_warden(kind, contents[first:], seconds[first:])
+        if found is None:
+            raise TaskError("sandbox_failed", judged=first, programs=len(contents))
+        verdicts += found
+        if len(verdicts) == ended_at:
+            verdicts.append("crash")
+        ended_at = len(verdicts)
+    return verdicts
 
 
-def _as_literal(program: Program) -> tuple[str, str, list[tuple[list[Any], Any]], float]:
-    tests = [(list(args), expected) for args, expected in program.tests]
-    return program.source, program.entry_point, tests, program.seconds
+def _by_one_warden(kind: str, contents: Sequence[bytes], seconds: Sequence[float]) -> list[Verdict] | None:
+    """The verdicts up to the program at which the warden ends; None where it cannot begin, or holds less than said."""
+    expected = [secrets.token_hex(SECRET // 2) for _ in contents]
+    frames = b"".join(map(packed, contents, seconds, expected))
+    verdicts: list[Verdict] = []
+    with _warden(kind) as (programs, lines):
+        held = _line(lines, _patience(0))
+        if held not in get_args(Isolation) or not {*isolation().split("+")} - {"limits"} <= {*held.split("+")}:
+            return None
+        threading.Thread(target=_feed, args=(programs, frames), daemon=True).start()
+        for secret, patience in zip(expected, map(_patience, seconds), strict=True):
+            heard, _, verdict = _line(lines, patience).partition(" ")
+            if heard != secret or verdict not in get_args(Verdict):
+                break
+            verdicts.append(cast(Verdict, verdict))
+    return verdicts
 
 
 def _patience(seconds: float) -> float:
-    """Wall-clock seconds for all: processor times added up, and much more, since other work may share the processor."""
+    """Wall-clock seconds for a program: its processor time, and much more, since other work may share the processor."""
     return 60 + 10 * seconds
 
 
-def _ask(script: Path, text: str, patience: float) -> str:
-    """What the script writes about the programs; whatever it started is gone afterwards."""
-    start = [JAIL, script] if sys.platform == "linux" else [script]
-    with tempfile.TemporaryDirectory() as folder:
+def _line(file: int, patience: float) -> str:
+    """The next line; what has come of it where it is too long, or not whole in time."""
+    line = b""
+    until = time.monotonic() + patience
+    while not line.endswith(b"\n") and len(line) < LONGEST_LINE:
+        ready, _, _ = select.select([file], [], [], max(0.0, until - time.monotonic()))
+        if not ready or not (byte := os.read(file, 1)):
+            break
+        line += byte
+    return line.decode("ascii", "replace").removesuffix("\n")
+
+
+@contextlib.contextmanager
+def _warden(kind: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Where a warden reads programs, and the file it writes lines to; whatever it started is gone afterwards."""
+    start = START.format(parent=str(FOLDER.parent), name=FOLDER.name, kind=kind)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", *map(str, start)],
+            [sys.executable, "-I", "-S", "-c", start],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
             env={},
             start_new_session=True,
-            text=True,
-            encoding="utf-8",
         )
+        assert process.stdin and process.stdout
         try:
-            return process.communicate(text, timeout=patience)[0]
-        except subprocess.TimeoutExpired:
-            return ""
+            yield process.stdin, process.stdout.fileno()
         finally:
-            _end_group(process)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            _feed(process.stdin, b"")
+            process.stdout.close()
+            with contextlib.suppress(OSError):
+                sweep(folder)
 
 
-def _end_group(process: "subprocess.Popen[str]") -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # it has ended by itself
-        return
-    process.communicate()
+def _feed(file: IO[bytes], frames: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError, ValueError), file:  # broken or closed where the warden has ended before
+        file.write(frames)

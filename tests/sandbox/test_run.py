@@ -1,21 +1,29 @@
 """The sandbox: what is right passes, what is hostile neither gets out nor takes others along."""
 
 import ast
+import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
-import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
+from hostile import ESCAPES, FILES, FLOODS, FORGERIES, SORTS, TEST, judged_by, sandbox_without
 
 from lori_core.errors import TaskError
 from lori_core.sandbox import judge
 from lori_core.sandbox import run as sandbox
-from lori_core.sandbox.run import Foreign, Program, isolation, run_benchmark, run_tests
+from lori_core.sandbox.jail import KEEPER, NOBODY
+from lori_core.sandbox.run import Foreign, Isolation, Program, isolation, run_benchmark, run_tests
+from lori_core.translate import messages
 
 RIGHT = "def f(x):\n    return x + 1"
 
@@ -28,10 +36,20 @@ def verdict(source: str, **options: float) -> str:
 def namespaces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With whatever the system offers, and as where it refuses namespaces."""
     if not request.param:
-        jail = tmp_path / "jail.py"
-        refused = "def become_nobody() -> None:\n    raise OSError\n"
-        jail.write_text(sandbox.JAIL.read_text().replace("def become_nobody() -> None:\n", refused))
-        monkeypatch.setattr(sandbox, "JAIL", jail)
+        monkeypatch.setattr(sandbox, "FOLDER", sandbox_without("namespaces", tmp_path))
+
+
+@pytest.fixture
+def other_judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Gives the sandbox, and adds lines to one of its modules."""
+
+    def add(module: str, lines: str) -> None:
+        copy = sandbox_without("nothing", tmp_path)
+        with open(copy / f"{module}.py", "a") as file:
+            file.write(lines)
+        monkeypatch.setattr(sandbox, "FOLDER", copy)
+
+    return add
 
 
 def body(*lines: str) -> str:
@@ -127,69 +145,104 @@ def test_a_hostile_program_fails_and_the_next_one_is_still_judged(source: str, e
     assert run_tests(programs) == [expected, "passed"]
 
 
-def test_a_program_that_ends_its_own_process_has_failed_and_the_rest_is_judged():
+LEAVES = """
+right = judge
+def judge(source, *rest):
+    if "abort" in source:
+        os.abort()
+    return os._exit(0) if "leave" in source else right(source, *rest)
+"""
+
+
+def test_a_program_that_ends_its_own_process_has_failed_and_the_rest_is_judged(other_judge):
     # No known program can, so the judge is made to play one: it leaves with status 0, then by a signal.
-    script = (
-        f"import sys, os; sys.path.insert(0, {os.path.dirname(judge.__file__)!r}); import judge\n"
-        "right = judge.judge\n"
-        "judge.judge = lambda *_: os._exit(0); print(judge.judge_in_fork('', 'f', [], 1.0))\n"
-        "judge.judge = lambda *_: os.abort(); print(judge.judge_in_fork('', 'f', [], 1.0))\n"
-        "judge.judge = right; print(judge.judge_in_fork('def f(): return 1', 'f', [([], 1)], 1.0))\n"
+    other_judge("judge", LEAVES)
+    programs = [Program(source, "f", [((1,), 2)]) for source in ("leave", "abort", RIGHT)]
+    assert run_tests(programs) == ["crash", "crash", "passed"]
+
+
+ENDS = """
+right = verdict
+def verdict(*given):
+    if (found := right(*given)) == "refused":
+        os._exit(0)
+    return found
+"""
+
+
+def test_a_program_that_ends_the_warden_takes_nobody_along(other_judge):
+    other_judge("judge", ENDS)
+    programs = [Program(source, "f", [((1,), 2)]) for source in (RIGHT, "import os", RIGHT, "import os")]
+    assert run_tests(programs) == ["passed", "crash", "passed", "crash"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "'0' * 32 + ' passed'",
+        "'passed'",
+        "read_exactly(SECRET).decode() + ' Passed'",
+        "read_exactly(SECRET).decode() + ' passed passed'",
+        "'x' * 10**8",
+    ],
+)
+def test_only_a_known_word_beside_the_secret_of_the_program_is_a_verdict(other_judge, said: str):
+    lines = "".join(
+        f"    {line}\n" for line in ("say('limits')", "read_exactly(HEAD.unpack(read_exactly(HEAD.size))[0])")
     )
-    found = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["crash", "crash", "passed"]
+    other_judge("warden", f"def main(kind):\n{lines}    say({said})\n    read_exactly(1)\n")
+    assert run_tests([Program(RIGHT, "f", [((1,), 2)])]) == ["crash"]
 
 
-def test_a_program_can_neither_write_nor_open_nor_fork():
-    script = (
-        f"import sys, os; sys.path.insert(0, {os.path.dirname(judge.__file__)!r}); import judge, resource\n"
-        "judge.contain(1.0)\n"
-        "limits = [resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE, resource.RLIMIT_CORE]\n"
-        "print([resource.getrlimit(each) for each in limits] == [(0, 0)] * 4)\n"
-        "print(resource.getrlimit(resource.RLIMIT_CPU), resource.getrlimit(resource.RLIMIT_AS)[1] == judge.MEMORY)\n"
-        "try: open('/dev/null')\nexcept OSError: print('no file')\n"
+def test_a_program_can_neither_write_nor_open_nor_fork(other_judge):
+    other_judge(
+        "judge",
+        "import resource\ndef judge(*_):\n"
+        "    limits = [resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE, resource.RLIMIT_CORE]\n"
+        "    assert [resource.getrlimit(each) for each in limits] == [(0, 0)] * 4\n"
+        "    assert resource.getrlimit(resource.RLIMIT_CPU) == (2, 2)\n"
+        "    assert resource.getrlimit(resource.RLIMIT_AS)[1] == MEMORY\n"
+        "    try: open('/dev/null')\n    except OSError: return 'passed'\n",
     )
-    found = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines() == ["True", "(2, 2) True", "no file"]
+    assert run_tests([Program("", "f", [])]) == ["passed"]
 
 
-def test_the_judge_has_no_environment_no_input_and_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    spy = tmp_path / "spy.py"
-    spy.write_text(
-        "import os, sys\nsys.stdin.read()\nprint(len(os.environ), len(os.listdir('.')), os.getsid(0) == os.getpid())"
-    )
+def test_the_warden_has_no_environment_no_input_and_an_empty_folder(monkeypatch: pytest.MonkeyPatch, other_judge):
+    spy = "def main(kind):\n    say(f'{len(os.environ)} {len(os.listdir())} {os.getsid(0) == os.getpid()}')\n"
+    other_judge("warden", spy)
     monkeypatch.setenv("SECRET", "token")
-    environment, files, own_session = sandbox._ask(spy, "[]", 20).split()
+    with sandbox._warden("judge") as (_, lines):
+        environment, files, own_session = sandbox._line(lines, 20).split()
     assert int(environment) <= 1  # Python itself may set LC_CTYPE
     assert (files, own_session) == ("0", "True")
 
 
-def test_a_judge_that_fails_is_told_and_not_taken_for_wrong_answers(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    broken = tmp_path / "broken.py"
-    broken.write_text("print('passed')")
-    monkeypatch.setattr(sandbox, "JUDGE", broken)
-    with pytest.raises(TaskError, match="1 of 2 programs"):
+def test_a_judge_that_fails_is_told_and_not_taken_for_wrong_answers(other_judge):
+    other_judge("warden", "def main(kind):\n    say('passed')\n")
+    with pytest.raises(TaskError, match="0 of 2 programs"):
         run_tests([Program(RIGHT, "f", [])] * 2)
 
 
-def test_a_judge_that_hangs_is_ended_with_all_it_started(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    hanging = tmp_path / "hanging.py"
-    hanging.write_text("import os, time\nos.fork()\ntime.sleep(600)")
-    monkeypatch.setattr(sandbox, "JUDGE", hanging)
+def test_a_judge_that_hangs_is_ended_with_all_it_started(monkeypatch: pytest.MonkeyPatch, other_judge):
+    other_judge("warden", "def main(kind):\n    import time\n    os.fork()\n    time.sleep(600)\n")
     monkeypatch.setattr(sandbox, "_patience", lambda seconds: 2.0)
     with pytest.raises(TaskError):
         run_tests([Program(RIGHT, "f", [])])
-    assert gone(str(hanging))
+    assert gone()
 
 
-def gone(argument: str) -> bool:
-    """Whether, within ten seconds, no process with this argument is left: killing takes the kernel a moment."""
+def gone() -> bool:
+    """Whether, within ten seconds, no process of the sandbox is left: killing takes the kernel a moment."""
     for _ in range(100):
-        left = [process for process in psutil.process_iter(["cmdline"]) if argument in (process.info["cmdline"] or [])]
-        if not left:
+        if not of_the_sandbox():
             return True
         time.sleep(0.1)
     return False
+
+
+def of_the_sandbox() -> list[psutil.Process]:
+    found = [(process, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"])]
+    return [process for process, line in found if "warden.main" in line and str(sandbox.FOLDER.parent) in line]
 
 
 def test_one_process_judges_many_programs(monkeypatch: pytest.MonkeyPatch):
@@ -216,15 +269,10 @@ def test_the_lists_name_what_exists_and_nothing_private():
 
 # --- programs of benchmarks
 
-TEST = """
-def check(candidate):
-    assert candidate([3, 1, 2]) == [1, 2, 3]
-    assert candidate([]) == []
-"""
-SORTS = "def f(xs):\n    return sorted(xs)\n"
-# As root a limit on processes holds nobody: without namespaces, foreign programs are refused there.
-contained = pytest.mark.skipif(isolation() == "limits" and os.geteuid() == 0, reason="root, and no namespaces here")
-in_namespaces = pytest.mark.skipif(isolation() == "limits", reason="this system offers no namespaces")
+# Without namespaces everything would be in root's reach, so foreign programs are refused there.
+CONTAINED = "namespaces" in isolation()
+contained = pytest.mark.skipif(not CONTAINED and os.geteuid() == 0, reason="root, and no namespaces here")
+in_namespaces = pytest.mark.skipif(not CONTAINED, reason="this system offers no namespaces")
 
 
 def foreign(source: str, test: str = TEST, setup: str = "", seconds: float = 1.0) -> str:
@@ -244,6 +292,10 @@ def test_benchmark_programs_may_use_all_of_python():
         foreign(source + "def f(xs: List[int]):\n    try:\n        return Sorter().sort(xs)\n    finally: pass")
         == "passed"
     )
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Box:\n    xs: list\n"
+    )
+    assert foreign(source + "def f(xs):\n    return sorted(Box(xs).xs)") == "passed"
     assert foreign("def f(xs):\n    return xs") == "wrong"
     assert foreign("def g(xs):\n    return xs") == "error"
     assert foreign("def f(xs:") == "error"
@@ -274,65 +326,157 @@ def test_results_arrive_as_what_they_equal():
     assert foreign(source, test) == "passed"
 
 
+@contained
+@pytest.mark.parametrize(
+    ("source", "test"),
+    [
+        (
+            "def f(x):\n    return x / 10",
+            "assert candidate(float('inf')) == math.inf and candidate(-math.inf) == -math.inf",
+        ),
+        ("def f(x):\n    return [x]", "assert math.isnan(candidate(math.nan)[0])"),
+        ("def f(n):\n    return 10 ** n", "assert candidate(5000) == 10 ** 5000 and str(candidate(5000))[0] == '1'"),
+        ("def f(x):\n    return int(str(x)) + 1", "assert candidate(-10 ** 5000) == 1 - 10 ** 5000"),
+        ("def f(r):\n    return range(len(r))", "assert candidate(range(2, 9, 3)) == range(3)"),
+        ("def f(n):\n    return 'é' * n", "assert candidate(5 * 10 ** 6) == 'é' * 5 * 10 ** 6"),
+        (
+            "def f(xs):\n    return xs[::-1]",
+            "assert candidate(list(range(3 * 10 ** 5))) == list(range(3 * 10 ** 5))[::-1]",
+        ),
+        ("def f(xs):\n    return {frozenset(xs): [xs]}", "assert candidate({1, 2}) == {frozenset({1, 2}): [{1, 2}]}"),
+    ],
+    ids=["inf", "nan", "long integer", "long integer given", "range", "10 MB", "300,000 numbers", "frozenset"],
+)
+def test_right_results_of_every_size_and_kind_are_judged_right(source: str, test: str):
+    assert foreign(source, f"import math\ndef check(candidate):\n    {test}", seconds=20.0) == "passed"
+
+
+def test_a_function_may_return_nan_inf_and_long_integers():
+    tests = [((math.nan,), [math.nan]), ((math.inf,), [math.inf]), ((10**5000,), [10**5000]), ((1,), [1])]
+    source = "def f(x):\n    return [x]"
+    wrong = Program(source, "f", [((1.0,), [math.nan])])
+    assert run_tests([Program(source, "f", tests, seconds=10.0), wrong]) == ["passed", "wrong"]
+
+
+@contained
+def test_where_no_player_can_be_made_programs_have_crashed_and_the_judging_ends(other_judge):
+    other_judge("play", "def play(*_):\n    raise OSError\n")
+    assert run_benchmark([Foreign("", SORTS, TEST, "f")] * 2) == ["crash", "crash"]
+
+
+@contained
+def test_where_less_holds_than_was_said_no_program_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """As where a system has once no namespace left to give."""
+    said = isolation()
+    monkeypatch.setattr(sandbox, "FOLDER", sandbox_without("both", tmp_path))
+    monkeypatch.setattr(sandbox, "isolation", lambda: said)
+    trace = tmp_path / "ran"
+    with pytest.raises(TaskError, match="0 of 1"):
+        run_benchmark([Foreign("", f"open({str(trace)!r}, 'w')", TEST, "f")])
+    assert not trace.exists()
+
+
+@contained
+def test_who_once_has_not_answered_has_failed_whatever_the_test_catches():
+    test = "def check(candidate):\n    try: candidate([])\n    except BaseException: pass"
+    assert foreign("import os\ndef f(xs):\n    os._exit(0)", test) == "crash"
+
+
 @in_namespaces
-def test_a_script_below_a_folder_of_the_name_of_the_empty_one_is_contained_all_the_same(tmp_path):
+def test_python_below_a_folder_of_the_name_of_the_cells_is_contained_all_the_same(other_judge):
     """As where everything is installed under /work."""
-    top = Path(*tmp_path.parts[:2])
-    jail = tmp_path / "jail.py"
-    jail.write_text(sandbox.JAIL.read_text().replace('WORK = "/work"', f'WORK = "{top}"'))
-    script = tmp_path / "script.py"
-    script.write_text("import os\nprint(os.getpid(), os.getcwd(), os.listdir())")
-    (tmp_path / "cwd").mkdir()
-    command = [sys.executable, "-I", "-S", jail, script]
-    assert subprocess.check_output(command, cwd=tmp_path / "cwd", text=True) == f"1 {top}_ []\n"
+    other_judge("jail", "WORK = '/usr'\n")
+    assert foreign(SORTS) == "passed"
 
 
-HOSTILE = {
-    "fork bomb": "import os\nwhile True:\n    os.fork()",
-    "threads": "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=(99,)).start()",
-    "endless loop": "def f(xs):\n    while True: pass",
-    "endless loop that ignores signals": "import signal\nfor n in range(1, 32):\n"
-    "    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\n"
-    "def f(xs):\n    while True: pass",
-    "sleep": "import time\ndef f(xs):\n    time.sleep(999)",
-    "10 GB": "def f(xs):\n    b = bytearray(10 * 2**30)\n    return sorted(xs)",
-    "deep recursion": "import sys\nsys.setrecursionlimit(10**9)\ndef f(xs):\n    return f(xs)",
-    "writing to home": f"open({str(Path.home() / 'was-here')!r}, 'w').write('x')\n" + SORTS,
-    "filling the disk": "with open('x', 'wb') as out:\n    while True: out.write(bytes(2**20))",
-    "socket": "import socket\nsocket.create_connection(('127.0.0.1', PORT), timeout=1)\n" + SORTS,
-    "reading /etc/passwd": "open('/etc/passwd').read()\n" + SORTS,
-    "reading the parent": "import os\nopen(f'/proc/{os.getppid()}/mem', 'rb')\n" + SORTS,
-    "killing the parent": "import os\nos.kill(os.getppid(), 9)\n" + SORTS,
-    "killing everybody": "import os\nos.kill(-1, 9)\n" + SORTS,
-    "leaving early": "import os\ndef f(xs):\n    os._exit(0)",
-    "leaving politely": "raise SystemExit(0)",
-    "tracing its caller": "import sys\nsys.settrace(lambda *_: None)\ndef f(xs):\n"
-    "    sys._getframe(1).f_locals['reply'] = 1",
-    "another assert": "import builtins\nbuiltins.AssertionError = ValueError\ndef f(xs):\n    return None",
-    "equal to everything": "class Yes(list):\n    def __eq__(self, other): return True\ndef f(xs):\n    return Yes()",
-    "its own verdict": "import os\nfor n in range(64):\n    try: os.write(n, b'passed\\n')\n    except OSError: pass\n"
-    "def f(xs):\n    return None",
-    "flood of output": "def f(xs):\n    print('x' * 10**8)\n    return 'x' * 10**8",
-    "another program": "import os\nos.execv('/bin/sh', ['sh', '-c', 'echo passed'])",
-    "looking for the tests": "import gc\ntests = [o for o in gc.get_objects() if 'check' in str(o)[:500]]\n"
-    "def f(xs):\n    return eval(tests[0])",
-    "becoming root": "import os\nos.setuid(0)\n" + SORTS,
-    "mounting": "import ctypes\nif ctypes.CDLL(None).mount(b'none', b'/work', b'tmpfs', 0, 0): raise OSError\n" + SORTS,
-}
+# --- programs that mean harm
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-@in_namespaces
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_program_is_contained_and_judged_failed(name: str):
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """What nobody may call, and after the test: nobody has, and no file and no process is left."""
     home = set(Path.home().iterdir())
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        source = HOSTILE[name].replace("PORT", str(server.getsockname()[1]))
-        assert foreign(source) in ("wrong", "error", "timeout", "crash")
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as server:
+        os.chmod(folder, 0o777)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield {"PORT": str(server.getsockname()[1])}
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody has called
             server.accept()
+        assert os.listdir(folder) == []
     assert set(Path.home().iterdir()) == home
-    assert gone(str(sandbox.EXAMINE))
+    assert gone()
+
+
+def failed(verdicts: dict[str, list[str]]) -> bool:
+    """Whether each program has failed, and the right one after it passed."""
+    for name, (harmful, right) in verdicts.items():
+        assert harmful in ("wrong", "error", "timeout", "crash"), name
+        assert right == "passed", f"the program after: {name}"
+    return len(verdicts) > 0
+
+
+@in_namespaces
+@pytest.mark.skipif("seccomp" not in isolation(), reason="this system offers no filter")
+@pytest.mark.parametrize("user", [None, pytest.param(NOBODY, marks=as_root)], ids=["this user", "nobody"])
+@pytest.mark.parametrize("table", [FORGERIES, FLOODS, ESCAPES | FILES], ids=["forgeries", "floods", "escapes"])
+def test_a_hostile_program_is_contained_and_judged_failed_and_the_next_one_right(table, user, watched):
+    programs = {name: source.replace("PORT", watched["PORT"]) for name, source in table.items()}
+    assert failed(judged_by(user, sandbox.FOLDER, programs, 0.5))
+
+
+@in_namespaces
+@pytest.mark.parametrize("user", [None, pytest.param(NOBODY, marks=as_root)], ids=["this user", "nobody"])
+def test_namespaces_alone_keep_a_verdict_from_being_forged(user, watched, open_folder):
+    assert failed(judged_by(user, sandbox_without("seccomp", open_folder), FORGERIES, 0.5))
+
+
+@as_root  # who can try this as somebody who owns no other process
+@pytest.mark.skipif("seccomp" not in isolation(), reason="this system offers no filter")
+@pytest.mark.parametrize("table", [FORGERIES, FLOODS, ESCAPES], ids=["forgeries", "floods", "escapes"])
+def test_the_filter_alone_keeps_programs_from_other_processes_and_the_network(table, watched, open_folder):
+    programs = {name: source.replace("PORT", watched["PORT"]) for name, source in table.items()}
+    assert failed(judged_by(NOBODY, sandbox_without("namespaces", open_folder), programs, 0.5))
+
+
+@as_root  # who may look into namespaces
+@in_namespaces
+def test_warden_and_program_are_different_users_in_different_namespaces():
+    source = "import time\ntime.sleep(60)\ndef f(xs):\n    return xs"
+    with ThreadPoolExecutor() as pool:
+        judging = pool.submit(run_benchmark, [Foreign("", source, TEST, "f", 1.0)])
+        seen: set[tuple[str, str, int]] = set()  # namespaces of processes and of users, user id
+        while not judging.done():
+            for process in of_the_sandbox():
+                with contextlib.suppress(OSError, psutil.Error):
+                    processes, users = (os.readlink(f"/proc/{process.pid}/ns/{kind}") for kind in ("pid", "user"))
+                    seen.add((processes, users, process.uids().real))
+            time.sleep(0.1)
+    assert judging.result() == ["timeout"]
+    own = {os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "user")}
+    ((processes, users, _),) = (each for each in seen if each[2] == KEEPER and not own & {*each})  # warden, examiner
+    apart = [each for each in seen if not {processes, users, *own} & {*each}]
+    assert {user for _, _, user in apart} == {NOBODY}  # the program, and the one that tried a cell
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may read; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("missing", ["nothing", "namespaces", "seccomp", "both"])
+def test_what_holds_programs_is_said_and_has_a_sentence_in_both_languages(missing, monkeypatch, tmp_path):
+    offered = isolation().split("+")
+    monkeypatch.setattr(sandbox, "FOLDER", sandbox_without(missing, tmp_path))
+    left = [] if missing == "both" else [each for each in offered if each not in (missing, "limits")]
+    assert isolation() == ("+".join(left) or "limits")
+    for language in ("en", "ja"):
+        assert {f"report.isolation.{word}" for word in get_args(Isolation)} <= messages(language).keys()
 
 
 @in_namespaces
@@ -348,24 +492,23 @@ def check(candidate):
     assert foreign(source, test) == "passed"
 
 
-def test_limits_hold_where_there_are_no_namespaces():
-    """examine.py alone, as where the system refuses them."""
+def test_limits_hold_where_there_is_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(sandbox, "FOLDER", sandbox_without("both", tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: NOBODY)  # root would not be allowed to
     sources = [
         "def f(xs):\n    while True: pass",
         "import os\nos._exit(0)",
         "def f(xs):\n    return bytearray(2**31)",
         SORTS,
     ]
-    programs = repr([("", source, TEST, "f", 1.0) for source in sources])
-    found = subprocess.run(
-        [sys.executable, "-I", "-S", str(sandbox.EXAMINE)], input=programs, capture_output=True, text=True, check=True
-    )
-    assert found.stdout.split() == ["limits", "timeout", "crash", "error", "passed"]
+    programs = [Foreign("", source, TEST, "f", 1.0) for source in sources]
+    assert run_benchmark(programs) == ["timeout", "crash", "error", "passed"]
 
 
-def test_root_runs_no_benchmark_program_where_limits_alone_would_hold_it(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("held", ["limits", "seccomp"])
+def test_root_runs_no_benchmark_program_where_there_are_no_namespaces(held, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    monkeypatch.setattr(sandbox, "isolation", lambda: "limits")
+    monkeypatch.setattr(sandbox, "isolation", lambda: held)
     with pytest.raises(TaskError, match="ordinary user"):
         run_benchmark([Foreign("", SORTS, TEST, "f")])
 

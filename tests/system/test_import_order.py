@@ -44,8 +44,10 @@ def imports(module: str) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else str(node.module) for name in inner}
+            package = module.rsplit(".", node.level)[0] if node.level else ""
+            source = ".".join(filter(None, (package, node.module)))
+            inner = {f"{source}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else source for name in inner}
     return frozenset(found)
 
 

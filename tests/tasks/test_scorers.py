@@ -169,7 +169,7 @@ PROMPT = 'import math\n\ndef up(x):\n    """The least whole number that is not b
 BODY = "    return math.ceil(x)"
 
 
-@pytest.mark.skipif(isolation() == "limits" and os.geteuid() == 0, reason="root, and no namespaces here")
+@pytest.mark.skipif("namespaces" not in isolation() and os.geteuid() == 0, reason="root, and no namespaces here")
 @pytest.mark.parametrize(
     "output",
     [
