@@ -13,7 +13,7 @@ from app.run_labels import finished, label
 from lori_core.errors import LoRIError
 from lori_core.report.findings import findings, warnings
 from lori_core.report.page import file_name
-from lori_core.results import StudyResult, from_json
+from lori_core.results import StudyResult
 from lori_core.translate import LANGUAGES, translate
 
 SANDBOX = "allow-scripts allow-downloads"  # without its own origin: nothing in a report can act as the reader
@@ -41,7 +41,7 @@ def build(page: Context) -> None:
         if not name:
             return f'<p class="empty">{escape(page.say("report.none"))}</p>'
         try:
-            result = from_json(StudyResult, page.workspace.run(name).result())
+            result = page.workspace.run(name).result_as(StudyResult)
         except LoRIError as error:
             raise page.error(error) from None
         return _sentences(result, language) + _frame(page, name, language)
