@@ -13,7 +13,7 @@ from app.passwords import Passwords
 from lori_core.errors import LoRIError
 from lori_core.translate import translate
 
-LOOPBACK = ["localhost", "127.0.0.1", "::1"]
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 
 
 def main(
@@ -23,6 +23,10 @@ def main(
     auth_file: Annotated[
         Path | None,
         typer.Option(help="Names and passwords of those who may come in: python -m app.passwords FILE NAME."),
+    ] = None,
+    bases: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder whose models everybody here may take as bases; several may be given."),
     ] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve others without asking who they are.")] = False,
 ) -> None:
@@ -42,14 +46,18 @@ def main(
     from app.jobs import Jobs
     from app.lab import Lab
     from app.main import application
+    from app.uploads import keep_clean
 
+    keep_clean(folder / ".uploads")
     jobs = Jobs()
     try:
-        lab = Lab(folder, jobs, named=passwords is not None)
+        lab = Lab(folder, jobs, passwords is not None, tuple(bases or ()))
         os.chdir(lab.exports)  # gradio serves files of the working directory
         web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords)
-        with socket.create_server((host, port)) as listening:
-            typer.echo(f"http://{host}:{listening.getsockname()[1]}")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as listening:
+            shown = f"[{host}]" if ":" in host else host
+            typer.echo(f"http://{shown}:{listening.getsockname()[1]}")
             uvicorn.Server(uvicorn.Config(web, log_level="warning")).run(sockets=[listening])
     finally:
         jobs.close()

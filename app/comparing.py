@@ -57,7 +57,8 @@ def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
 
     def take(file: str) -> str:
         try:
-            return page.jobs.submit(page.workspace.runs, *checked_spec(Path(file))).path.name
+            here = page.workspace
+            return page.jobs.submit(here.runs, *checked_spec(Path(file), here.reach)).path.name
         except LoRIError as error:
             raise page.error(error) from None
         finally:

@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from gradio.themes import Base
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.doors import Headers, OwnPages, OwnSessions
 from app.lab import Context, Lab
 from app.pages import PAGES, report
 from app.passwords import AskPassword, Passwords
@@ -47,9 +48,12 @@ def application(lab: Lab, hosts: list[str] | None = None, passwords: Passwords |
         passwords: of those who may come in; None: nobody is asked.
     """
     web = FastAPI(openapi_url=None)
-    web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
-    if passwords is not None:
+    if passwords is not None:  # what is added last is passed first
+        web.add_middleware(OwnSessions)
         web.add_middleware(AskPassword, passwords=passwords)
+    web.add_middleware(OwnPages)
+    web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
+    web.add_middleware(Headers)
     web.mount("/static", StaticFiles(directory=PLOTLY_JS.parent))
     web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)

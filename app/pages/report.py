@@ -9,6 +9,7 @@ from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 
 from app.lab import QUIET, Context, Lab, on_load
+from app.passwords import user_of
 from app.run_labels import finished, label
 from lori_core.errors import LoRIError
 from lori_core.report.findings import findings, warnings
@@ -53,8 +54,7 @@ def build(page: Context) -> None:
 def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
     """The page of a study's folder, as text that only the reader's own machine can run; `?save` downloads it."""
     try:
-        workspace = lab.workspace(request.headers.get("authorization", ""))
-        path: Path = workspace.run(run).path / file_name(language)
+        path: Path = lab.workspace(user_of(request.state)).run(run).path / file_name(language)
     except LoRIError:
         path = Path()
     if language not in LANGUAGES or not path.is_file():
