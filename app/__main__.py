@@ -28,7 +28,9 @@ def main(
         list[Path] | None,
         typer.Option(help="Folder whose models everybody here may take as bases; several may be given."),
     ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve others without asking who they are.")] = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Serve everybody who can reach it, with no password and no token.")
+    ] = False,
 ) -> None:
     """Open the lab."""
     if not _is_loopback(host) and not no_auth and auth_file is None:
@@ -43,6 +45,7 @@ def main(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # these two are read when gradio is imported
     os.environ["GRADIO_TEMP_DIR"] = str(folder / ".uploads")
 
+    from app.entry_token import kept_token
     from app.jobs import Jobs
     from app.lab import Lab
     from app.main import application
@@ -53,11 +56,13 @@ def main(
     try:
         lab = Lab(folder, jobs, passwords is not None, tuple(bases or ()))
         os.chdir(lab.exports)  # gradio serves files of the working directory
-        web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords)
+        token = None if passwords is not None or no_auth else kept_token(folder)
+        web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords, token)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family) as listening:
             shown = f"[{host}]" if ":" in host else host
-            typer.echo(f"http://{shown}:{listening.getsockname()[1]}")
+            address = f"http://{shown}:{listening.getsockname()[1]}"
+            typer.echo(f"{address}/?token={token}" if token else address)
             uvicorn.Server(uvicorn.Config(web, log_level="warning")).run(sockets=[listening])
     finally:
         jobs.close()

@@ -31,6 +31,7 @@ from lori_core.results import from_json
 
 SPEC_VERSION = 1
 LARGEST_SPEC = 1_000_000  # bytes
+LONGEST = 2_000  # letters of a message that an event keeps; of a traceback its last, ten times as many
 TAIL = 4096  # bytes
 LATEST_TIME = 1e11  # seconds since 1970, three thousand years: beyond it no calendar goes
 
@@ -242,7 +243,9 @@ def _description(error: Exception) -> dict[str, object]:
     """What a "failed" event tells: the message; key and values to translate ours, the traceback of any other."""
     if isinstance(error, LoRIError):
         values = {
-            key: value if isinstance(value, int | float | str) else str(value) for key, value in error.values.items()
+            key: value if isinstance(value, int | float) else str(value)[:LONGEST]
+            for key, value in error.values.items()
         }
-        return {"error": str(error), "key": error.key, "values": values}
-    return {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}
+        return {"error": str(error)[:LONGEST], "key": error.key, "values": values}
+    trace = "".join(traceback.format_exception(error))
+    return {"error": f"{type(error).__name__}: {error}"[:LONGEST], "traceback": trace[-10 * LONGEST :]}

@@ -263,3 +263,11 @@ def test_a_result_that_is_none_is_refused_by_name(tmp_path, content):
     with pytest.raises(RunError) as caught:
         run.result_as(StudyResult)
     assert caught.value.key == "damaged_result"
+
+
+@pytest.mark.parametrize("error", [TaskError("bad_task_spec", spec="x" * 10**6), ValueError("x" * 10**6)])
+def test_what_an_event_keeps_of_an_error_is_bounded(tmp_path, error):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(type(error)), run.start():
+        raise error
+    assert (run.path / "events.jsonl").stat().st_size < 50_000 and run.state() == "failed"
