@@ -41,7 +41,7 @@ from lori_core.config import (
     TrainConfig,
     TrainJob,
 )
-from lori_core.errors import ConfigError, RunError
+from lori_core.errors import ConfigError, LoRIError, RunError
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.evaluation.harness import check_harness, harness_score
 from lori_core.evaluation.merge_trial import merge_trial
@@ -164,7 +164,7 @@ def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
         samples=test.outputs[:SAMPLES],
     )
     if store is not None:
-        store.save(_scored(adapter, [test.score, validation.score], job.seed))
+        _stored(store, _scored(adapter, [test.score, validation.score], job.seed), run, "trained")
     run.save_result(to_json(result))
     return folder
 
@@ -174,7 +174,7 @@ def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
     parts = [load_adapter(folder) for folder in job.adapters]
     folder, merged = _keep(run, "merged", merge(parts, job.method, job.weights, job.name, **job.options))
     if store is not None:
-        store.save(merged)
+        _stored(store, merged, run, "merged")
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
     return folder
 
@@ -193,7 +193,7 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     merged, result = merge_trial(base.model, tasks, parts, job.merge, job.scales, score)
     folder, merged = _keep(run, "merged", merged)
     if store is not None:
-        store.save(_scored(merged, result.after.values()))
+        _stored(store, _scored(merged, result.after.values()), run, "merged")
     run.save_result(to_json(result))
     return folder
 
@@ -227,7 +227,7 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
             adapter = replace(adapter, record=adapter.record | {"parents": [as_parent(parent)]})
         folder, parent = _keep(run, f"after-{number}", adapter)
         if store is not None:
-            parent = store.load(store.save(_scored(parent, scores, job.seed)))
+            parent = store.load(_stored(store, _scored(parent, scores, job.seed), run, f"after-{number}"))
     run.save_result(to_json(learned.result))
     return folder
 
@@ -336,6 +336,16 @@ def _given_masks(path: str, base: Base, config: AdapterConfig) -> Masks:
 def _store(folder: str | None, name: str) -> AdapterStore | None:
     """The store, once it is known, before any work, that it can take an adapter of that name."""
     return AdapterStore(folder) if folder is not None and checked_name(name) else None
+
+
+def _stored(store: AdapterStore, adapter: Adapter, run: Run, part: str) -> str:
+    """Keeps a part of the run as a version; its reference. One that a killed sitting kept already is found again."""
+    made_by = f"{run.path.name}/{part}"
+    for version in store.versions(adapter.name):
+        with contextlib.suppress(LoRIError):  # a damaged version hides no other
+            if store.show(version.reference).record.get("made_by") == made_by:
+                return version.reference
+    return store.save(replace(adapter, record=adapter.record | {"made_by": made_by}))
 
 
 def _scored(adapter: Adapter, scores: Iterable[Score], seed: int | None = None) -> Adapter:
