@@ -1,4 +1,4 @@
-# make lab   set up everything and open the lab at http://127.0.0.1:7860
+# make lab   set up everything and open the lab at the address that it prints
 # make study set up everything and run the proof of concept on the embedded base
 # make test  set up everything and run all checks and tests
 # make notebooks  set up everything and open JupyterLab with the teaching notebooks

@@ -13,7 +13,7 @@ from app.passwords import Passwords
 from lori_core.errors import LoRIError
 from lori_core.translate import translate
 
-LOOPBACK = ["localhost", "127.0.0.1", "::1"]
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 
 
 def main(
@@ -24,7 +24,15 @@ def main(
         Path | None,
         typer.Option(help="Names and passwords of those who may come in: python -m app.passwords FILE NAME."),
     ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve others without asking who they are.")] = False,
+    bases: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder whose models may be bases; repeat it. Default: one's own home where nobody else comes in."
+        ),
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Serve everybody who can reach it, with no password and no token.")
+    ] = False,
 ) -> None:
     """Open the lab."""
     if not _is_loopback(host) and not no_auth and auth_file is None:
@@ -39,17 +47,25 @@ def main(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # these two are read when gradio is imported
     os.environ["GRADIO_TEMP_DIR"] = str(folder / ".uploads")
 
+    from app.entry_token import kept_token
     from app.jobs import Jobs
     from app.lab import Lab
     from app.main import application
+    from app.uploads import keep_clean
 
+    keep_clean(folder / ".uploads")
     jobs = Jobs()
     try:
-        lab = Lab(folder, jobs, named=passwords is not None)
+        alone = passwords is None and not no_auth
+        lab = Lab(folder, jobs, passwords is not None, tuple(bases or ([Path.home()] if alone else [])))
         os.chdir(lab.exports)  # gradio serves files of the working directory
-        web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords)
-        with socket.create_server((host, port)) as listening:
-            typer.echo(f"http://{host}:{listening.getsockname()[1]}")
+        token = kept_token(folder) if alone else None
+        web = application(lab, LOOPBACK if _is_loopback(host) else None, passwords, token)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as listening:
+            shown = f"[{host}]" if ":" in host else host
+            address = f"http://{shown}:{listening.getsockname()[1]}"
+            typer.echo(f"{address}/?token={token}" if token else address)
             uvicorn.Server(uvicorn.Config(web, log_level="warning")).run(sockets=[listening])
     finally:
         jobs.close()

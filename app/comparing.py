@@ -1,13 +1,12 @@
 """Comparison on the page Runs: a run beside a pinned one, differences of settings, specs in and out as files."""
 
-import shutil
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app.following import follow
+from app.following import end_of, follow
 from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
 from app.specs import checked_spec, differences
@@ -15,7 +14,8 @@ from app.tables import pairs
 from app.wording import stage_words
 from lori_core import figures
 from lori_core.errors import LoRIError
-from lori_core.study.runs import Run
+from lori_core.files import write_atomic
+from lori_core.study.runs import LARGEST_SPEC, Run
 
 
 def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:
@@ -52,12 +52,13 @@ def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
         except LoRIError:
             return gr.update(value=None, interactive=False)
         place = page.workspace.exports / f"{run.path.name}.json"
-        shutil.copyfile(run.path / "spec.json", place)
+        write_atomic(place, end_of(run.path / "spec.json", LARGEST_SPEC))
         return gr.update(value=str(place), interactive=True)
 
     def take(file: str) -> str:
         try:
-            return page.jobs.submit(page.workspace.runs, *checked_spec(Path(file))).path.name
+            here = page.workspace
+            return page.jobs.submit(here.runs, *checked_spec(Path(file), here.reach)).path.name
         except LoRIError as error:
             raise page.error(error) from None
         finally:

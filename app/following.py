@@ -1,8 +1,9 @@
 """Progress of a run as pages show it: its events, made into loss curves, mask snapshots and what goes on now."""
 
 import threading
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
@@ -11,9 +12,19 @@ from typing import Any
 from lori_core.results import Calibration, MaskSnapshot, Training
 from lori_core.study.events import Stage, how_far, stage_of
 from lori_core.study.layout import is_control
-from lori_core.study.runs import Run
+from lori_core.study.runs import Run, size_of
 
-LOG = 20_000  # bytes of the end of a log
+LARGEST_COUNT = 2**53  # beyond it a browser does not count exactly
+WRONG = (LookupError, TypeError, ValueError, AttributeError, OverflowError)  # what an event of another shape raises
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a training step tells of the stage: seconds left in it, tokens a second, bytes of memory."""
+
+    seconds_left: float
+    tokens_per_second: float
+    memory_bytes: float
 
 
 @dataclass
@@ -21,13 +32,14 @@ class Following:
     """Attributes:
     losses: stage -> [(step, loss)], None where the loss is not a number.
     looks: task -> its mask as it formed; the masks of the control, where tasks share one A, are left out.
-    step: the newest training step's event; stage: (which, done, total) of what goes on.
-    units: (done, planned) of a study.
+    pace: of the newest training step; stage: (which, done, total) of what goes on.
+    planned, done: units of a study.
+    error: the event of the failure, where the run ended in one.
     """
 
     losses: dict[Stage, list[tuple[int, float | None]]] = field(default_factory=dict)
     looks: dict[str, list[MaskSnapshot]] = field(default_factory=dict)
-    step: dict[str, Any] | None = None
+    pace: Pace | None = None
     stage: tuple[Stage, int, int] | None = None
     planned: int = 0
     done: set[str] = field(default_factory=set)
@@ -39,21 +51,22 @@ def follow(run: Run) -> Following:
     return _reader(run.path).read()
 
 
-def log_of(run: Run) -> str:
-    """The end of what its process wrote."""
-    try:
-        with open(run.path / "log.txt", "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - LOG))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+def end_of(path: Path, most: int) -> str:
+    """The last bytes of a text file; empty where it is not there or nobody can read it."""
+    with suppress(OSError):
+        if path.is_file():
+            with open(path, "rb") as file:
+                file.seek(max(0, size_of(path) - most))
+                return file.read(most).decode(errors="replace")
+    return ""
 
 
 def forming(run: Run, task: str, looks: list[MaskSnapshot]) -> Calibration:
     """The newest looks in the form that figures take; the training has no end yet."""
     unfinished = Training(looks[-1].step, (), 0, 0.0, 0, 0, 0, 0)
-    sparsity = run.config.get("adapter", {}).get("sparsity", 0.0)
+    adapter = run.config.get("adapter")
+    sparsity = adapter.get("sparsity") if isinstance(adapter, dict) else 0.0
+    sparsity = float(sparsity) if isinstance(sparsity, int | float) else 0.0
     return Calibration(task, sparsity, tuple(looks), unfinished, False, looks[-1].kept)
 
 
@@ -68,7 +81,8 @@ class _Reader:
         with self.lock:
             events, self.place = self.run.events_from(self.place)
             for event in events:
-                _take(self.found, event)
+                with suppress(*WRONG):  # a damaged event is left out, as in Run.events()
+                    _take(self.found, event)
             return deepcopy(self.found)
 
 
@@ -80,27 +94,51 @@ def _reader(path: Path) -> _Reader:
 def _take(found: Following, event: dict[str, Any]) -> None:
     match event["kind"]:
         case "plan":
-            found.planned, found.done = event["units"], set(event["done"])
+            found.planned, found.done = _count(event["units"]), set(map(str, event["done"]))
         case "unit" if event["state"] == "done":
-            found.done.add(event["name"])
+            found.done.add(str(event["name"]))
         case "state":
             found.error = event if event["state"] == "failed" else None
         case "step":
             _take_step(found, event)
         case "evaluate":
-            found.stage = (stage_of(event), *how_far(event))
+            found.stage = _how_far(event)
         case "mask" if not is_control(str(event.get("method", ""))):
-            looks = found.looks.setdefault(event.get("task", ""), [])
-            if looks and event["step"] <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
-                looks[:] = [look for look in looks if look.step < event["step"]]
-            looks.append(MaskSnapshot(event["step"], event["jaccard"], event["kept"]))
+            look = _look(event)
+            looks = found.looks.setdefault(str(event.get("task") or ""), [])
+            if looks and look.step <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
+                looks[:] = [each for each in looks if each.step < look.step]
+            looks.append(look)
 
 
 def _take_step(found: Following, event: dict[str, Any]) -> None:
-    stage = stage_of(event)
-    found.step, found.stage = event, (stage, *how_far(event))
-    curve = found.losses.setdefault(stage, [])
-    if curve and event["step"] <= curve[-1][0]:  # resumed from a checkpoint: those steps are done again
-        curve[:] = [point for point in curve if point[0] < event["step"]]
-    loss = event["loss"]
-    curve.append((event["step"], loss if isfinite(loss) else None))
+    stage, step, loss = _how_far(event), _count(event["step"]), float(event["loss"])
+    curve = found.losses.setdefault(stage[0], [])
+    if curve and step <= curve[-1][0]:  # resumed from a checkpoint: those steps are done again
+        curve[:] = [point for point in curve if point[0] < step]
+    curve.append((step, loss if isfinite(loss) else None))
+    found.stage, found.pace = stage, None
+    found.pace = Pace(*(_finite(event[name.name]) for name in fields(Pace)))
+
+
+def _look(event: dict[str, Any]) -> MaskSnapshot:
+    jaccard = event["jaccard"]
+    kept = {str(module): _finite(share) for module, share in event["kept"].items()}
+    return MaskSnapshot(_count(event["step"]), None if jaccard is None else _finite(jaccard), kept)
+
+
+def _how_far(event: dict[str, Any]) -> tuple[Stage, int, int]:
+    done, total = how_far(event)
+    return stage_of(event), _count(done), _count(total)
+
+
+def _count(value: Any) -> int:
+    if abs(number := int(value)) > LARGEST_COUNT:
+        raise ValueError(value)
+    return number
+
+
+def _finite(value: Any) -> float:
+    if not isfinite(number := float(value)):
+        raise ValueError(value)
+    return number

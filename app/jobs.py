@@ -6,9 +6,14 @@ folders, so that a restart of the app, or a second browser, sees the same:
     queued      there while it waits; its time of writing is its place in the queue
     log.txt     what the process wrote
     run.lock    held by the process while it runs, with its process id
+
+What cannot be read or started is passed over and told once in the log of the app; the queue goes on.
 """
 
+import errno
+import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,11 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import lori_core
-from lori_core.errors import RunError
+from lori_core.errors import LoRIError, RunError
 from lori_core.files import write_atomic
 from lori_core.study.runs import Run, list_runs
 
+LOG = logging.getLogger(__name__)
 TICK = 0.5  # seconds between two looks at the queue
+DEVICE = re.compile(r"(?P<kind>cpu|mps|cuda)(:(?P<number>\d{1,2}))?")  # devices that the queue can tell apart
+ANY = ""  # the default device: it may be any of them
 PATIENCE = 60.0  # seconds that a run which was asked to stop has for its checkpoint; then its process group is ended
 
 
@@ -36,6 +44,7 @@ class Jobs:
         self._folders: list[Path] = []
         self._processes: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> what this app started
         self._deadlines: dict[int, float] = {}  # process -> when it will be ended (time.monotonic)
+        self._told: set[tuple[Path | None, str]] = set()  # what was passed over, and why
         self._change = threading.RLock()
         self._closed = threading.Event()
         threading.Thread(target=self._work, name="jobs", daemon=True).start()
@@ -91,20 +100,24 @@ class Jobs:
 
     def waiting(self) -> list[Run]:
         """What waits, next first."""
-        tickets = [ticket for folder in self._folders for ticket in folder.glob("[!.]*/queued")]
-        runs = []
-        for ticket in sorted(tickets, key=lambda ticket: ticket.stat().st_mtime_ns):
-            with suppress(RunError):  # one that cannot be used holds up nothing
-                runs.append(Run.open(ticket.parent))
-        return runs
+        found: list[tuple[int, Path, Run]] = []
+        for ticket in [ticket for folder in self._folders for ticket in folder.glob("[!.]*/queued")]:
+            try:
+                if ticket.is_file():
+                    found.append((ticket.stat().st_mtime_ns, ticket, Run.open(ticket.parent)))
+            except FileNotFoundError:  # it was stopped or discarded meanwhile
+                continue
+            except (OSError, RunError) as error:
+                self._tell(ticket.parent, error)
+        return [run for *_, run in sorted(found, key=lambda each: each[:2])]
 
     def is_waiting(self, run: Run) -> bool:
         return (run.path / "queued").exists()
 
     def busy(self) -> set[str]:
-        """Devices that a run holds now; "" is the default device."""
+        """Devices that a run holds now, as device_of() has them."""
         known = (run for folder in self._folders for run in list_runs(folder))
-        return {_device(run) for run in known if run.path in self._processes or run.state() == "running"}
+        return {device_of(run) for run in known if run.path in self._processes or run.state() == "running"}
 
     def close(self) -> None:
         """Start nothing more. What runs goes on, and the next app finds it."""
@@ -112,9 +125,20 @@ class Jobs:
 
     def _work(self) -> None:
         while not self._closed.wait(TICK):
-            with self._change, suppress(OSError, RunError):  # a folder that vanishes meanwhile is no reason to stop
-                self._reap()
-                self._start_next()
+            for part in (self._reap, self._start_next):
+                try:
+                    with self._change:
+                        part()
+                except Exception as error:  # whatever it is: a thread that ends would start no run again
+                    self._tell(None, error)
+
+    def _tell(self, path: Path | None, error: Exception) -> None:
+        """Of the same folder and reason only once: the queue is looked at twice a second."""
+        reason = f"{type(error).__name__}: {error}"
+        if (path, reason) not in self._told:
+            self._told.add((path, reason))
+            trace = None if isinstance(error, LoRIError | OSError) else error
+            LOG.warning("The queue passes over %s: %s", path or "what it did", reason, exc_info=trace)
 
     def _reap(self) -> None:
         for path in [path for path, process in self._processes.items() if process.poll() is not None]:
@@ -129,12 +153,21 @@ class Jobs:
             return
         busy = self.busy()
         for run in waiting:
-            if _device(run) not in busy:
+            device = device_of(run)
+            if busy & {device, ANY} or (device == ANY and busy):
+                continue
+            try:
                 self._start(run)
-                busy.add(_device(run))
+            except OSError as error:  # it keeps its place, and others go before it
+                self._tell(run.path, error)
+            else:
+                busy.add(device)
 
     def _start(self, run: Run) -> None:
-        with open(run.path / "log.txt", "ab") as log:  # a file: a pipe would stop the training once nobody reads it
+        path = run.path / "log.txt"
+        if path.exists() and not path.is_file():  # a pipe would stop the training, or the queue, once nobody reads it
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        with open(path, "ab") as log:
             self._processes[run.path] = subprocess.Popen(
                 [sys.executable, "-m", "lori_core", "run", str(run.path)],
                 stdin=subprocess.DEVNULL,
@@ -162,21 +195,27 @@ def environment() -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, cores - 1))} | os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _device(run: Run) -> str:
-    return str(run.config.get("device") or "")
+def device_of(run: Run) -> str:
+    """The device as the queue counts it: "cpu" whatever its number, "cuda:0" for "cuda"; ANY where none is known."""
+    known = DEVICE.fullmatch(str(run.config.get("device") or ""))
+    if known is None:
+        return ANY
+    return f"cuda:{int(known['number'] or 0)}" if known["kind"] == "cuda" else known["kind"]
 
 
 def _holder(run: Run) -> int | None:
     """The process that runs it, also one that an earlier app or a terminal started."""
     if run.state() != "running":
         return None
-    text = (run.path / "run.lock").read_text()
-    return int(text) if text.isdecimal() else None
+    with suppress(OSError, ValueError):
+        pid = int((run.path / "run.lock").read_bytes()[:20])
+        return pid if pid > 1 else None  # to signal process 0 would end the app, and 1 the machine
+    return None
 
 
 def _end_group(pid: int) -> None:
     """The process and all it started; one that leads no group of its own, as in a script, is ended alone."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, OverflowError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
         else:

@@ -14,10 +14,11 @@ from gradio.context import Context as Building
 from gradio.context import LocalContext
 
 from app.jobs import Jobs
-from app.passwords import name_in
+from app.passwords import NAME, user_of
 from app.worker import Worker
 from lori_core.config import Config
-from lori_core.errors import LoRIError, RunError
+from lori_core.errors import ConfigError, LoRIError, RunError
+from lori_core.study.reach import Reach
 from lori_core.study.runs import Run
 from lori_core.translate import translate
 
@@ -32,13 +33,15 @@ class Workspace:
     """What one person reads and writes: folders, made where they are not there, and processes that are asked.
 
     exports: what a page offers for download is written here, and nowhere else.
+    reach: what its settings may name, see lori_core/study/reach.py; bases: folders of bases that all may read.
     """
 
-    def __init__(self, folder: Path, exports: Path) -> None:
+    def __init__(self, folder: Path, exports: Path, bases: tuple[Path, ...] = ()) -> None:
         self.folder, self.exports = folder, exports
+        self.reach = Reach(tuple(place.resolve() for place in (self.runs, self.store, self.data)), bases)
         for place in (self.runs, self.store, self.data, self.exports):
             place.mkdir(parents=True, exist_ok=True)
-        folders = (self.store, self.runs, self.exports)
+        folders = (self.store, self.runs, self.exports, *bases)
         self.quick, self.slow = Worker(*folders), Worker(*folders)  # the slow one computes on models
 
     @property
@@ -66,9 +69,13 @@ class Workspace:
 class Lab:
     """The workspaces and the queue of jobs, which all share as they share the devices."""
 
-    def __init__(self, folder: Path, jobs: Jobs, named: bool = False) -> None:
-        """named: those who come have names, each a workspace in folder/users; else all have the one in `folder`."""
+    def __init__(self, folder: Path, jobs: Jobs, named: bool = False, bases: tuple[Path, ...] = ()) -> None:
+        """named: those who come have names, each a workspace in folder/users; else all have the one in `folder`.
+
+        bases: folders outside of it whose models may be bases.
+        """
         self.folder, self.jobs, self.named = folder, jobs, named
+        self.bases = tuple(base.resolve() for base in bases)
         self.exports = folder / "exports"
         self.exports.mkdir(parents=True, exist_ok=True)
         self._of: dict[str | None, Workspace] = {}
@@ -76,21 +83,25 @@ class Lab:
         for runs in [folder / "runs", *folder.glob("users/*/runs")]:
             jobs.watch(runs)  # what waits there since earlier goes on whether its owner comes or not
 
-    def workspace(self, authorization: str = "") -> Workspace:
-        """Of who sent a request with that header."""
-        name = name_in(authorization) if self.named else None
-        assert name or not self.named, "a request that nobody was asked about must not open a workspace"
+    def workspace(self, user: str | None) -> Workspace:
+        """Of that user, as user_of() has it: each of a lab with names, else None.
+
+        Raises:
+            ConfigError: it is no name that a user of this lab can have; no folder is looked at.
+        """
+        if self.named != (user is not None) or (user is not None and not NAME.fullmatch(user)):
+            raise ConfigError("bad_user_name", name=str(user)[:80])
         with self._change:
-            if name not in self._of:
-                self._of[name] = self._new(name)
-                self.jobs.watch(self._of[name].runs)
-            return self._of[name]
+            if user not in self._of:
+                self._of[user] = self._new(user)
+                self.jobs.watch(self._of[user].runs)
+            return self._of[user]
 
     def _new(self, name: str | None) -> Workspace:
         if name is None:
-            return Workspace(self.folder, self.exports)
+            return Workspace(self.folder, self.exports, self.bases)
         # gradio serves whatever lies in its working directory, so only who is told the address can ask for it
-        return Workspace(self.folder / "users" / name, self.exports / secrets.token_urlsafe(16))
+        return Workspace(self.folder / "users" / name, self.exports / secrets.token_urlsafe(16), self.bases)
 
 
 def on_load(handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:
@@ -122,7 +133,7 @@ class Context:
 
     def in_words(self, error: LoRIError) -> str:
         """In the reader's language, as HTML: it holds names from users."""
-        return escape(error.in_language(self.language), quote=False)
+        return escape(error.in_language(self.language).encode(errors="replace").decode(), quote=False)
 
     def missing(self, key: str) -> gr.Error:
         """A refusal of a form that is not filled in, to raise from a handler."""
@@ -135,15 +146,23 @@ class Context:
     def workspace(self) -> Workspace:
         """Of the reader whose request a handler answers."""
         request = LocalContext.request.get(None)
-        return self.lab.workspace(request.headers.get("authorization", "") if request else "")
+        return self.lab.workspace(user_of(request.state) if request else None)
 
     @property
     def jobs(self) -> Jobs:
         return self.lab.jobs
 
     def submit(self, kind: str, config: Config) -> str:
-        """Puts a new run into the queue; its name, as OPEN_RUN takes it."""
+        """Puts a new run into the queue; its name, as OPEN_RUN takes it. Settings out of reach are refused."""
+        self.check(config)
         return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
+
+    def check(self, config: Config) -> None:
+        """Raises gr.Error where settings name what the reader's workspace does not reach."""
+        try:
+            self.workspace.reach.check(config)
+        except LoRIError as error:
+            raise self.error(error) from None
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         """What an operation of lori_core/service/worker.py returns; its refusals are shown in the page's language."""

@@ -16,6 +16,8 @@ from fastapi.staticfiles import StaticFiles
 from gradio.themes import Base
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.doors import Headers, OwnPages, OwnSessions
+from app.entry_token import AskToken
 from app.lab import Context, Lab
 from app.pages import PAGES, report
 from app.passwords import AskPassword, Passwords
@@ -39,17 +41,25 @@ THEME = Base(  # named fonts are asked for at a server; these are the system's
 )
 
 
-def application(lab: Lab, hosts: list[str] | None = None, passwords: Passwords | None = None) -> FastAPI:
+def application(
+    lab: Lab, hosts: list[str] | None = None, passwords: Passwords | None = None, token: str | None = None
+) -> FastAPI:
     """What uvicorn serves.
 
     Args:
         hosts: names under which requests are taken (against DNS rebinding); None: any.
         passwords: of those who may come in; None: nobody is asked.
+        token: that a request has to know; None: none.
     """
     web = FastAPI(openapi_url=None)
-    web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
-    if passwords is not None:
+    if passwords is not None:  # what is added last is passed first
+        web.add_middleware(OwnSessions)
         web.add_middleware(AskPassword, passwords=passwords)
+    if token is not None:
+        web.add_middleware(AskToken, token=token)
+    web.add_middleware(OwnPages)
+    web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
+    web.add_middleware(Headers)
     web.mount("/static", StaticFiles(directory=PLOTLY_JS.parent))
     web.get("/favicon.ico", status_code=204)(lambda: None)  # browsers ask for it whatever a page says
     web.get("/")(_choose_language)

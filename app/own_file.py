@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from app.lab import PRIVATE, QUIET, Context, alert
-from lori_core.errors import LoRIError
+from lori_core.errors import ConfigError, LoRIError
+from lori_core.study.reach import SHOWN
 from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import Task
@@ -53,7 +54,10 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
             return alert(page.in_words(error)), gr.update(interactive=False)
 
     def choose(chosen: list[str], choices: list[tuple[str, str]], *given: str) -> Any:
-        spec = _spec(page, *given)
+        try:
+            spec = _spec(page, *given)
+        except LoRIError as error:
+            raise page.error(error) from None
         choices = [*choices, (f"{given[1]} ({given[2]} → {given[3]})", spec)]
         return gr.update(choices=choices, value=[*chosen, spec]), choices
 
@@ -73,7 +77,10 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
 def _spec(page: Context, kept: str, name: str, prompt: str | None, response: str | None, scorer: str) -> str:
     if not kept or not prompt or not response:
         raise page.missing("own.nothing")
-    return spec_of(name.strip(), Path(kept), prompt, response, scorer)
+    spec = spec_of(name.strip(), Path(kept), prompt, response, scorer)
+    if not page.workspace.reach.has_task(spec):
+        raise ConfigError("path_out_of_reach", field="task", got=kept[:SHOWN])
+    return spec
 
 
 def _preview(page: Context, task: Task, quality: Quality) -> str:

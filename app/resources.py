@@ -22,8 +22,9 @@ def fit(page: Context, config: StudyConfig) -> str:
     """Two sentences as HTML, in the reader's language; where there is no estimate of the memory, why.
 
     Raises:
-        RunError: the base did not answer in time.
+        RunError: the base did not answer in time. gr.Error: the settings name what is out of reach.
     """
+    page.check(config)
     method = next((method for method in ("lora", "lori_s", "lori_d") if method in config.methods), "lora")
     options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]

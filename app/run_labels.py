@@ -19,11 +19,15 @@ def label(run: Run) -> str:
 
 def tasks_of(run: Run) -> str:
     """Their names; empty where a run has none, as a merge."""
-    tasks = run.config.get("tasks") or [run.config.get("task", "")]
-    return ", ".join(name_of(str(task)) for task in tasks)
+    tasks = run.config.get("tasks") or run.config.get("task") or ()
+    each = tasks if isinstance(tasks, list | tuple) else [tasks]
+    return ", ".join(name_of(str(task)) for task in each)
 
 
 def when(name: str) -> str:
-    """That a run of that name was made, by this machine's clock: "2026-11-24 09:12"."""
-    made = datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    return f"{made.astimezone():%Y-%m-%d %H:%M}"
+    """That a run of that name was made, by this machine's clock: "2026-11-24 09:12"; another name as it is."""
+    try:
+        made = datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        return f"{made.astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return name

@@ -39,7 +39,7 @@ def main(
 ) -> None:
     """Take a picture of each page."""
     out.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "app", "--store", str(store), "--port", "0"]
+    command = [sys.executable, "-m", "app", "--store", str(store), "--port", "0", "--no-auth"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as lab, sync_playwright() as playwright:
         assert lab.stdout is not None
         server = lab.stdout.readline().strip()

@@ -6,29 +6,33 @@ from typing import Any
 
 from lori_core.config import parse
 from lori_core.errors import RunError
+from lori_core.study.reach import Reach
 from lori_core.study.runs import Run, read_spec
 from lori_core.study.specs import JOBS
 
-LARGEST = 1_000_000  # bytes
 POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for
 ABSENT = "–"
 
 
-def checked_spec(file: Path) -> tuple[str, dict[str, Any]]:
+def checked_spec(file: Path, reach: Reach) -> tuple[str, dict[str, Any]]:
     """(kind, config) of a spec.json from elsewhere.
 
     Raises:
-        RunError: it is no spec, of an unknown kind, or asks to run foreign code. ConfigError: a field is unknown or
-            its value cannot be.
+        RunError: it is no spec, of an unknown kind, or asks to run foreign code. ConfigError: a field is unknown, its
+            value cannot be, or it names what is out of reach. TaskError: a task cannot be understood.
     """
-    if file.stat().st_size > LARGEST:
-        raise RunError("damaged_spec", path=file.name[:80])
     kind, config = read_spec(file)
+    try:
+        text = json.dumps(config)
+    except RecursionError:
+        raise RunError("damaged_spec", path=file.name[:80]) from None
     if kind not in JOBS:
         raise RunError("unknown_run_kind", path=file.name[:80], kind=kind[:80], known=", ".join(JOBS))
     if asked := [power for power in POWERS if config.get(power)]:
         raise RunError("spec_runs_code", field=asked[0])
-    return kind, parse(JOBS[kind], json.dumps(config)).model_dump(mode="json")
+    checked = parse(JOBS[kind], text)
+    reach.check(checked)
+    return kind, checked.model_dump(mode="json")
 
 
 def differences(one: Run, other: Run) -> list[tuple[str, str, str]]:

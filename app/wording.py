@@ -6,13 +6,18 @@ from app.run_labels import tasks_of, when
 from lori_core.figures.wording import method_label
 from lori_core.study.runs import Run
 from lori_core.study.specs import JOBS
+from lori_core.translate import messages
 
 
 def stage_words(page: Context, stage: Stage) -> str:
-    """A stage as people call it: "math · LoRI-D · calibration"."""
+    """A stage as people call it: "math · LoRI-D · calibration"; words that nobody knows stay as they are."""
     task, method, what = stage
-    named = method_label(method, page.language) if method else ""
-    return " · ".join(filter(None, [task, named, page.say(f"stage.{what}") if what else ""]))
+    known = messages(page.language)
+    if f"figures.method.{method.removesuffix('_shared')}" in known:
+        method = method_label(method, page.language)
+    if f"app.stage.{what}" in known:
+        what = page.say(f"stage.{what}")
+    return " · ".join(filter(None, [task, method, what]))
 
 
 def run_words(page: Context, run: Run) -> str:

@@ -17,10 +17,10 @@ MORE, ENOUGH = "more", "enough"
 
 
 class Worker:
-    """One process for a store, its runs and its exports; questions wait for one another."""
+    """One process for a store, its runs, its exports and folders of bases; questions wait for one another."""
 
-    def __init__(self, store: Path, runs: Path, exports: Path, rest: float = REST) -> None:
-        self._command = [sys.executable, "-m", "lori_core.service.worker", str(store), str(runs), str(exports)]
+    def __init__(self, store: Path, runs: Path, exports: Path, *bases: Path, rest: float = REST) -> None:
+        self._command = [sys.executable, "-m", "lori_core.service.worker", *map(str, (store, runs, exports, *bases))]
         self._process: subprocess.Popen[str] | None = None
         self._turn = threading.Lock()
         self._rest, self._alarm = rest, threading.Timer(0, self.close)

@@ -51,7 +51,7 @@ FAST = "import typer, app.pages.runs as runs; runs.POLL = {poll}; from app.__mai
 def served(folder: Path, poll: float = POLL) -> Iterator[tuple[str, psutil.Process, float]]:
     """(address, process, seconds from the command to listening) of an app."""
     began = time.perf_counter()
-    command = [sys.executable, "-c", FAST.format(poll=poll), "--store", str(folder), "--port", "0"]
+    command = [sys.executable, "-c", FAST.format(poll=poll), "--store", str(folder), "--port", "0", "--no-auth"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()

@@ -104,7 +104,10 @@ def append_line(path: str | Path, text: str) -> None:
 
 
 def read_lines(path: str | Path, place: int = 0) -> list[str]:
-    """The whole lines from byte `place` on, without breaks; a torn last one is left out, a missing file has none."""
+    """The whole lines from byte `place` on, without breaks; a torn last one is left out, a missing file has none.
+
+    Bytes that are no UTF-8 become U+FFFD: a damaged line must not hide the others.
+    """
     return read_lines_from(path, place)[0]
 
 
@@ -117,7 +120,7 @@ def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
     except FileNotFoundError:
         return [], place
     whole = data[: data.rfind(b"\n") + 1]
-    return [line.decode() for line in whole.split(b"\n")[:-1]], place + len(whole)
+    return [line.decode(errors="replace") for line in whole.split(b"\n")[:-1]], place + len(whole)
 
 
 @contextmanager
@@ -138,7 +141,7 @@ def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
         while not _try_lock(file):
             if time.monotonic() > give_up:
                 file.seek(0)
-                raise StorageError("in_use", path=path, pid=file.read().decode() or "?")
+                raise StorageError("in_use", path=path, pid=file.read(20).decode(errors="replace") or "?")
             time.sleep(0.01)
         file.truncate(0)
         file.write(str(os.getpid()).encode())

@@ -1,5 +1,6 @@
 """Continual: tasks one after another: score matrix, forgetting, old kept against new learned; and a new sequence."""
 
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from lori_core import figures
 from lori_core.config import AdapterConfig, Method
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label
-from lori_core.results import ContinualResult, StudyResult, from_json
+from lori_core.results import ContinualResult, StudyResult
 from lori_core.study.runs import Run
 from lori_core.study.specs import ContinualJob
 from lori_core.tasks.mini import MINI_TASKS
@@ -34,7 +35,7 @@ def build(page: Context) -> None:
     matrix = chart(page)
 
     def first(request: gr.Request) -> Any:
-        runs = [run for run in finished(page, "continual", "study") if sequences_of(run)]
+        runs = [run for run in finished(page, "continual", "study") if _has_sequences(run)]
         names = [run.path.name for run in runs]
         wanted = request.query_params.get("run")
         value = [wanted] if wanted in names else names[:1]
@@ -65,10 +66,16 @@ def build(page: Context) -> None:
 
 
 def sequences_of(run: Run) -> list[ContinualResult]:
-    """Those that a finished run holds; a study has one for each method and seed."""
+    """Those that a finished run holds; a study has one for each method and seed. Raises RunError as Run.result()."""
     if run.kind == "continual":
-        return [from_json(ContinualResult, run.result())]
-    return [each for each in from_json(StudyResult, run.result()).continual if len(each.order) > 1]
+        return [run.result_as(ContinualResult)]
+    return [each for each in run.result_as(StudyResult).continual if len(each.order) > 1]
+
+
+def _has_sequences(run: Run) -> bool:
+    with suppress(LoRIError):  # a damaged result hides no other run
+        return bool(sequences_of(run))
+    return False
 
 
 def _form(page: Context) -> None:

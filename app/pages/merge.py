@@ -12,7 +12,7 @@ from app.shelf_views import choices
 from lori_core import figures
 from lori_core.config import MERGE_WEIGHTS, METHOD_OPTIONS, MergeOptions
 from lori_core.errors import LoRIError
-from lori_core.results import MergeTrial, from_json
+from lori_core.results import MergeTrial
 from lori_core.study.specs import MergeJob, MergeTrialJob
 
 MOST = 8  # adapters that have a slider of their own
@@ -116,7 +116,8 @@ def _results(page: Context) -> None:
 
     def first(request: gr.Request) -> Any:
         names = [
-            (_label(page, run.path.name, run.config["merge"]), run.path.name) for run in finished(page, "merge_trial")
+            (_label(page, run.path.name, run.config.get("merge")), run.path.name)
+            for run in finished(page, "merge_trial")
         ]
         known = [name for _, name in names]
         wanted = request.query_params.get("run")
@@ -127,7 +128,7 @@ def _results(page: Context) -> None:
         if not name:
             return None, None
         try:
-            trial = from_json(MergeTrial, page.workspace.run(name).result())
+            trial = page.workspace.run(name).result_as(MergeTrial)
         except LoRIError as error:
             raise page.error(error) from None
         search = figures.weight_search(trial, page.language) if trial.validation else None
@@ -137,6 +138,9 @@ def _results(page: Context) -> None:
     pick.change(look, pick, [dumbbells, curve], **QUIET)
 
 
-def _label(page: Context, run: str, merge: dict[str, Any]) -> str:
-    how = page.say(f"merge.method.{merge['method']}")
-    return f"{when(run)} · {merge['name']} · {how}"
+def _label(page: Context, run: str, merge: Any) -> str:
+    """Of a run with that setting "merge", which may be damaged."""
+    known = merge if isinstance(merge, dict) else {}
+    how, name = str(known.get("method", "")), str(known.get("name", ""))
+    how = page.say(f"merge.method.{how}") if how in METHOD_OPTIONS else how
+    return " · ".join(filter(None, [when(run), name, how]))

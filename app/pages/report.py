@@ -9,10 +9,11 @@ from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 
 from app.lab import QUIET, Context, Lab, on_load
+from app.passwords import user_of
 from app.run_labels import finished, label
 from lori_core.errors import LoRIError
 from lori_core.report.findings import findings, warnings
-from lori_core.results import StudyResult, from_json
+from lori_core.results import StudyResult
 from lori_core.study.layout import Layout
 from lori_core.translate import LANGUAGES, translate
 
@@ -41,7 +42,7 @@ def build(page: Context) -> None:
         if not name:
             return f'<p class="empty">{escape(page.say("report.none"))}</p>'
         try:
-            result = from_json(StudyResult, page.workspace.run(name).result())
+            result = page.workspace.run(name).result_as(StudyResult)
         except LoRIError as error:
             raise page.error(error) from None
         return _sentences(result, language) + _frame(page, name, language)
@@ -53,8 +54,7 @@ def build(page: Context) -> None:
 def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
     """The page of a study's folder, as text that only the reader's own machine can run; `?save` downloads it."""
     try:
-        workspace = lab.workspace(request.headers.get("authorization", ""))
-        path: Path = Layout(workspace.run(run).path).report(language)
+        path: Path = Layout(lab.workspace(user_of(request.state)).run(run).path).report(language)
     except LoRIError:
         path = Path()
     if language not in LANGUAGES or not path.is_file():

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -10,13 +11,13 @@ import gradio as gr
 from app.cache import TtlCache
 from app.comparing import comparing, specs
 from app.confirm import asked_first
-from app.following import Following, follow, forming, log_of
+from app.following import WRONG, Following, end_of, follow, forming
 from app.lab import AT_ONCE, QUIET, Context, alert, on_load
 from app.plot import chart, shown
 from app.wording import run_words, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
-from lori_core.study.runs import Run, list_runs
+from lori_core.study.runs import LARGEST_SPEC, Run, list_runs, size_of
 from lori_core.translate import messages, translate
 
 # A moment later: left while its connection closes, gradio's page logs an error.
@@ -25,6 +26,7 @@ OPEN_RUN = (
     " setTimeout(() => location.assign(lab + '/runs?run=' + name), 100) }"
 )
 STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
+LOG = 20_000  # bytes of the end of a log that are shown
 POLL = 1.0  # seconds between two looks at the run that is shown
 SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
 ADAPTERS_BY = ("try", "masks", "interference")  # pages of a run's adapters
@@ -170,7 +172,7 @@ NOTHING = [*_buttons(None), None, None, "", ""]  # where no run is shown
 
 def _mark(page: Context, run: Run) -> str:
     """Differs whenever there is something new to show."""
-    sizes = [path.stat().st_size for path in (run.path / "events.jsonl", run.path / "log.txt") if path.exists()]
+    sizes = [size_of(run.path / name) for name in ("events.jsonl", "log.txt")]
     return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
@@ -178,13 +180,8 @@ def _often(page: Context, run: Run) -> tuple[str, Any, str]:
     """Status, losses, and what differs whenever one of _seldom() does."""
     found = follow(run)
     curves = {stage_words(page, stage): curve for stage, curve in found.losses.items() if curve}
-    log = run.path / "log.txt"
-    rare = [
-        run.path.name,
-        state_of(page, run),
-        sum(map(len, found.looks.values())),
-        log.stat().st_size if log.exists() else 0,
-    ]
+    looks = sum(map(len, found.looks.values()))
+    rare = [run.path.name, state_of(page, run), looks, size_of(run.path / "log.txt")]
     drawn = shown(figures.live_losses(curves, page.language)) if curves else None
     return _status(page, run, found), drawn, str(rare)
 
@@ -192,12 +189,12 @@ def _often(page: Context, run: Run) -> tuple[str, Any, str]:
 def _seldom(page: Context, run: Run) -> list[Any]:
     found = follow(run)
     calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
-    spec = (run.path / "spec.json").read_text(encoding="utf-8")
+    log, spec = end_of(run.path / "log.txt", LOG), end_of(run.path / "spec.json", LARGEST_SPEC)
     return [
         *_buttons(state_of(page, run)),
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
-        f'<pre class="log" tabindex="0">{escape(log_of(run))}</pre>',
+        f'<pre class="log" tabindex="0">{escape(log)}</pre>',
         f'<pre class="spec" tabindex="0">{escape(spec)}</pre>{_command(page, run)}',
     ]
 
@@ -216,9 +213,10 @@ def _command(page: Context, run: Run) -> str:
 def _refusal(page: Context, event: dict[str, Any]) -> str:
     """Why the run failed, in the reader's language; what is no error of ours has one language only."""
     key = f"error.{event.get('key')}"
-    if key not in messages(page.language):
-        return page.say("runs.failed", error=event["error"])
-    return translate(key, page.language, **event["values"])
+    if key in messages(page.language):
+        with suppress(*WRONG):  # values of another message, as of another version
+            return translate(key, page.language, **event["values"])
+    return page.say("runs.failed", error=event.get("error"))
 
 
 def _status(page: Context, run: Run, found: Following) -> str:
@@ -232,11 +230,11 @@ def _status(page: Context, run: Run, found: Following) -> str:
         bar += "</progress>"
     if found.stage:
         facts.append((stage_words(page, found.stage[0]), f"{found.stage[1]} / {found.stage[2]}"))
-    if found.step and run.state() == "running":
-        minutes, seconds = divmod(round(found.step["seconds_left"]), 60)
+    if found.pace and run.state() == "running":
+        minutes, seconds = divmod(round(found.pace.seconds_left), 60)
         facts.append((page.say("runs.left"), f"{minutes}:{seconds:02}"))
-        facts.append((page.say("runs.speed"), f"{found.step['tokens_per_second']:,.0f}"))
-        facts.append((page.say("runs.memory"), f"{found.step['memory_bytes'] / 1e9:.2f} GB"))
+        facts.append((page.say("runs.speed"), f"{found.pace.tokens_per_second:,.0f}"))
+        facts.append((page.say("runs.memory"), f"{found.pace.memory_bytes / 1e9:.2f} GB"))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
     error = alert(escape(_refusal(page, found.error))) if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'

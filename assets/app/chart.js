@@ -99,8 +99,9 @@ element.addEventListener("click", (event) => {
   if (!kind || !current) return;
   const name = current.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
   if (kind === "csv") {
-    // A cell that a spreadsheet would take for a formula is quoted as text.
-    const cell = (text) => `"${(/^[=+@\t\r]/.test(text) ? "'" : "") + String(text).replaceAll('"', '""')}"`;
+    // A cell that a spreadsheet would take for a formula is quoted as text; a negative number is none.
+    const formula = /^([=+@\t\r]|-(?!$|\d[\d.,]*(e[-+]?\d+)?( ?%)?$))/i;
+    const cell = (text) => `"${(formula.test(text) ? "'" : "") + String(text).replaceAll('"', '""')}"`;
     const lines = [current.header, ...current.rows].map((cells) => cells.map(cell).join(","));
     const address = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n")], { type: "text/csv" }));
     save(`${name}.csv`, address);

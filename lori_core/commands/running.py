@@ -11,7 +11,7 @@ import typer
 
 from lori_core.commands.telling import console, say
 from lori_core.config import Config
-from lori_core.errors import LoRIError, Stopped
+from lori_core.errors import LoRIError, RunError, Stopped
 from lori_core.study.layout import Layout
 from lori_core.study.runs import Run
 
@@ -73,7 +73,10 @@ def _asked_to_stop(language: str) -> Iterator[Callable[[], bool]]:
 def show_result(run: Run, language: str) -> None:
     from lori_core.commands.tables import result_table
 
-    console().print(result_table(run, language))
+    try:
+        console().print(result_table(run, language))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # JSON of another shape
+        raise RunError("damaged_result", path=run.path / "result.json") from None
     report = Layout(run.path).report(language)
     if report.exists():
         say("command.report", language, path=report)

@@ -70,7 +70,7 @@ def _show_run(run: Run, language: str) -> None:
         return
     failed = [event for event in run.events() if event.get("state") == "failed"]
     if state == "failed" and failed:
-        say_text(failed[-1]["error"])
+        say_text(str(failed[-1].get("error", "")))
     say("command.same", language, path=run.path)
     if state != "running":
         say("command.resume", language, path=run.path)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lori_core.config import BaseConfig
-from lori_core.errors import AdapterError, RunError
+from lori_core.errors import AdapterError, ConfigError, RunError
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import read_header
+from lori_core.study.reach import SHOWN
 from lori_core.study.runs import Run
 from lori_core.tasks.registry import name_of
 
@@ -24,7 +25,12 @@ class Origin:
 
 
 def origin_of(shelf: Shelf, reference: str) -> Origin:
-    """Of one adapter; raises AdapterError where neither its run nor its record names a base."""
+    """Of one adapter.
+
+    Raises:
+        AdapterError: neither its run nor its record names a base. ConfigError: its record names what the workspace
+            does not reach: whoever made it may be anybody.
+    """
     (folder,) = map(Path, shelf.folders([reference]))
     header, _ = read_header(folder)
     name = str(header.record.get("task", ""))
@@ -35,7 +41,11 @@ def origin_of(shelf: Shelf, reference: str) -> Origin:
     if not isinstance(known, dict) or not known.get("name"):
         raise AdapterError("no_base_known", name=header.name)
     settings = {key: known[key] for key in ("revision", "quantization") if known.get(key)}
-    return Origin(BaseConfig(base=known["name"], **settings), name)
+    origin = Origin(BaseConfig(base=known["name"], **settings), name)
+    shelf.reach.check(origin.base)
+    if name and not shelf.reach.has_task(name):
+        raise ConfigError("path_out_of_reach", field="task", got=name[:SHOWN])
+    return origin
 
 
 def _of_run(run: Run, name: str) -> Origin:

@@ -27,6 +27,7 @@ from lori_core.storage.peft import export_peft
 from lori_core.storage.store import AdapterStore, checked_name
 from lori_core.storage.uploads import Origin, exact_precision, read_adapters, unpack
 from lori_core.study.layout import Layout, is_intermediate, score_file
+from lori_core.study.reach import Reach
 from lori_core.study.runs import list_runs
 
 _IN_RUN = re.compile(r"[\w-]+/[\w+-]+")
@@ -64,10 +65,14 @@ class Entry:
 
 
 class Shelf:
-    """The adapters of a store folder, a folder of runs, and the ready-made ones; archives are written to `exports`."""
+    """The adapters of a store folder, a folder of runs, and the ready-made ones; archives are written to `exports`.
 
-    def __init__(self, store: Path, runs: Path, exports: Path) -> None:
+    bases: folders whose models may be bases; the record of an adapter from elsewhere may name no other.
+    """
+
+    def __init__(self, store: Path, runs: Path, exports: Path, *bases: Path) -> None:
         self.store, self.runs, self.exports = AdapterStore(store), runs, exports
+        self.reach = Reach((store.resolve(), runs.resolve()), tuple(base.resolve() for base in bases))
 
     def contents(self) -> list[dict[str, Any]]:
         """Every Entry: the store's, newest first, those of runs, the ready-made ones."""

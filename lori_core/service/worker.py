@@ -1,6 +1,6 @@
 """Worker: a process that answers the app's questions on adapters and models, so that the app imports no torch.
 
-    python -m lori_core.service.worker STORE RUNS EXPORTS
+    python -m lori_core.service.worker STORE RUNS EXPORTS [FOLDER OF BASES ...]
 
 A line of JSON in, {"operation": a name of OPERATIONS, "arguments": {...}}; a line out, {"result": ...} or, of a
 LoRIError, {"error": [key, values]}. An operation that yields answers first with a line {"part": ...} each, and before
@@ -87,7 +87,7 @@ def answers(known: Operations, line: str) -> Iterator[dict[str, Any]]:
 def main() -> None:
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
-    known = operations(Shelf(*map(Path, sys.argv[1:4])))
+    known = operations(Shelf(*map(Path, sys.argv[1:])))
 
     def say(answer: dict[str, Any]) -> None:
         print(json.dumps(answer, ensure_ascii=False), file=output, flush=True)

@@ -17,7 +17,7 @@ Stage = tuple[str, str, str]  # task, method and what is done: ("math", "lori_s"
 def stage_of(event: dict[str, Any]) -> Stage:
     """What a "step" or "evaluate" event is about."""
     doing = event.get("stage") if event["kind"] == "step" else event["kind"]
-    return event.get("task") or "", event.get("method") or "", doing or ""
+    return str(event.get("task") or ""), str(event.get("method") or ""), str(doing or "")
 
 
 def how_far(event: dict[str, Any]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, open_base, target_modules
 from lori_core.bases.merged_base import PROMPTS, export_merged_base
 from lori_core.config import AdapterConfig, BaseConfig, Method, Split, TrainConfig
-from lori_core.errors import ConfigError, RunError
+from lori_core.errors import ConfigError, LoRIError, RunError
 from lori_core.evaluation.evaluate import Evaluation
 from lori_core.evaluation.harness import check_harness, harness_score
 from lori_core.evaluation.merge_trial import merge_trial
@@ -136,7 +136,7 @@ def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
     result = learn_unit(work, task, variant, config, training, job.seed, TRAINED, checkpoints, **given)
     if store is not None:
         scores = [score for score in (result.score, result.validation) if score is not None]
-        store.save(_scored(work.adapter(TRAINED), scores, job.seed))
+        _stored(store, _scored(work.adapter(TRAINED), scores, job.seed), run, TRAINED)
     run.save_result(to_json(result))
     return work.layout.adapter(TRAINED)
 
@@ -146,7 +146,7 @@ def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
     parts = [load_adapter(folder) for folder in job.adapters]
     merged = keep(layout, MERGED, merge(parts, job.method, job.weights, job.name, **job.options))
     if store is not None:
-        store.save(merged)
+        _stored(store, merged, run, MERGED)
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
     return layout.adapter(MERGED)
 
@@ -169,7 +169,7 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     )
     merged = work.keep(MERGED, merged)
     if store is not None:
-        store.save(_scored(merged, result.after.values()))
+        _stored(store, _scored(merged, result.after.values()), run, MERGED)
     run.save_result(to_json(result))
     return work.layout.adapter(MERGED)
 
@@ -204,7 +204,7 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
             adapter = replace(adapter, record=adapter.record | {"parents": [as_parent(parent)]})
         parent = work.keep(after_task(number), adapter)
         if store is not None:
-            parent = store.load(store.save(_scored(parent, scores, job.seed)))
+            parent = store.load(_stored(store, _scored(parent, scores, job.seed), run, after_task(number)))
     run.save_result(to_json(learned.result))
     return work.layout.adapter(after_task(len(learned.adapters) - 1))
 
@@ -286,6 +286,16 @@ def _given_masks(path: str, base: Base, config: AdapterConfig) -> Masks:
 def _store(folder: str | None, name: str) -> AdapterStore | None:
     """The store, once it is known, before any work, that it can take an adapter of that name."""
     return AdapterStore(folder) if folder is not None and checked_name(name) else None
+
+
+def _stored(store: AdapterStore, adapter: Adapter, run: Run, part: str) -> str:
+    """Keeps a part of the run as a version; its reference. One that a killed sitting kept already is found again."""
+    made_by = f"{run.path.name}/{part}"
+    for version in store.versions(adapter.name):
+        with contextlib.suppress(LoRIError):  # a damaged version hides no other
+            if store.show(version.reference).record.get("made_by") == made_by:
+                return version.reference
+    return store.save(replace(adapter, record=adapter.record | {"made_by": made_by}))
 
 
 def _scored(adapter: Adapter, scores: Iterable[Score], seed: int | None = None) -> Adapter:

@@ -20,7 +20,10 @@ def expected_seconds(config: StudyConfig, runs: Iterable[Run]) -> float | None:
     for run in runs:
         if run.kind != "study" or any(run.config.get(field) != asked[field] for field in SAME):
             continue
-        taken = _taken(run, asked)
+        try:
+            taken = _taken(run, asked)
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):  # a damaged run tells nothing
+            continue
         found = [taken.get(kind_of(name)) or taken.get(stage_of(name)) for name in planned(config)]
         known = [seconds for seconds in found if seconds is not None]
         if len(known) == len(found):

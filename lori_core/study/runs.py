@@ -9,6 +9,9 @@
       stop           there when somebody asked it to stop
 
 The state is derived: the lock says whether it runs, its last event of kind "state" how it ended.
+
+A folder may have been damaged or filled by somebody else. Who reads one gets what can be used of it, and a RunError
+where that is nothing, never another exception; only plain files are opened, since a pipe would never end.
 """
 
 import json
@@ -20,15 +23,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lori_core.errors import LoRIError, RunError, Stopped, StorageError
-from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, read_lines_from, write_atomic
+from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines_from, write_atomic
+from lori_core.results import from_json
 
 SPEC_VERSION = 1
+LARGEST_SPEC = 1_000_000  # bytes
+LONGEST = 2_000  # letters of a message that an event keeps; of a traceback its last, ten times as many
 TAIL = 4096  # bytes
+LATEST_TIME = 1e11  # seconds since 1970, three thousand years: beyond it no calendar goes
 
 State = Literal["created", "running", "finished", "failed", "stopped", "orphaned"]
+WRITTEN = ("running", "finished", "failed", "stopped")  # states that events tell; the others follow from them
+
+ResultType = TypeVar("ResultType")
 
 
 @dataclass(frozen=True)
@@ -98,12 +108,12 @@ class Run:
         append_line(self.path / "events.jsonl", json.dumps({"time": time.time(), "kind": event["kind"]} | event))
 
     def events(self) -> list[dict[str, Any]]:
-        """All events so far, oldest first; one that a kill or a power cut damaged is left out."""
+        """All events so far, oldest first, each with a "time" and a "kind"; damaged ones are left out."""
         return self.events_from(0)[0]
 
     def events_from(self, place: int) -> tuple[list[dict[str, Any]], int]:
         """The events behind a place in the file, in bytes, and the place behind them, to go on from."""
-        lines, end = read_lines_from(self.path / "events.jsonl", place)
+        lines, end = _lines_from(self.path / "events.jsonl", place)
         return [event for event in map(_event, lines) if event is not None], end
 
     def request_stop(self) -> None:
@@ -115,8 +125,10 @@ class Run:
 
     def state(self) -> State:
         """created | running | finished | failed | stopped | orphaned (it began, and its process is gone)."""
-        if is_locked(self.path / "run.lock"):
-            return "running"
+        lock = self.path / "run.lock"
+        with suppress(OSError):  # a lock that nobody can open is one that nobody holds
+            if lock.is_file() and is_locked(lock):
+                return "running"
         match self._last_state():
             case None:
                 return "created"
@@ -130,20 +142,26 @@ class Run:
         write_atomic(self.path / "result.json", text)
 
     def result(self) -> str:
-        """The JSON text of the result; raises RunError where there is none yet."""
-        try:
-            return (self.path / "result.json").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise RunError("no_result", path=self.path, state=self.state()) from None
+        """The JSON text of the result; raises RunError where there is none yet, or none that can be read."""
+        path = self.path / "result.json"
+        with _unusable("damaged_result", path):
+            if path.is_file():
+                return path.read_text(encoding="utf-8")
+        raise RunError("no_result", path=self.path, state=self.state())
+
+    def result_as(self, kind: type[ResultType]) -> ResultType:
+        """The result as that dataclass of results.py; raises RunError as result(), and where it is none."""
+        text = self.result()
+        with _unusable("damaged_result", self.path / "result.json"):
+            return from_json(kind, text)
 
     def _emit_state(self, state: State, **values: object) -> None:
         self.emit({"kind": "state", "state": state, **values})
 
     def _last_state(self) -> State | None:
         path = self.path / "events.jsonl"
-        size = path.stat().st_size if path.exists() else 0
-        for place in (max(0, size - TAIL), 0):  # of a run that ended it is the last line; lists of runs ask often
-            for line in reversed(read_lines(path, place)):
+        for place in (max(0, size_of(path) - TAIL), 0):  # of an ended run it is the last line; lists of runs ask often
+            for line in reversed(_lines_from(path, place)[0]):
                 event = _event(line) if '"state"' in line else None  # most lines are steps
                 if event is not None and event["kind"] == "state":
                     return event["state"]
@@ -152,12 +170,12 @@ class Run:
 
 def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
     """(kind, config) of a spec.json; raises RunError where there is none or it cannot be used."""
-    try:
-        spec = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise RunError("no_run", path=path.parent) from None
-    except ValueError:
-        raise RunError("damaged_spec", path=path) from None
+    with _unusable("damaged_spec", path):
+        if not path.exists():
+            raise RunError("no_run", path=path.parent)
+        if not path.is_file() or path.stat().st_size > LARGEST_SPEC:
+            raise RunError("damaged_spec", path=path)
+        spec = _json(path.read_bytes())
     match spec:
         case {"version": int(version)} if version != SPEC_VERSION:
             raise RunError("unknown_spec_version", path=path.parent, version=version, known=SPEC_VERSION)
@@ -167,25 +185,67 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """The runs in a folder, newest first; what is no usable run is left out."""
+    """The runs in a folder, newest first; what is no usable run, or has a name that no page can show, is left out."""
     runs = []
     for path in sorted(Path(root).glob("[!.]*/spec.json"), reverse=True):
         with suppress(RunError):
-            runs.append(Run.open(path.parent))
+            if path.parent.name.isprintable():  # bytes of a name that are no UTF-8 are not
+                runs.append(Run.open(path.parent))
     return runs
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a plain file; 0 where there is none or nobody may look."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+@contextmanager
+def _unusable(key: str, path: Path) -> Iterator[None]:
+    """Whatever reading a file of JSON can raise, as a RunError."""
+    try:
+        yield
+    except (OSError, ValueError, RecursionError):
+        raise RunError(key, path=path) from None
+
+
+def _lines_from(path: Path, place: int) -> tuple[list[str], int]:
+    """The lines of events from byte `place` on, and the place behind them; none where the file cannot be read."""
+    try:
+        return read_lines_from(path, place) if path.is_file() else ([], place)
+    except OSError:
+        return [], place
+
+
+def _json(text: bytes) -> Any:
+    """JSON values; half a surrogate pair, which JSON can name and no file or page can hold, is a ValueError too."""
+    values = json.loads(text)
+    if b"\\ud" in text.lower():
+        json.dumps(values, ensure_ascii=False).encode()
+    return values
 
 
 def _event(line: str) -> dict[str, Any] | None:
     """An event from its line; None where the line is damaged."""
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = _json(line.encode())
+    except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and "kind" in event else None
+    match event:
+        case {"kind": str(kind), "time": int() | float() as when} if 0 <= when < LATEST_TIME:
+            return event if kind != "state" or event.get("state") in WRITTEN else None
+    return None
 
 
 def _description(error: Exception) -> dict[str, object]:
     """What a "failed" event tells: the message; key and values to translate ours, the traceback of any other."""
     if isinstance(error, LoRIError):
-        return {"error": str(error), "key": error.key, "values": error.plain_values()}
-    return {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}
+        values = {
+            key: value if isinstance(value, int | float) else value[:LONGEST]
+            for key, value in error.plain_values().items()
+        }
+        return {"error": str(error)[:LONGEST], "key": error.key, "values": values}
+    trace = "".join(traceback.format_exception(error))
+    return {"error": f"{type(error).__name__}: {error}"[:LONGEST], "traceback": trace[-10 * LONGEST :]}

@@ -47,20 +47,13 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
     Raises:
         TaskError: the spec cannot be understood, or code may not be run. DataError: the data cannot be used.
     """
-    head, _, query = spec.partition("?")
-    name, is_data, place = head.partition("=")
-    if not is_data and name not in CATALOG:
+    name, place, pairs = _read(spec)
+    if not place:
         return _mini(spec)
-    if not is_data:
-        place, _, known = CATALOG[name].partition("?")
-        query = f"{known}&{query}"
-    if not name or not place:
-        raise TaskError("bad_task_spec", spec=spec)
-    pairs = _options(query)
     options = {option: value for option, value in pairs if option != "test"}
     version = options.pop("prompts", DEFAULT)
     dropped: dict[str, dict[str, int]] = {}
-    learned = _source(unquote(place), options, version, dropped)
+    learned = _source(place, options, version, dropped)
     tests = [(value, _source(value, {}, version, dropped)) for option, value in pairs if option == "test"]
     judged = _tested_on(learned, tests) if tests else learned
     if judged.form.scorer == "program" and not allow_code_execution:
@@ -72,7 +65,7 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         {split: tuple(examples) for split, examples in splits.items()}.__getitem__,
         judged.form.scorer,
         max(judged.form.max_new_tokens, learned.form.max_new_tokens),
-        source="; ".join([unquote(place), *(value for value, _ in tests)]),
+        source="; ".join([place, *(value for value, _ in tests)]),
         validation_scorer=learned.form.scorer,
         prompts="" if own else version,
         test_only="train" not in splits,
@@ -84,6 +77,26 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
 def name_of(spec: str) -> str:
     """The name of the task that a spec names; nothing is loaded."""
     return spec.partition("?")[0].partition("=")[0]
+
+
+def places(spec: str) -> list[str]:
+    """Where load_task would read data for that spec: paths, or "hf:id"; none for a mini task. Raises TaskError."""
+    _, place, pairs = _read(spec)
+    return [place, *(value for option, value in pairs if option == "test")] if place else []
+
+
+def _read(spec: str) -> tuple[str, str, list[tuple[str, str]]]:
+    """(name, place, options) of a spec; a mini task has no place."""
+    head, _, query = spec.partition("?")
+    name, is_data, place = head.partition("=")
+    if not is_data and name not in CATALOG:
+        return name, "", []
+    if not is_data:
+        place, _, known = CATALOG[name].partition("?")
+        query = f"{known}&{query}"
+    if not name or not place:
+        raise TaskError("bad_task_spec", spec=spec)
+    return name, unquote(place), _options(query)
 
 
 def _mini(spec: str) -> Task:

@@ -14,7 +14,7 @@ from lori_core.translate import translate
 def lab(tmp_path_factory, chromium):
     """(address, folder) of a running app; none is started where no browser could ask it."""
     folder = tmp_path_factory.mktemp("lab")
-    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0", "--no-auth"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), folder

@@ -50,7 +50,7 @@ def test_what_is_followed_in_pieces_is_what_is_followed_at_once(tmp_path):
 def test_a_torn_line_is_read_once_it_is_whole(tmp_path):
     run = Run.create(tmp_path, "study", {})
     with open(run.path / "events.jsonl", "ab") as file:
-        file.write(b'{"kind": "unit", "state": "done", ')
+        file.write(b'{"kind": "unit", "time": 1, "state": "done", ')
         file.flush()
         assert follow(run).done == set()
         file.write(b'"name": "a"}\n')

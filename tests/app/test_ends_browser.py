@@ -61,7 +61,7 @@ def lab(tmp_path_factory, chromium):
     )
     config = {"merge": {"name": "<img src=x onerror=alert(1)>", "method": "concat"}}
     finish(folder / "runs", "merge_trial", config, to_json(trial))
-    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0", "--no-auth"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), folder

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import Jobs, environment
+from app.jobs import Jobs, device_of, environment
 from app.lab import Workspace
 from lori_core.config import AdapterConfig
 from lori_core.errors import RunError
@@ -77,6 +77,51 @@ def test_a_run_outlives_the_app_and_the_next_one_can_stop_and_resume_it(jobs, tm
     jobs.resume(run)
     pid_of(run)
     jobs.discard(run)
+
+
+def test_what_cannot_be_read_or_started_is_told_once_and_the_queue_goes_on(jobs, tmp_path, caplog):
+    broken = [Run.create(tmp_path, "study", LONG) for _ in range(5)]
+    for number, run in enumerate(broken):
+        if number < 4:
+            (run.path / "queued").touch()
+    (broken[0].path / "spec.json").write_bytes(b"\xff" * 10)
+    (broken[1].path / "spec.json").write_bytes(b"[" * 100_000)
+    (broken[2].path / "log.txt").mkdir()
+    os.mkfifo(broken[3].path / "log.txt")  # who opens it waits for a reader
+    (broken[4].path / "events.jsonl").write_bytes(b"\xff\n")  # does not wait, but is looked at
+    (broken[4].path / "run.lock").mkdir()
+    run = jobs.submit(tmp_path, "study", LONG)
+    pid_of(run)
+    jobs.discard(run)
+    told = [record.getMessage() for record in caplog.records if record.name == "app.jobs"]
+    for each in broken[:4]:
+        assert len([message for message in told if each.path.name in message]) == 1
+
+
+def test_the_thread_of_the_queue_survives_whatever_is_raised_in_it(jobs, tmp_path, caplog):
+    jobs._folders.append("no folder")  # which has no glob()
+    wait_for(lambda: any("AttributeError" in record.getMessage() for record in caplog.records))
+    jobs._folders.remove("no folder")
+    run = jobs.submit(tmp_path, "study", LONG)
+    pid_of(run)
+    jobs.discard(run)
+
+
+@pytest.mark.parametrize(
+    ("device", "counted"),
+    [("cpu", "cpu"), ("cpu:1", "cpu"), ("cpu:2", "cpu"), ("cuda", "cuda:0"), ("cuda:01", "cuda:1"), ("mps", "mps")]
+    + [(other, "") for other in (None, "", "meta", "cuda:1\n", "CPU", ["cpu"], 3)],
+)
+def test_a_device_is_counted_by_what_it_is_not_by_how_it_is_written(tmp_path, device, counted):
+    assert device_of(Run(tmp_path, "study", {"device": device})) == counted
+
+
+def test_runs_on_one_device_by_other_names_wait_for_each_other(jobs, tmp_path):
+    first, *others = (jobs.submit(tmp_path, "study", LONG | {"device": name}) for name in ("cpu:1", "cpu:2", None))
+    pid_of(first)
+    assert [run.path for run in jobs.waiting()] == [run.path for run in others] and jobs.busy() == {"cpu"}
+    for run in (*others, first):
+        jobs.discard(run)
 
 
 @pytest.mark.parametrize("name", ["../x", "<script>", "", "20260101-000000-study-abcdef/../..", "x" * 500])

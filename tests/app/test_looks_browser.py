@@ -28,7 +28,7 @@ def lab(tmp_path_factory, chromium):
         for place, task in enumerate(TASKS):
             save_adapter(tiny.strong(base, place, task), run.path / "adapters" / f"single-lori_s-{place}-0")
         run.save_result("{}")
-    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0", "--no-auth"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), run.path.name, folder

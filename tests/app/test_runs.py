@@ -19,7 +19,7 @@ from lori_core.translate import translate
 
 
 def start(folder, *options):
-    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0", *options]
+    command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0", *(options or ["--no-auth"])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
@@ -171,6 +171,18 @@ def test_a_figure_is_saved_as_png_svg_and_csv(lab, browser, run):
     assert saved["png"].startswith(b"\x89PNG") and b"<svg" in saved["svg"]
     (header, row) = csv.reader(saved["csv"].decode("utf-8-sig").splitlines())
     assert len(header) == len(row) and row[0] == "math · LoRI-S · training"
+    page.close()
+
+
+@pytest.mark.parametrize(("task", "quoted"), [("-2+cmd|x", True), ("=1+1", True), ("@x", True), ("-0.5e-3", False)])
+def test_a_cell_that_a_spreadsheet_would_run_is_text_and_a_negative_number_is_one(lab, browser, run, task, quoted):
+    run.emit({"kind": "step", "task": task, "step": 1, "steps": 9, "loss": 0.5})
+    page = shown(browser, lab, run)
+    page.locator(".summary", has_text=task).first.wait_for()
+    with page.expect_download() as download:
+        page.locator("button[data-save=csv]").first.click()
+    rows = csv.reader(Path(download.value.path()).read_text("utf-8-sig").splitlines())
+    assert (f"'{task}" if quoted else task) in [row[0] for row in rows]
     page.close()
 
 

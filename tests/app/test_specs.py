@@ -8,6 +8,7 @@ from app.specs import checked_spec, differences
 from lori_core.config import AdapterConfig
 from lori_core.errors import LoRIError
 from lori_core.study import jobs as execute
+from lori_core.study.reach import Reach
 from lori_core.study.runs import Run
 from lori_core.study.specs import JOBS, StudyConfig
 
@@ -15,7 +16,7 @@ from lori_core.study.specs import JOBS, StudyConfig
 def test_a_runs_own_spec_comes_back_as_it_was(tmp_path):
     config = StudyConfig(tasks=("math",), adapter=AdapterConfig(rank=4)).model_dump(mode="json")
     run = Run.create(tmp_path, "study", config)
-    assert checked_spec(run.path / "spec.json") == ("study", config)
+    assert checked_spec(run.path / "spec.json", Reach((tmp_path,))) == ("study", config)
 
 
 def test_every_kind_that_has_settings_is_carried_out():
@@ -30,13 +31,18 @@ def test_every_kind_that_has_settings_is_carried_out():
         ({"kind": "../x", "version": 1, "config": {}}, "unknown_run_kind"),
         ({"kind": "study", "version": 1, "config": {"trust_remote_code": True}}, "spec_runs_code"),
         ({"kind": "study", "version": 2, "config": {}}, "unknown_spec_version"),
+        ({"kind": "export", "version": 1, "config": {"adapter": "/etc"}}, "path_out_of_reach"),
+        ({"kind": "train", "version": 1, "config": {"task": "math", "store": "../store"}}, "path_out_of_reach"),
+        ({"kind": "study", "version": 1, "config": {"base": "/etc"}}, "base_out_of_reach"),
+        ({"kind": "study", "version": 1, "config": {"device": "meta"}}, "device_out_of_reach"),
+        ({"kind": "study", "version": 1, "config": {"tasks": ["=x"]}}, "bad_task_spec"),
         ([1, 2], "damaged_spec"),
     ],
 )
 def test_what_is_no_spec_for_here_is_refused(tmp_path, spec, key):
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     with pytest.raises(LoRIError) as caught:
-        checked_spec(tmp_path / "spec.json")
+        checked_spec(tmp_path / "spec.json", Reach((tmp_path,)))
     assert caught.value.key == key
 
 

@@ -339,3 +339,21 @@ def test_a_terminal_shows_units_done_once_each_and_the_stage_with_its_loss(tmp_p
     assert "3/4" in screen.getvalue() and "4/4" not in screen.getvalue()
     assert "math train" in screen.getvalue() and "2/8" in screen.getvalue()
     assert "loss 1.250, 4,000 tokens/s, 1:01 left" in screen.getvalue()
+
+
+@pytest.mark.parametrize("file", ["spec.json", "events.jsonl", "result.json"])
+def test_a_damaged_run_ends_neither_the_list_nor_what_is_said_of_it(tmp_path, file):
+    whole = Run.create(tmp_path, "study", {"tasks": ["math"]})
+    damaged = Run.create(tmp_path, "study", {"tasks": ["math"]})
+    with damaged.start():
+        damaged.save_result("{}")
+    for content in (b"\xff", b"[" * 100_000, b'{"kind": "state", "time": "x"}\n', None):
+        (damaged.path / file).unlink()
+        if content is None:
+            (damaged.path / file).mkdir()
+        else:
+            (damaged.path / file).write_bytes(content)
+        listed = lori("show", "--out", tmp_path)
+        assert listed.exit_code == 0 and whole.path.name[-6:] in "".join(listed.stdout.split())
+        for shown in (lori("show", damaged.path), lori("resume", damaged.path)):
+            assert shown.exit_code in (0, 2) and "Traceback" not in shown.output, shown.output

@@ -34,7 +34,7 @@ OWN = [f"ready/{task}/lori_s" for task in TASKS]
 def shelf(tmp_path) -> Shelf:
     for name in ("store", "runs", "exports"):
         (tmp_path / name).mkdir()
-    return Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports")
+    return Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports", tmp_path / "base")
 
 
 def ready(variant: str):
@@ -140,7 +140,7 @@ def test_the_base_and_the_task_are_the_runs_own(shelf, tmp_path):
 
 
 def test_what_cannot_be_measured_is_refused_before_a_base_is_loaded(shelf):
-    merged = replace(ready("lori_s")[0], record={"base": {"name": "no/such/base"}, "merge": {"method": "concat"}})
+    merged = replace(ready("lori_s")[0], record={"base": {"name": "no-such/base"}, "merge": {"method": "concat"}})
     shelf.store.save(merged, "merged")
     asked = Interference(shelf, BaseCache())
     with pytest.raises(IncompatibleAdapters) as caught:
@@ -203,3 +203,17 @@ def test_what_lies_within_chance_is_not_called_a_finding(measure, language):
     assert "0.900" in figures.pair_band(inside, control, language).summary
     assert len(figures.pair_band(inside, control, language).rows) == (2 if measure == "function" else 1)
     assert "0.120" in figures.pairs(None, inside, language).summary
+
+
+def test_the_record_of_an_adapter_from_elsewhere_opens_no_folder_and_no_file_of_others(shelf, tmp_path):
+    own, other = ready("lori_s")[0], tmp_path / "other"
+    other.mkdir()
+    (other / "rows.csv").write_text("prompt,response\n" + "a,b\n" * 20)
+    for record, key in (
+        ({"base": {"name": str(other)}, "task": "math"}, "base_out_of_reach"),
+        ({"base": {"name": "embedded"}, "task": f"x={other}/rows.csv?prompt=prompt"}, "path_out_of_reach"),
+    ):
+        shelf.store.save(replace(own, record=record), "foreign")
+        with pytest.raises(LoRIError) as caught:
+            origin_of(shelf, "store/foreign")
+        assert caught.value.key == key

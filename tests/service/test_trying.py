@@ -34,7 +34,7 @@ def trying(base, tmp_path) -> Trying:
     """Over a shelf that keeps three adapters of that base, the third of them without a task."""
     for name in ("store", "runs", "exports"):
         (tmp_path / name).mkdir()
-    shelf = Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports")
+    shelf = Shelf(tmp_path / "store", tmp_path / "runs", tmp_path / "exports", tmp_path / "base")
     for seed, name in enumerate(("one", "two", "three")):
         made = tiny.strong(base, seed, "math")
         shelf.store.save(replace(made, record={"base": base.record}) if name == "three" else made, name, "fp32")

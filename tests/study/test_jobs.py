@@ -13,7 +13,7 @@ from lori_core.commands.tables import result_table
 from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, RunError, Stopped, StorageError
 from lori_core.results import Calibration, ContinualResult, MergeTrial, SingleResult, from_json
-from lori_core.storage.adapter_files import load_adapter, read_header
+from lori_core.storage.adapter_files import load_adapter, read_header, save_adapter
 from lori_core.storage.mask_files import load_mask
 from lori_core.storage.store import AdapterStore
 from lori_core.study.jobs import execute
@@ -117,6 +117,27 @@ def test_each_step_of_a_sequence_is_a_version_that_names_the_one_before(given, t
     header = read_header(run.path / "adapters" / "after-1")[0]  # its A is drawn again, for the first task's name
     assert all(module.drawn for module in header.modules.values())
     assert [drawing.task for drawing in header.drawn_from] == ["after"]
+
+
+@pytest.mark.parametrize("kind", ["train", "merge", "continual"])
+def test_a_run_that_ends_between_its_version_and_its_result_stores_nothing_twice(given, tmp_path, kind):
+    store = AdapterStore(tmp_path / "store")
+    if kind == "merge":
+        save_adapter(tiny.filled(tiny.start(tiny.base())), tmp_path / "part")
+        job: dict[str, Any] = {"adapters": [str(tmp_path / "part")], "weights": [1.0]}
+    elif kind == "train":
+        job = given | {"task": spec(given, "after"), "method": "lori_d"}
+    else:
+        job = given | {"tasks": [spec(given, "after"), spec(given, "before")], "method": "lori_d"}
+    run = Run.create(tmp_path, kind, job | {"store": str(store.root)})
+    (run.path / "result.json").mkdir()  # the result cannot be written, as where the process was killed before it
+    with pytest.raises(StorageError):
+        execute(run)
+    kept = {version.reference: store.load(version.reference).record["id"] for version in store.versions()}
+    assert kept
+    (run.path / "result.json").rmdir()
+    execute(run)
+    assert {version.reference: store.load(version.reference).record["id"] for version in store.versions()} == kept
 
 
 def test_a_name_that_the_store_cannot_take_is_refused_before_any_work(given, tmp_path):

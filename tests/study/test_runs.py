@@ -1,10 +1,14 @@
 import json
+import os
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from lori_core.errors import RunError, Stopped, StorageError, TaskError
-from lori_core.study.runs import Run, list_runs
+from lori_core.results import StudyResult
+from lori_core.study.runs import LARGEST_SPEC, Run, list_runs
 
 
 def states(run: Run) -> list[str]:
@@ -179,3 +183,91 @@ def test_values_of_an_error_that_json_cannot_hold_become_text(tmp_path):
     with pytest.raises(TaskError), run.start():
         raise TaskError("disk_full", path=tmp_path)
     assert run.events()[-1]["values"] == {"path": str(tmp_path)}
+
+
+UNREADABLE = {
+    "no UTF-8": b'{"kind": "study", "version": 1, "config": {"tasks": ["\xff"]}}',
+    "half a surrogate pair": b'{"kind": "study", "version": 1, "config": {"tasks": ["\\uD800"]}}',
+    "nested": b'{"a":' * 100_000,
+    "a long number": b'{"version": ' + b"9" * 5000 + b"}",
+    "too large": b'{"kind": "study", "version": 1, "config": {}}' + b" " * LARGEST_SPEC,
+    "a folder": None,
+}
+
+
+def put(path: Path, content: bytes | None) -> None:
+    """None: a folder stands where the file belongs."""
+    path.mkdir() if content is None else path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", UNREADABLE)
+def test_a_spec_that_cannot_be_read_is_refused_and_hides_no_other_run(tmp_path, damage):
+    run = Run.create(tmp_path, "study", {})
+    (tmp_path / "other").mkdir()
+    put(tmp_path / "other" / "spec.json", UNREADABLE[damage])
+    with pytest.raises(RunError) as caught:
+        Run.open(tmp_path / "other")
+    assert caught.value.key == "damaged_spec"
+    assert list_runs(tmp_path) == [run]
+
+
+def test_what_is_no_plain_file_is_not_opened(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    for name in ("events.jsonl", "result.json", "run.lock"):
+        os.mkfifo(run.path / name)  # whoever opens one waits for a writer
+    assert (run.state(), run.events()) == ("created", [])
+    with pytest.raises(RunError, match="no result"):
+        run.result()
+    (run.path / "spec.json").unlink()
+    os.symlink("/dev/zero", run.path / "spec.json")
+    assert list_runs(tmp_path) == []
+
+
+def test_a_folder_whose_name_is_no_text_is_left_out(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    shutil.copytree(run.path, tmp_path / os.fsdecode(b"\xff"))
+    assert list_runs(tmp_path) == [run]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"kind": "state", "state": "\xff"}',
+        b'{"kind": "step", "time": 1, "task": "\xff\xfe"}',
+        b"[" * 100_000,
+        b'{"kind": "state", "time": 1}',
+        b'{"kind": "state", "time": 1, "state": ["finished"]}',
+        b'{"kind": "state", "time": 1e300, "state": "failed"}',
+        b'{"kind": ["state"], "time": 1}',
+        b'{"kind": "step", "time": NaN}',
+        b"9" * 5000,
+    ],
+    ids=lambda line: line[:24].decode(errors="replace"),
+)
+def test_one_damaged_line_of_events_ends_no_reader(tmp_path, line):
+    run = Run.create(tmp_path, "study", {})
+    with run.start():
+        pass
+    with open(run.path / "events.jsonl", "ab") as file:
+        file.write(line + b"\n")
+    assert run.state() == "finished" and states(run) == ["running", "finished"]
+    run.emit({"kind": "step", "step": 2})
+    assert run.events()[-1]["step"] == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[", b"[]", b"[" * 100_000, b"{}", b'{"tasks": 3}'])
+def test_a_result_that_is_none_is_refused_by_name(tmp_path, content):
+    run = Run.create(tmp_path, "study", {})
+    with run.start():
+        (run.path / "result.json").write_bytes(content)
+    with pytest.raises(RunError) as caught:
+        run.result_as(StudyResult)
+    assert caught.value.key == "damaged_result"
+
+
+@pytest.mark.parametrize("error", [TaskError("bad_task_spec", spec="x" * 10**6), ValueError("x" * 10**6)])
+def test_what_an_event_keeps_of_an_error_is_bounded(tmp_path, error):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(type(error)), run.start():
+        raise error
+    assert (run.path / "events.jsonl").stat().st_size < 50_000 and run.state() == "failed"
