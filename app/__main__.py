@@ -26,9 +26,7 @@ def main(
     ] = None,
     bases: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Folder whose models may be bases; repeat it. Default: one's own home where nobody else comes in."
-        ),
+        typer.Option(help="Folder whose models may be bases; repeat it. Default: the home, if nobody else comes in."),
     ] = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Serve everybody who can reach it, with no password and no token.")

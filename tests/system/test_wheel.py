@@ -79,8 +79,9 @@ def test_an_installed_wheel_opens_the_lab_s_first_page(installed: Path, tmp_path
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as lab:
         try:
             assert lab.stdout
-            address = lab.stdout.readline().strip()
-            with urllib.request.urlopen(f"{address}/en/", timeout=120) as page:
+            address = lab.stdout.readline().strip()  # with a token, which a cookie keeps
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with browser.open(address, timeout=120) as page:
                 assert page.status == 200 and "LoRI Lab" in page.read().decode()
         finally:
             lab.terminate()
