@@ -103,16 +103,11 @@ def append_line(path: str | Path, text: str) -> None:
             raise
 
 
-def read_lines(path: str | Path, place: int = 0) -> list[str]:
-    """The whole lines from byte `place` on, without breaks; a torn last one is left out, a missing file has none.
+def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
+    """(whole lines from byte `place` on, the place behind them): a torn last one is left out, a missing file has none.
 
     Bytes that are no UTF-8 become U+FFFD: a damaged line must not hide the others.
     """
-    return read_lines_from(path, place)[0]
-
-
-def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
-    """read_lines() from byte `place` on, and the place behind them, to go on from."""
     try:
         with open(path, "rb") as file:
             file.seek(place)

@@ -185,7 +185,7 @@ class PairMatrix:
             known, for want of adapters that share one A.
     """
 
-    measure: str  # "cosine" | "jaccard" | "sign_conflict" | "principal_angle" | "function"
+    measure: str  # "cosine" | "jaccard" | "principal_angle" | "function"
     names: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
     null_mean: tuple[tuple[float | None, ...], ...] = ()

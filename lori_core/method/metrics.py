@@ -87,18 +87,6 @@ def mask_overlap(adapters: Sequence[Adapter]) -> PairMatrix:
     return compare("jaccard", adapters, lambda factors: (factors.mask, factors.A), _mask_parts, _read_jaccard)
 
 
-def sign_conflict(adapters: Sequence[Adapter]) -> PairMatrix:
-    """Share of the entries that both keep, neither zero, whose B have opposite signs. Chance: 0.5.
-
-    It means something only under a shared A: with an A for each task, the same entry of B moves different inputs.
-
-    Raises:
-        IncompatibleAdapters: the masks differ in shape.
-    """
-    _check_masks(adapters)
-    return compare("sign_conflict", adapters, lambda factors: factors.B.sign(), _sign_parts, _read_sign)
-
-
 def principal_angles(
     adapters: Sequence[Adapter], space: Space = "projection", statistic: Literal["mean", "largest"] = "mean"
 ) -> PairMatrix:
@@ -134,16 +122,6 @@ def forgetting(matrix: Sequence[Sequence[float]]) -> tuple[float, ...]:
 def random_jaccard(sparsity: float) -> float:
     """p / (2 - p), p = 1 - sparsity: how far two random masks over all entries overlap."""
     return (1 - sparsity) / (1 + sparsity)
-
-
-def cosine_bound(in_features: int) -> float:
-    """1/√d, the largest spread that the cosine of independent tasks can have."""
-    return 1 / math.sqrt(in_features)
-
-
-def random_mean_squared_cosine(rank: int, dimension: int) -> float:
-    """r/d, the mean cos² of the principal angles between two random subspaces."""
-    return min(1.0, rank / dimension)
 
 
 def random_largest_cosine(rank_s: int, rank_t: int, dimension: int) -> float:
@@ -219,16 +197,6 @@ def _read_jaccard(parts: Sequence[float]) -> Reading | None:
     slope = (a + b) / (a + b - mean) ** 2
     value, null, by_counts = (x / (a + b - x) for x in (both, mean, even))
     return Reading(value, null, slope * math.sqrt(variance), even_mean=by_counts)
-
-
-def _sign_parts(s: Tensor, t: Tensor) -> tuple[float, ...]:
-    product = s * t
-    return (product < 0).sum().item(), product.count_nonzero().item()
-
-
-def _read_sign(parts: Sequence[float]) -> Reading | None:
-    differ, both = parts
-    return Reading(differ / both, SIGN_CONFLICT_BY_CHANCE, 0.5 / math.sqrt(both)) if both else None
 
 
 def _basis(factors: Factors, space: Space) -> Tensor:

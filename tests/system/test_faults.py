@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lori_core.errors import RunError, StorageError
-from lori_core.files import is_locked, locked, read_lines
+from lori_core.files import is_locked, locked, read_lines_from
 from lori_core.study.runs import Run
 
 fcntl = pytest.importorskip("fcntl", reason="kills and mounts as POSIX has them")
@@ -97,7 +97,7 @@ def test_lines_appended_until_the_disk_is_full_are_whole_and_go_on_when_there_is
 import sys
 from pathlib import Path
 from lori_core.errors import StorageError
-from lori_core.files import append_line, read_lines
+from lori_core.files import append_line, read_lines_from
 folder = Path(sys.argv[1])
 (folder / "ballast").write_bytes(b"x" * 8_000)
 line, written = "y" * 999, 0
@@ -110,7 +110,7 @@ except StorageError as error:
 size = (folder / "lines").stat().st_size
 (folder / "ballast").unlink()
 append_line(folder / "lines", line)
-print(written > 10, size == 1000 * written, read_lines(folder / "lines") == [line] * (written + 1))
+print(written > 10, size == 1000 * written, read_lines_from(folder / "lines", 0)[0] == [line] * (written + 1))
 """
     assert on_small_disk(script, tmp_path).splitlines() == ["disk_full", "True True True"]
 
@@ -170,14 +170,14 @@ def test_a_file_above_the_user_s_limit_is_refused_whole(tmp_path):
     script = """
 import os, resource, sys
 from lori_core.errors import StorageError
-from lori_core.files import append_line, read_lines, write_atomic
+from lori_core.files import append_line, read_lines_from, write_atomic
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for action in (write_atomic, append_line):
     try:
         action(sys.argv[1] + "/" + action.__name__, "x" * 2000)
     except StorageError as error:
         print(error.key, end=" ")
-print(os.listdir(sys.argv[1]), read_lines(sys.argv[1] + "/append_line"))
+print(os.listdir(sys.argv[1]), read_lines_from(sys.argv[1] + "/append_line", 0)[0])
 """
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout == "file_too_large file_too_large ['append_line'] []\n"
@@ -256,7 +256,7 @@ with run.start():
         run.emit({"kind": "step", "step": 2})
     assert run.state() == "finished"
     assert [event["step"] for event in run.events() if event["kind"] == "step"] == [1, 2]
-    assert all(line.startswith("{") and line.endswith("}") for line in read_lines(run.path / "events.jsonl"))
+    assert all(line.startswith("{") and line.endswith("}") for line in read_lines_from(run.path / "events.jsonl", 0)[0])
 
 
 def test_an_adapter_that_does_not_fit_on_the_disk_is_not_there_at_all(tmp_path):
