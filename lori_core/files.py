@@ -5,15 +5,18 @@ one, the new one or none, never a half. What the disk refuses is a StorageError 
 """
 
 import errno
+import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from lori_core.errors import StorageError
 
@@ -33,13 +36,15 @@ _REFUSALS = {
     errno.EIO: "disk_broken",
 }
 
+LARGEST_JSON = 2**24  # bytes of a JSON text; Python holds one in up to 24 times its bytes
+
 _PATIENCE = 0.3  # seconds to try again: is_locked() holds the lock for an instant while it looks
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
     """The file whole with that content (text as UTF-8), or as it was before; folders above it are made."""
     path = Path(path)
-    with _refusals(path), _beside(path) as temporary:
+    with refusals(path), _beside(path) as temporary:
         with open(temporary, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
@@ -56,7 +61,7 @@ def folder_atomic(path: str | Path) -> Iterator[Path]:
         StorageError: something is at `path` already (a folder written so never changes), or the disk refused.
     """
     path = Path(path)
-    with _refusals(path), _beside(path) as temporary:
+    with refusals(path), _beside(path) as temporary:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         temporary.mkdir()
@@ -71,7 +76,7 @@ def folder_atomic(path: str | Path) -> Iterator[Path]:
 
 def move_folder(source: Path, target: Path) -> None:
     """Renames a whole folder into another one on the same disk; raises StorageError where something is there."""
-    with _refusals(target):
+    with refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
@@ -86,7 +91,7 @@ def append_line(path: str | Path, text: str) -> None:
     What a killed writer left of a last line is cut off first, so that every line of the file is a whole one.
     """
     path = Path(path)
-    with _refusals(path), open(path, "a+b", buffering=0) as file:
+    with refusals(path), open(path, "a+b", buffering=0) as file:
         end = _end_of_whole_lines(file)
         file.truncate(end)
         rest = f"{text}\n".encode()
@@ -115,6 +120,54 @@ def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
     return [line.decode() for line in whole.split(b"\n")[:-1]], place + len(whole)
 
 
+def open_plain(path: str | Path) -> BinaryIO:
+    """A plain file, open to be read, links followed; a fifo or a device, which may have no end, is not opened.
+
+    Raises:
+        OSError: there is none, it may not be read, is no plain file, or its name is no name.
+    """
+    try:
+        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
+    except ValueError as error:  # a name with a NUL, or with half a character
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
+
+
+def read_file(path: str | Path, largest: int | None = None) -> bytes:
+    """The bytes of a plain file.
+
+    Args:
+        largest: bytes at most; None: any size.
+    Raises:
+        OSError: as open_plain has it, or it is too large.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if largest is not None and size > largest:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {largest:,} are read", str(path))
+        return file.read(size)
+
+
+def read_json(path: str | Path, largest: int = LARGEST_JSON) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        OSError: as read_file has it. ValueError: it is no JSON, or one that cannot be held.
+    """
+    return parse_json(read_file(path, largest))
+
+
+def parse_json(data: bytes | str) -> Any:
+    """What a JSON text says; raises ValueError where it is none, nested too deeply, or has numbers without measure."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 @contextmanager
 def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Holds an exclusive lock on the file `path`, which is made and stays; the system frees it when the process dies.
@@ -125,7 +178,7 @@ def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
         StorageError: "in_use", with the holder's pid, where another process or another block of this one holds it.
     """
     path = Path(path)
-    with _refusals(path):
+    with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+b", buffering=0)  # noqa: SIM115
     with file:
@@ -188,6 +241,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for somebody who writes into a fifo."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A free temporary name in the folder of `path`; what is left of it when the block fails is removed."""
@@ -204,7 +262,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
+def refusals(path: Path) -> Iterator[None]:
     """Turns what the disk refuses into StorageError."""
     try:
         yield

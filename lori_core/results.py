@@ -31,7 +31,7 @@ class Score:
         outcomes: 1.0 right, 0.0 wrong, by example, for paired comparisons.
         prompts: version of the prompts, see tasks/prompts.py; empty: the task's own.
         shares: each kind's share where there are several, and "pass@k" where answers were drawn.
-        isolation: what held the programs that a model wrote (sandbox/run.py): "namespaces" or "limits"; empty: none ran.
+        isolation: what held the programs that a model wrote (sandbox/run.py): "namespaces" or "limits"; empty: none.
     """
 
     task: str

@@ -187,7 +187,8 @@ def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) 
     except FileNotFoundError:
         return Entry(reference, name, tags, size, wrong=("no_adapter", {"path": folder.name}))
     except LoRIError as error:
-        return Entry(reference, name, tags, size, wrong=(error.key, {k: str(v) for k, v in error.values.items()}))
+        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in error.values.items()}
+        return Entry(reference, name, tags, size, wrong=(error.key, plain))
     record, modules = header.record, header.modules.values()
     rank = max((module.rank for module in modules), default=0)
     cells = sum(module.out_features * module.rank for module in modules)
