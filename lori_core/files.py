@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from lori_core.errors import StorageError
 
@@ -109,15 +109,18 @@ def read_lines(path: str | Path, place: int = 0) -> list[str]:
 
 
 def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
-    """read_lines() from byte `place` on, and the place behind them, to go on from."""
+    """read_lines() from byte `place` on, and the place behind them, to go on from.
+
+    What cannot be read has no lines; a byte that is no UTF-8 stands as one of Unicode's replacement characters.
+    """
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             file.seek(place)
             data = file.read()
-    except FileNotFoundError:
+    except OSError:
         return [], place
     whole = data[: data.rfind(b"\n") + 1]
-    return [line.decode() for line in whole.split(b"\n")[:-1]], place + len(whole)
+    return [line.decode(errors="replace") for line in whole.split(b"\n")[:-1]], place + len(whole)
 
 
 def open_plain(path: str | Path) -> BinaryIO:
@@ -180,6 +183,8 @@ def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
     path = Path(path)
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is no plain file", str(path))
         file = open(path, "a+b", buffering=0)  # noqa: SIM115
     with file:
         give_up = time.monotonic() + patience
@@ -200,16 +205,16 @@ def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
 def is_locked(path: str | Path) -> bool:
     """Whether a living process holds the lock on `path`."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_plain(path) as file:
             return not _try_lock(file, shared=True)
-    except FileNotFoundError:
+    except OSError:  # what cannot be opened is held by nobody
         return False
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: FileIO, shared: bool = False) -> bool:  # msvcrt knows no shared locks
+    def _try_lock(file: IO[bytes], shared: bool = False) -> bool:  # msvcrt knows no shared locks
         file.seek(1 << 30)  # a locked byte cannot be read: lock one far behind the pid
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -219,7 +224,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(file: FileIO, shared: bool = False) -> bool:
+    def _try_lock(file: IO[bytes], shared: bool = False) -> bool:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -23,7 +23,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lori_core.errors import LoRIError, RunError, Stopped, StorageError
-from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines, read_lines_from, write_atomic
+from lori_core.files import (
+    append_line,
+    folder_atomic,
+    is_locked,
+    locked,
+    parse_json,
+    read_file,
+    read_json,
+    read_lines,
+    read_lines_from,
+    write_atomic,
+)
 
 SPEC_VERSION = 1
 TAIL = 4096  # bytes
@@ -132,9 +143,11 @@ class Run:
     def result(self) -> str:
         """The JSON text of the result; raises RunError where there is none yet."""
         try:
-            return (self.path / "result.json").read_text(encoding="utf-8")
+            return read_file(self.path / "result.json").decode()
         except FileNotFoundError:
             raise RunError("no_result", path=self.path, state=self.state()) from None
+        except (OSError, ValueError):
+            raise RunError("damaged_result", path=self.path / "result.json") from None
 
     def _emit_state(self, state: State, **values: object) -> None:
         self.emit({"kind": "state", "state": state, **values})
@@ -153,10 +166,10 @@ class Run:
 def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
     """(kind, config) of a spec.json; raises RunError where there is none or it cannot be used."""
     try:
-        spec = json.loads(path.read_bytes())
+        spec = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise RunError("no_run", path=path.parent) from None
-    except ValueError:
+    except (OSError, ValueError):
         raise RunError("damaged_spec", path=path) from None
     match spec:
         case {"version": int(version)} if version != SPEC_VERSION:
@@ -178,7 +191,7 @@ def list_runs(root: str | Path) -> list[Run]:
 def _event(line: str) -> dict[str, Any] | None:
     """An event from its line; None where the line is damaged."""
     try:
-        event = json.loads(line)
+        event = parse_json(line)
     except ValueError:
         return None
     return event if isinstance(event, dict) and "kind" in event else None
