@@ -230,11 +230,12 @@ def _answer(read: Callable[[Path], None], place: Path, size: int, write: int) ->
     before = _memory("VmRSS")
     fault = False
     try:
-        read(place)
-        said = "read"
-    except LoRIError as error:
-        messages = [error.in_language(language) for language in ("en", "ja")]
-        said, fault = error.key, max(map(len, messages)) > 3000
+        try:
+            read(place)
+            said = "read"
+        except LoRIError as error:
+            messages = [error.in_language(language) for language in ("en", "ja")]
+            said, fault = error.key, max(map(len, messages)) > 3000
     except BaseException as error:
         frames = "".join(traceback.format_tb(error.__traceback__)[-3:])
         said, fault = f"{type(error).__name__}: {error}"[:300] + "\n" + frames, True

@@ -14,6 +14,7 @@ LoRIError
 A LoRIError carries a key and values, not a sentence, so that the message exists in every language of translate.py.
 """
 
+import math
 import re
 
 from lori_core.translate import translate
@@ -49,7 +50,9 @@ class LoRIError(Exception):
 
 def _quoted(value: object, most: int) -> object:
     """The value, or its text where that is what can be shown and kept: of errors, long values, unsafe characters."""
-    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
+    if isinstance(value, int):  # a number stays one, since messages have forms for numbers
+        return value if abs(value) < 10**100 else math.inf
+    if value is None or isinstance(value, float):
         return value
     text = str(value)
     if len(text) > most:

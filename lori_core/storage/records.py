@@ -52,7 +52,6 @@ _SHAPES: dict[str, TypeAdapter[Any]] = {
     "train": TypeAdapter(_Train),
     "reduced": TypeAdapter(_Reduced),
     "imported": TypeAdapter(dict[str, JsonValue]),
-    "scores": TypeAdapter(list[dict[str, JsonValue]]),
     "task": TypeAdapter(str),
 }
 
