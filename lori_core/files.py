@@ -158,9 +158,15 @@ def read_json(path: str | Path, largest: int = LARGEST_JSON) -> Any:
     """What a JSON file says.
 
     Raises:
-        OSError: as read_file has it. ValueError: it is no JSON, or one that cannot be held.
+        OSError: as read_file has it. ValueError: it is no JSON, or one that cannot be held or written again: JSON can
+            name half a character, which no file can hold.
     """
-    return parse_json(read_file(path, largest))
+    content = parse_json(read_file(path, largest))
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return content
 
 
 def parse_json(data: bytes | str) -> Any:

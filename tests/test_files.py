@@ -16,6 +16,7 @@ from lori_core.files import (
     locked,
     parse_json,
     read_file,
+    read_json,
     read_lines,
     write_atomic,
 )
@@ -136,6 +137,13 @@ def test_what_is_no_plain_file_is_neither_waited_for_nor_read(make, tmp_path):
 def test_a_name_that_is_none_is_an_OSError_as_any_other(name):
     with pytest.raises(OSError):
         read_file(name)
+
+
+@pytest.mark.parametrize("text", [b'["\\ud800"]', b'["\xed\xa0\x80"]', b'{"\\udfff": 1}'])
+def test_JSON_with_half_a_character_is_refused_where_it_is_read_to_be_kept(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(ValueError):
+        read_json(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("text", ["[" * 10**5, "1" * 5000, "{", b"\xff", '{"a": 1} 2'])

@@ -41,7 +41,7 @@ def result_table(run: Run, language: str) -> RenderableType:
     """What came out of a finished run; raises RunError where its result is none."""
     try:
         return _result_table(run, language)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise RunError("damaged_result", path=run.path / "result.json") from None
 
 

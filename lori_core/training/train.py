@@ -329,7 +329,8 @@ def _restore(session: _Session, checkpoint: Path) -> None:
         with torch.no_grad():
             for name, parameter in session.trained.items():
                 parameter.copy_(state["parameters"][name])
-        session.optimizer.load_state_dict(state["optimizer"])
+        own = session.optimizer.state_dict()["param_groups"]  # which follow from the config
+        session.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": own})
         if session.watcher:
             session.watcher.restore(state["watcher"])
         session.progress = Progress(**state["progress"])
