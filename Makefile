@@ -41,6 +41,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.sweeps
 	.venv/bin/python -m benchmarks.stop_when_stable
 	.venv/bin/python -m benchmarks.store
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.fuzz
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.speed
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.scale
 	.venv/bin/python -m benchmarks.app

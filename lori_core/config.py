@@ -20,6 +20,9 @@ Overlap = Literal["allow", "exclude"]
 Split = Literal["train", "validation", "test"]
 ChoiceLength = Literal["none", "characters", "tokens"]
 
+LARGEST_RANK = 4096  # comparing and merging take (rank, rank) matrices
+LARGEST_SCALING = 2.0**20  # beyond it products of ordinary factors leave the numbers of bf16 and fp32 soon
+
 ConfigType = TypeVar("ConfigType", bound="Config")
 
 
@@ -28,7 +31,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:  # positional only: a file may name a field "self"
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -59,8 +62,8 @@ def parse(model: type[ConfigType], text: str) -> ConfigType:
 class AdapterConfig(Config):
     """One task's adapter: LoRI-S where sparsity > 0, LoRI-D where it is 0, LoRA where the projection is trained too."""
 
-    rank: int = Field(default=32, ge=1)
-    scaling: float = Field(default=2.0, gt=0)  # alpha / rank; the paper has alpha = 2 rank
+    rank: int = Field(default=32, ge=1, le=LARGEST_RANK)
+    scaling: float = Field(default=2.0, gt=0, le=LARGEST_SCALING)  # alpha / rank; the paper has alpha = 2 rank
     sparsity: float = Field(default=0.9, ge=0, lt=1)  # fraction of B's entries that the mask holds at zero
     granularity: Granularity = "model"  # what competes for the kept entries
     target_modules: tuple[str, ...] = ()  # ends of module names; empty: those of the architecture (bases/targets.py)

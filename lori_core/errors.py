@@ -14,16 +14,29 @@ LoRIError
 A LoRIError carries a key and values, not a sentence, so that the message exists in every language of translate.py.
 """
 
+import math
+import re
+
 from lori_core.translate import translate
+
+QUOTED = 200  # characters that a message quotes of a value; files and names of strangers have any length
+LISTED = 2000  # of "known", what there is to choose from
+
+# What a terminal would obey, and halves of characters, which cannot be written: controls, directions, surrogates.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class LoRIError(Exception):
-    """LoRIError(key, **values): the message is the translation of `error.<key>`, filled in with the values."""
+    """LoRIError(key, **values): the message is the translation of `error.<key>`, filled in with the values.
+
+    Values are kept as they are where they are short, else as a text with the middle left out.
+    """
 
     def __init__(self, key: str, **values: object) -> None:
-        super().__init__(key, values)
+        quoted = {name: _quoted(value, LISTED if name == "known" else QUOTED) for name, value in values.items()}
+        super().__init__(key, quoted)
         self.key = key
-        self.values = values
+        self.values = quoted
 
     def plain_values(self) -> dict[str, int | float | str]:
         """The values as JSON has them; a message filled in with them reads the same."""
@@ -39,6 +52,19 @@ class LoRIError(Exception):
 
     def __reduce__(self):  # keyword values do not survive pickling by default
         return (_rebuild, (type(self), self.key, self.values))
+
+
+def _quoted(value: object, most: int) -> object:
+    """The value, or its text where that is what can be shown and kept: of errors, long values, unsafe characters."""
+    if isinstance(value, int):  # a number stays one, since messages have forms for numbers
+        return value if abs(value) < 10**100 else math.inf
+    if value is None or isinstance(value, float):
+        return value
+    text = str(value)
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3]} … {text[3 - most // 3 :]}"
+    safe = _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return safe if isinstance(value, BaseException) or safe != str(value) else value
 
 
 def _rebuild(kind: type[LoRIError], key: str, values: dict[str, object]) -> LoRIError:

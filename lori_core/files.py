@@ -5,15 +5,18 @@ one, the new one or none, never a half. What the disk refuses is a StorageError 
 """
 
 import errno
+import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import IO, Any, BinaryIO
 
 from lori_core.errors import StorageError
 
@@ -33,13 +36,15 @@ _REFUSALS = {
     errno.EIO: "disk_broken",
 }
 
+LARGEST_JSON = 2**24  # bytes of a JSON text; Python holds one in up to 24 times its bytes
+
 _PATIENCE = 0.3  # seconds to try again: is_locked() holds the lock for an instant while it looks
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
     """The file whole with that content (text as UTF-8), or as it was before; folders above it are made."""
     path = Path(path)
-    with _refusals(path), _beside(path) as temporary:
+    with refusals(path), _beside(path) as temporary:
         with open(temporary, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
@@ -56,7 +61,7 @@ def folder_atomic(path: str | Path) -> Iterator[Path]:
         StorageError: something is at `path` already (a folder written so never changes), or the disk refused.
     """
     path = Path(path)
-    with _refusals(path), _beside(path) as temporary:
+    with refusals(path), _beside(path) as temporary:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         temporary.mkdir()
@@ -71,7 +76,7 @@ def folder_atomic(path: str | Path) -> Iterator[Path]:
 
 def move_folder(source: Path, target: Path) -> None:
     """Renames a whole folder into another one on the same disk; raises StorageError where something is there."""
-    with _refusals(target):
+    with refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
@@ -91,7 +96,7 @@ def append_line(path: str | Path, text: str) -> None:
     What a killed writer left of a last line is cut off first, so that every line of the file is a whole one.
     """
     path = Path(path)
-    with _refusals(path), open(path, "a+b", buffering=0) as file:
+    with refusals(path), open(path, "a+b", buffering=0) as file:
         end = _end_of_whole_lines(file)
         file.truncate(end)
         rest = f"{text}\n".encode()
@@ -104,18 +109,74 @@ def append_line(path: str | Path, text: str) -> None:
 
 
 def read_lines_from(path: str | Path, place: int) -> tuple[list[str], int]:
-    """(whole lines from byte `place` on, the place behind them): a torn last one is left out, a missing file has none.
+    """(whole lines from byte `place` on, the place behind them): a torn last one is left out.
 
-    Bytes that are no UTF-8 become U+FFFD: a damaged line must not hide the others.
+    What cannot be read has no lines; a byte that is no UTF-8 stands as one of Unicode's replacement characters.
     """
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             file.seek(place)
             data = file.read()
-    except FileNotFoundError:
+    except OSError:
         return [], place
     whole = data[: data.rfind(b"\n") + 1]
     return [line.decode(errors="replace") for line in whole.split(b"\n")[:-1]], place + len(whole)
+
+
+def open_plain(path: str | Path) -> BinaryIO:
+    """A plain file, open to be read, links followed; a fifo or a device, which may have no end, is not opened.
+
+    Raises:
+        OSError: there is none, it may not be read, is no plain file, or its name is no name.
+    """
+    try:
+        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
+    except ValueError as error:  # a name with a NUL, or with half a character
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
+
+
+def read_file(path: str | Path, largest: int | None = None) -> bytes:
+    """The bytes of a plain file.
+
+    Args:
+        largest: bytes at most; None: any size.
+    Raises:
+        OSError: as open_plain has it, or it is too large.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if largest is not None and size > largest:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {largest:,} are read", str(path))
+        return file.read(size)
+
+
+def read_json(path: str | Path, largest: int = LARGEST_JSON) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        OSError: as read_file has it. ValueError: as parse_json has it.
+    """
+    return parse_json(read_file(path, largest))
+
+
+def parse_json(data: bytes | str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is none, is nested too deeply, has numbers without measure, or names half a character, which no
+            file and no page can hold.
+    """
+    try:
+        content = json.loads(data)
+        if "\\ud" in str(data).lower():
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 @contextmanager
@@ -128,8 +189,10 @@ def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
         StorageError: "in_use", with the holder's pid, where another process or another block of this one holds it.
     """
     path = Path(path)
-    with _refusals(path):
+    with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is no plain file", str(path))
         file = open(path, "a+b", buffering=0)  # noqa: SIM115
     with file:
         give_up = time.monotonic() + patience
@@ -150,16 +213,16 @@ def locked(path: str | Path, patience: float = _PATIENCE) -> Iterator[None]:
 def is_locked(path: str | Path) -> bool:
     """Whether a living process holds the lock on `path`."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_plain(path) as file:
             return not _try_lock(file, shared=True)
-    except FileNotFoundError:
+    except OSError:  # what cannot be opened is held by nobody
         return False
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: FileIO, shared: bool = False) -> bool:  # msvcrt knows no shared locks
+    def _try_lock(file: IO[bytes], shared: bool = False) -> bool:  # msvcrt knows no shared locks
         file.seek(1 << 30)  # a locked byte cannot be read: lock one far behind the pid
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -169,7 +232,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(file: FileIO, shared: bool = False) -> bool:
+    def _try_lock(file: IO[bytes], shared: bool = False) -> bool:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -191,6 +254,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for somebody who writes into a fifo."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A free temporary name in the folder of `path`; what is left of it when the block fails is removed."""
@@ -207,7 +275,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
+def refusals(path: Path) -> Iterator[None]:
     """Turns what the disk refuses into StorageError."""
     try:
         yield

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lori_core.errors import StorageError
-from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines_from, write_atomic
+from lori_core.files import (
+    append_line,
+    folder_atomic,
+    is_locked,
+    locked,
+    parse_json,
+    read_file,
+    read_json,
+    read_lines_from,
+    write_atomic,
+)
 
 lines_of_text = st.lists(st.text().filter(lambda text: "\n" not in text), max_size=5)
 
@@ -106,3 +116,37 @@ def test_a_lock_is_held_inside_its_block_only(tmp_path):
         with pytest.raises(StorageError) as caught, locked(path):
             pytest.fail("a second block must not get in")
         assert caught.value.values["pid"] == str(os.getpid())  # once, though the file names the first holder too
+
+
+def test_a_plain_file_is_read_through_links_up_to_a_size(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_file(tmp_path / "link") == read_file(tmp_path / "file", largest=5) == b"12345"
+    with pytest.raises(OSError, match="5 bytes, and at most 4"):
+        read_file(tmp_path / "link", largest=4)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_neither_waited_for_nor_read(make, tmp_path):
+    make(tmp_path / "odd")
+    with pytest.raises(OSError):
+        read_file(tmp_path / "odd")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000])
+def test_a_name_that_is_none_is_an_OSError_as_any_other(name):
+    with pytest.raises(OSError):
+        read_file(name)
+
+
+@pytest.mark.parametrize("text", [b'["\\ud800"]', b'["\xed\xa0\x80"]', b'{"\\udfff": 1}'])
+def test_JSON_with_half_a_character_is_refused_where_it_is_read_to_be_kept(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(ValueError):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, "1" * 5000, "{", b"\xff", '{"a": 1} 2'])
+def test_JSON_that_cannot_be_held_is_a_ValueError(text):
+    with pytest.raises(ValueError):
+        parse_json(text)

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lori_core.errors import RunError
 from lori_core.files import folder_size
 from lori_core.report.findings import isolation_notes
 from lori_core.results import (
@@ -38,7 +39,14 @@ SHORT = 12  # letters of a checksum that a list shows
 
 
 def result_table(run: Run, language: str) -> RenderableType:
-    """What came out of a finished run."""
+    """What came out of a finished run; raises RunError where its result is none."""
+    try:
+        return _result_table(run, language)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise RunError("damaged_result", path=run.path / "result.json") from None
+
+
+def _result_table(run: Run, language: str) -> RenderableType:
     text = run.result()
     match run.kind:
         case "study":
@@ -195,8 +203,10 @@ def runs_table(runs: Iterable[Run], language: str) -> Table:
 
 
 def _started(run: Run) -> str:
-    events = run.events()
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"])) if events else "-"
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.events()[0]["time"]))
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, OSError):  # no event, or a damaged one
+        return "-"
 
 
 def _label(method: str, shared: bool, language: str) -> str:

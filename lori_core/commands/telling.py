@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from lori_core.errors import LoRIError
+from lori_core.errors import LoRIError, StorageError
 from lori_core.translate import translate
 
 REFUSED = 2  # exit code
@@ -14,12 +14,17 @@ REFUSED = 2  # exit code
 
 @contextmanager
 def told(language: str) -> Iterator[None]:
-    """Says an error of ours in one message; any other is a bug and stays a traceback."""
+    """Says an error of ours, or of the system about a file, in one message; any other is a bug, and a traceback."""
     try:
         yield
     except LoRIError as error:
-        typer.echo(error.in_language(language), err=True)
-        raise typer.Exit(REFUSED) from None
+        refused = error
+    except OSError as error:
+        refused = StorageError("system_refused", path=error.filename or "-", reason=error.strerror or error)
+    else:
+        return
+    typer.echo(refused.in_language(language), err=True)
+    raise typer.Exit(REFUSED)
 
 
 def console() -> Console:

@@ -3,8 +3,10 @@
 update of a module:  dW = scaling * (B ⊙ mask) A        A (rank, in_features), B and mask (out_features, rank)
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -149,8 +151,8 @@ def check_comparable(adapters: Sequence[Adapter]) -> None:
     """Refuse adapters whose updates do not lie in one space, before they are merged or compared.
 
     Raises:
-        IncompatibleAdapters: none was given, or one differs from the first in modules, in the shape of an update, or
-            in the base that both records name.
+        IncompatibleAdapters: none was given, one differs from the first in modules or in the shape of an update, or
+            two records name different bases: other weights, or where only names are known, other names.
     """
     if not adapters:
         raise IncompatibleAdapters("no_adapters")
@@ -168,9 +170,17 @@ def check_comparable(adapters: Sequence[Adapter]) -> None:
 
 def _check_one_base(adapters: Sequence[Adapter]) -> None:
     """Adapters whose records name no base are taken on trust."""
-    named = [(each.name, print_) for each in adapters if (print_ := each.record.get("base", {}).get("fingerprint"))]
-    for name, fingerprint in named[1:]:
-        if fingerprint != named[0][1]:
-            raise IncompatibleAdapters(
-                "bases_differ", left=named[0][0], left_base=named[0][1], right=name, right_base=fingerprint
-            )
+    for left, right in combinations(adapters, 2):
+        one, other = left.record.get("base", {}), right.record.get("base", {})
+        key = next((key for key in ("fingerprint", "name") if one.get(key) and other.get(key)), None)
+        if key == "fingerprint" and one[key] != other[key]:
+            named = {"left_base": one[key], "right_base": other[key]}
+            raise IncompatibleAdapters("bases_differ", left=left.name, right=right.name, **named)
+        if key == "name" and _last_part(one[key]) != _last_part(other[key]):
+            named = {"left_base": one[key], "right_base": other[key]}
+            raise IncompatibleAdapters("base_names_differ", left=left.name, right=right.name, **named)
+
+
+def _last_part(name: str) -> str:
+    """Of a hub id or a folder: a copy of a base keeps it, whoever owns it and wherever it lies."""
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].casefold()

@@ -24,7 +24,7 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
 
     Args:
         method: a key of MERGE_METHODS.
-        weights: one for each adapter; negative and zero are fine except for PEFT's ways.
+        weights: one for each adapter; negative and zero are fine.
         options: those fields of MergeOptions that METHOD_OPTIONS lists for the method.
     Raises:
         IncompatibleAdapters: the method or the number of weights is wrong, or the adapters do not fit each other.

@@ -90,7 +90,10 @@ def dare(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
 
 
 def linear(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
-    """(Σ √(w s) B)(Σ √(w s) A), s the scaling: PEFT's add_weighted_adapter(combination_type="linear")."""
+    """(Σ √(w s) B)(Σ √(w s) A), s the scaling: PEFT's add_weighted_adapter(combination_type="linear").
+
+    Of a negative w it is √|w s| B and -√|w s| A, as PEFT 0.21 has it.
+    """
     return _factor_wise(parts, lambda part, letter, factor: factor)
 
 
@@ -163,21 +166,20 @@ def _factor_wise(
     change: Callable[[Part, str, Tensor], Tensor],
     combine: Callable[[Tensor, Tensor], Tensor] = lambda factors, scales: (factors * scales).sum(dim=0),
 ) -> Merged:
-    """PEFT's way: combine(changed factors, √(w s)) for the As and for the Bs.
+    """PEFT's way: combine(changed factors, √|w s|) for the As, where w's sign goes too, and for the Bs.
 
     Args:
         change: (part, "A" or "B", the factor) to the factor that goes in.
         combine: (T, ...) factors and (T, 1, 1) square-root scales to one factor.
     """
-    if any(part.weight < 0 for part in parts):
-        raise IncompatibleAdapters("negative_weight", weights=", ".join(f"{part.weight:g}" for part in parts))
     if len({part.factors.rank for part in parts}) > 1:
         raise IncompatibleAdapters("ranks_differ", ranks=", ".join(str(part.factors.rank) for part in parts))
     As = torch.stack([change(part, "A", part.factors.A) for part in parts])
     Bs = torch.stack([change(part, "B", part.factors.B) for part in parts])
-    scales = torch.tensor([part.scale for part in parts], dtype=As.dtype).sqrt().view(-1, 1, 1)
+    scales = torch.tensor([part.scale for part in parts], dtype=As.dtype).view(-1, 1, 1)
+    sizes = scales.abs().sqrt()
     mask = torch.stack([part.factors.mask for part in parts]).any(dim=0)
-    return Merged(Factors(combine(As, scales), combine(Bs, scales)[mask], mask, 1.0))
+    return Merged(Factors(combine(As, sizes * scales.sign()), combine(Bs, sizes)[mask], mask, 1.0))
 
 
 def _peft_prune(factor: Tensor, keep: float) -> Tensor:

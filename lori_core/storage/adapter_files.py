@@ -18,23 +18,26 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from lori_core import __version__
-from lori_core.config import AdapterConfig, Config, Drawing, Precision
+from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Config, Drawing, Precision
 from lori_core.errors import AdapterError, ConfigError
-from lori_core.files import folder_atomic, write_atomic
+from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file, write_atomic
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.masks import mask_id
 from lori_core.method.projection import checksum, drawing, redraw
 from lori_core.storage.packing import pack_masks, pack_values, unpack_masks, unpack_values
+from lori_core.storage.records import readable
+from lori_core.storage.tensors import read_tensors
 
 FORMAT_VERSION = 2
 KNOWN_VERSIONS = (1, 2)  # 1 held "<module>.values" and "<module>.mask" as they are; it is read and no longer written
 
-LARGEST = 2**28  # entries of one A or B; what claims more is refused before memory is taken for it
+# Entries of A that are drawn for each byte of the tensors' file, and those that are drawn beside any. A byte holds the
+# mask of 64 entries of B at most (packing.py), and B is about as large as A: what is drawn follows from what is there.
+DRAWN_PER_BYTE, DRAWN_ANYWAY = 64, 2**22
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -43,16 +46,14 @@ class StoredModule(Config):
 
     out_features: int = Field(ge=1)
     in_features: int = Field(ge=1)
-    rank: int = Field(ge=1)
+    rank: int = Field(ge=1, le=LARGEST_RANK)
     kept: int = Field(ge=0)  # entries of B that the mask keeps
-    scaling: float
+    scaling: float = Field(ge=-LARGEST_SCALING, le=LARGEST_SCALING)
     drawn: bool  # True: A is drawn again; False: it is in the file
     checksum: str  # of A, as projection.checksum makes it
 
     @model_validator(mode="after")
     def _is_possible(self) -> "StoredModule":
-        if self.rank * max(self.in_features, self.out_features) > LARGEST:
-            raise ValueError(f"A and B have at most {LARGEST} entries each")
         if self.kept > self.out_features * self.rank:
             raise ValueError(f"B has {self.out_features * self.rank} entries")
         return self
@@ -85,11 +86,13 @@ def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16"
     Raises:
         StorageError: the folder exists (a saved adapter never changes), or the disk refused.
     """
-    modules, tensors = _described(adapter, _DTYPES[dtype])
+    modules, As = _described(adapter, _DTYPES[dtype])
     masked = {module: adapter.masks[module] for module, stored in modules.items() if stored.masked}
     values = torch.cat([torch.zeros(0), *(factors.values for factors in adapter.factors.values())])
-    tensors |= pack_values(values, dtype) | ({"masks": pack_masks(masked)} if masked else {})
-    data = save(tensors)
+    tensors = pack_values(values, dtype) | ({"masks": pack_masks(masked)} if masked else {})
+    if _drawn(modules) > _may_be_drawn(sum(map(len, tensors.values()))):
+        modules, As = _described(adapter, _DTYPES[dtype], draws=False)
+    data = save(tensors | As)
     header = StoredAdapter(
         version=FORMAT_VERSION,
         name=adapter.name,
@@ -121,7 +124,8 @@ def load_adapter(folder: str | Path) -> Adapter:
     for module, stored in header.modules.items():
         A = _projection(folder, header, module, tensors.get(f"{module}.A"))
         factors[module] = Factors(A, values[module], masks[module], stored.scaling)
-    return Adapter(header.name, header.config, factors, header.record | {"id": identity}, header.drawn_from)
+    record = readable(header.record) | {"id": identity}
+    return Adapter(header.name, header.config, factors, record, header.drawn_from)
 
 
 def load_entries(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -144,18 +148,19 @@ def read_header(folder: str | Path) -> tuple[StoredAdapter, str]:
     """
     path = Path(folder) / "adapter.json"
     try:
-        data = path.read_bytes()
-        content = json.loads(data)
+        data = read_file(path, LARGEST_JSON)
+        content = parse_json(data)
         if (found := content["version"]) not in KNOWN_VERSIONS:
             known = " or ".join(map(str, KNOWN_VERSIONS))
             raise AdapterError("unknown_adapter_version", path=path.parent, version=found, known=known)
-        as_saved = found == 1 or _text(content).encode() == data
+        text = _text(content).encode()
+        as_saved = found == 1 or text == data
         if (identity := content.pop("checksum")) != _header_checksum(content) or not as_saved:
             raise AdapterError("adapter_changed", path=path)
         return StoredAdapter(**(_as_now(content) if found == 1 else content)), identity
     except (FileNotFoundError, NotADirectoryError):
         raise AdapterError("no_adapter", path=path.parent) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise AdapterError("adapter_unreadable", path=path, reason=error) from None
 
 
@@ -165,8 +170,10 @@ def software_versions() -> dict[str, str]:
     return {"lori_core": __version__, "python": platform.python_version()} | packages
 
 
-def _described(adapter: Adapter, dtype: torch.dtype) -> tuple[dict[str, StoredModule], dict[str, Tensor]]:
-    """The description of each module, and each A that has to be stored."""
+def _described(
+    adapter: Adapter, dtype: torch.dtype, draws: bool = True
+) -> tuple[dict[str, StoredModule], dict[str, Tensor]]:
+    """The description of each module, and each A that has to be stored; all of them where `draws` is False."""
     modules, tensors = {}, {}
     for module, factors in adapter.factors.items():
         out_features, in_features = factors.shape
@@ -177,7 +184,7 @@ def _described(adapter: Adapter, dtype: torch.dtype) -> tuple[dict[str, StoredMo
             rank=factors.rank,
             kept=factors.values.numel(),
             scaling=factors.scaling,
-            drawn=_can_be_drawn(adapter, module, factors),
+            drawn=draws and _can_be_drawn(adapter, module, factors),
             checksum=checksum(A),
         )
         if not modules[module].drawn:
@@ -192,6 +199,16 @@ def _can_be_drawn(adapter: Adapter, module: str, factors: Factors) -> bool:
         return False
     A = redraw(adapter.drawn_from, module, factors.shape[1])
     return factors.A.shape == A.shape and torch.equal(factors.A.view(torch.int32), A.view(torch.int32))
+
+
+def _drawn(modules: Mapping[str, StoredModule]) -> int:
+    """Entries of all A that are not in the file."""
+    return sum(each.rank * each.in_features for each in modules.values() if each.drawn)
+
+
+def _may_be_drawn(size: int) -> int:
+    """Beside a file of so many bytes."""
+    return DRAWN_ANYWAY + DRAWN_PER_BYTE * size
 
 
 def _masked(header: StoredAdapter) -> dict[str, tuple[int, int]]:
@@ -209,17 +226,18 @@ def _expected(header: StoredAdapter) -> set[str]:
 
 
 def _read_tensors(path: Path, header: StoredAdapter) -> dict[str, Tensor]:
-    """All tensors of the file, exactly those that the header asks for."""
+    """All tensors of the file, exactly those that the header asks for; what it draws is in proportion to them."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
+        if hashlib.sha256(data).hexdigest() != header.tensors:
+            raise AdapterError("adapter_changed", path=path)
+        tensors = read_tensors(data)
     except FileNotFoundError:
         raise AdapterError("no_adapter", path=path.parent) from None
-    if hashlib.sha256(data).hexdigest() != header.tensors:
-        raise AdapterError("adapter_changed", path=path)
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
+    except (OSError, ValueError) as error:
         raise AdapterError("adapter_unreadable", path=path, reason=error) from None
+    if (drawn := _drawn(header.modules)) > _may_be_drawn(len(data)):
+        raise AdapterError("adapter_claims", path=path.parent, drawn=drawn, bytes=len(data))
     expected = _expected(header)
     if different := sorted(expected ^ tensors.keys()):
         raise AdapterError("adapter_tensors", path=path, expected=len(expected), got=len(tensors), first=different[0])

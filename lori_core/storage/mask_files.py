@@ -9,21 +9,22 @@ The id is the checksum of modules, shapes and bits (masks.mask_id); adapters nam
 import errno
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PositiveInt
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from lori_core.config import Config
 from lori_core.errors import AdapterError, ConfigError, StorageError
-from lori_core.files import write_atomic
+from lori_core.files import parse_json, read_file, write_atomic
 from lori_core.method.masks import Masks, mask_id
 from lori_core.storage.packing import pack_masks, unpack_masks
+from lori_core.storage.tensors import read_metadata, read_tensors
 
 FORMAT_VERSION = 1
 
@@ -86,19 +87,19 @@ def load_mask(path: str | Path) -> Mask:
     """
     path = Path(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata, packed = file.metadata(), file.get_tensor("masks")
+        data = read_file(path)
+        packed, metadata = read_tensors(data)["masks"], read_metadata(data)
         return _mask(path, metadata["lori_mask"], metadata["checksum"], packed)
-    except OSError:  # no file, or a folder
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise AdapterError("no_mask", path=path) from None
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise AdapterError("mask_unreadable", path=path, reason=error) from None
 
 
 def _mask(path: Path, text: str, checksum: str, packed: Tensor) -> Mask:
     if _checksum(text.encode()) != checksum:
         raise AdapterError("mask_changed", path=path)
-    content = json.loads(text)
+    content = parse_json(text)
     if content["version"] != FORMAT_VERSION:
         raise AdapterError("unknown_mask_version", path=path, version=content["version"], known=FORMAT_VERSION)
     header = StoredMask(**content)
@@ -108,7 +109,7 @@ def _mask(path: Path, text: str, checksum: str, packed: Tensor) -> Mask:
         mask = Mask(unpack_masks(packed, header.shapes), header.record)
     except AdapterError as error:
         raise AdapterError("mask_unreadable", path=path, reason=error) from None
-    if mask.id != header.id:
+    if mask.id != header.id or not math.isclose(mask.sparsity, header.sparsity, abs_tol=1e-9):
         raise AdapterError("mask_changed", path=path)
     return mask
 

@@ -122,8 +122,8 @@ def _is_hub_id(name: str) -> bool:
 def _method(adapter: Adapter) -> str:
     record, config = adapter.record, adapter.config
     if "merge" in record:
-        weights = ", ".join(f"{weight:g}" for weight in record["merge"]["weights"])
-        return f"merge of {len(record['parents'])} adapters: {record['merge']['method']}, weights {weights}"
+        weights = [f"{weight:g}" for weight in record["merge"]["weights"]]
+        return f"merge of {len(weights)} adapters: {record['merge']['method']}, weights {', '.join(weights)}"
     learned = "LoRA" if config.train_projection else "LoRI-S" if config.sparsity > 0 else "LoRI-D"
     return f"{learned}, imported" if "imported" in record else learned
 

@@ -11,29 +11,37 @@ more than it, is refused by name. PEFT itself is not needed: https://github.com/
 import json
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
-from lori_core.config import AdapterConfig, Config, parse
+from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Config
 from lori_core.errors import AdapterError, ConfigError
-from lori_core.files import folder_atomic, write_atomic
+from lori_core.files import folder_atomic, read_file, read_json, write_atomic
 from lori_core.method.adapter import Adapter, Factors, dense_factors
 from lori_core.results import Score
 from lori_core.storage.model_card import model_card
+from lori_core.storage.tensors import read_tensors
 
 Value = TypeVar("Value")
-Rank = Annotated[int, Field(ge=1)]
-Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Parts = dict[str, Tensor]  # of one module, fp32: "A" (rank, in_features), "B" (out_features, rank), "B.mask" as B
+Rank = Annotated[int, Field(ge=1, le=LARGEST_RANK)]
+Alpha = Annotated[float, Field(gt=0, le=LARGEST_SCALING)]
 
 _CONFIG, _TENSORS, _PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
-_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<letter>[AB])(\.default)?\.weight")
+_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB](\.default)?\.weight|B\.mask)")
+
+# Keys of rank_pattern and alpha_pattern are regular expressions: read are those that are names with "." and ".*" for
+# any character and any characters, "\." for a dot, and "^" and "$" at the ends, which need no search that turns back.
+_PATTERN = re.compile(r"\^?(\.\*|\\.|[\w/.-])*\$?")
+_GLOB = {".*": "*", "\\.": ".", ".": "?"}
+LONGEST_PATTERN, MOST_TRIES = 256, 2**20  # characters of a key; keys times modules
 
 # Settings that do not change what trained factors mean: how they were drawn, found, dropped out or wrapped.
 _HARMLESS = {
@@ -103,18 +111,27 @@ def export_peft(adapter: Adapter, folder: str | Path, scores: Sequence[Score] = 
 
 
 def import_peft(folder: str | Path, name: str | None = None) -> Adapter:
-    """The LoRA adapter in a folder that PEFT wrote: A and B as fp32, all of B kept, scaling by module.
+    """The LoRA adapter in a folder that PEFT wrote: A and B as fp32, scaling by module.
+
+    All of B is kept; where LoRI's official code left its mask beside B, as "....lora_B.mask", what that keeps.
 
     Args:
         name: of the adapter; None: the folder's.
     Raises:
         AdapterError: there is none, it is a pickle (never opened) or damaged, its tensors do not fit each other or its
-            settings, or it is more than plain LoRA (DoRA, trained biases, LoKr ...), which the message names.
+            settings, or it is more than plain LoRA (DoRA, trained biases, LoKr ...), which the message names; its
+            patterns are more than names with wildcards.
     """
     folder = Path(folder)
     config = _read_config(folder)
-    pairs = _pairs(folder, _read_tensors(folder))
-    factors = {module: _factors(folder, config, module, pair) for module, pair in pairs.items()}
+    modules = _modules(folder, _read_tensors(folder))
+    ranks = _globs(folder, config.rank_pattern, len(modules))
+    alphas = _globs(folder, config.alpha_pattern, len(modules))
+    factors = {}
+    for module, parts in modules.items():
+        rank = _matching(ranks, module, config.r)
+        scaling = _scaling(config, _matching(alphas, module, config.lora_alpha), rank)
+        factors[module] = _factors(folder, module, parts, rank, scaling)
     settings = AdapterConfig(
         rank=max(each.rank for each in factors.values()),
         scaling=_scaling(config, config.lora_alpha, config.r),
@@ -131,10 +148,15 @@ def import_peft(folder: str | Path, name: str | None = None) -> Adapter:
 def _read_config(folder: Path) -> PeftConfig:
     path = folder / _CONFIG
     try:
-        config = parse(PeftConfig, path.read_text(encoding="utf-8"))
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        if isinstance(kind := content.get("peft_type"), str) and kind != "LORA":  # what it lacks then is no fault
+            raise AdapterError("peft_unsupported", path=path, found=f"peft_type = {kind!r}")
+        config = PeftConfig(**content)
     except (FileNotFoundError, NotADirectoryError):
         raise AdapterError("no_peft_adapter", path=folder) from None
-    except (OSError, UnicodeDecodeError, ConfigError) as error:
+    except (OSError, ValueError, ConfigError) as error:
         raise AdapterError("adapter_unreadable", path=path, reason=error) from None
     if found := _beyond_lora(config):
         raise AdapterError("peft_unsupported", path=path, found=", ".join(found))
@@ -145,8 +167,6 @@ def _beyond_lora(config: PeftConfig) -> list[str]:
     """Settings that make dW another one than s B A, or touch more than dW; unknown ones count as such where set."""
     extra = config.model_extra or {}
     found = [f"{key} = {value!r}" for key, value in extra.items() if value and key not in _HARMLESS]
-    if config.peft_type != "LORA":
-        found.insert(0, f"peft_type = {config.peft_type!r}")
     if config.bias != "none":
         found.append(f"bias = {config.bias!r}")
     if config.init_lora_weights not in _KEEP_BASE:
@@ -156,53 +176,71 @@ def _beyond_lora(config: PeftConfig) -> list[str]:
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
     path = folder / _TENSORS
-    if not path.is_file():
-        raise AdapterError("peft_pickle" if (folder / _PICKLE).exists() else "no_peft_adapter", path=folder)
     try:
-        return load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        return read_tensors(read_file(path))
+    except FileNotFoundError:
+        key = "peft_pickle" if (folder / _PICKLE).exists() else "no_peft_adapter"
+        raise AdapterError(key, path=folder) from None
+    except (OSError, ValueError) as error:
         raise AdapterError("adapter_unreadable", path=path, reason=error) from None
 
 
-def _pairs(folder: Path, tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """module -> (A, B), fp32."""
-    found: dict[str, dict[str, Tensor]] = {}
+def _modules(folder: Path, tensors: Mapping[str, Tensor]) -> dict[str, Parts]:
+    """Layer by layer, with numbers as numbers: a safetensors file comes in no order."""
+    found: dict[str, Parts] = {}
     for name, tensor in tensors.items():
         matched = _NAME.fullmatch(name)
-        if matched is None or tensor.ndim != 2 or not tensor.is_floating_point():
+        numbers = tensor.is_floating_point() or (tensor.dtype == torch.bool and name.endswith(".mask"))
+        if matched is None or tensor.ndim != 2 or 0 in tensor.shape or not numbers:
             raise AdapterError("peft_tensor", path=folder, tensor=name, shape=tuple(tensor.shape), dtype=tensor.dtype)
-        found.setdefault(matched["module"], {})[matched["letter"]] = tensor.float()
-    for module, letters in found.items():
-        if letters.keys() != {"A", "B"}:
-            raise AdapterError("peft_half", path=folder, module=module, letter=next(iter(letters)))
+        parts = found.setdefault(matched["module"], {})
+        if (part := matched["part"].removesuffix(".weight").removesuffix(".default")) in parts:
+            raise AdapterError("peft_twice", path=folder, module=matched["module"], part=part)
+        parts[part] = tensor.float()
+    for module, parts in found.items():
+        if not {"A", "B"} <= parts.keys():
+            raise AdapterError("peft_half", path=folder, module=module, letter=next(iter(parts)))
     if not found:
         raise AdapterError("no_peft_adapter", path=folder)
-    # A safetensors file comes in no order: layer by layer then, with numbers as numbers.
     ordered = sorted(found, key=lambda module: re.sub(r"\d+", lambda number: number[0].zfill(8), module))
-    return {module: (found[module]["A"], found[module]["B"]) for module in ordered}
+    return {module: found[module] for module in ordered}
 
 
-def _factors(folder: Path, config: PeftConfig, module: str, pair: tuple[Tensor, Tensor]) -> Factors:
-    A, B = pair
-    rank = _matching(folder, config.rank_pattern, module, config.r)
+def _factors(folder: Path, module: str, parts: Parts, rank: int, scaling: float) -> Factors:
+    A, B, mask = parts["A"], parts["B"], parts.get("B.mask")
     if A.shape[0] != rank or B.shape[1] != rank:
         raise AdapterError("peft_rank", path=folder, module=module, A=tuple(A.shape), B=tuple(B.shape), rank=rank)
-    if not (bool(A.isfinite().all()) and bool(B.isfinite().all())):
+    if not (bool(A.isfinite().all()) and bool((scaling * B).isfinite().all())):
         raise AdapterError("peft_not_finite", path=folder, module=module)
-    alpha = _matching(folder, config.alpha_pattern, module, config.lora_alpha)
-    return dense_factors(A, B, _scaling(config, alpha, rank))
+    if mask is None:
+        return dense_factors(A, B, scaling)
+    if mask.shape != B.shape or not bool(((mask == 0) | (mask == 1)).all()):
+        raise AdapterError("peft_mask", path=folder, module=module, expected=tuple(B.shape))
+    kept = (mask == 1) | (B != 0)  # PEFT adds all of B, also what an earlier task left outside the mask
+    return Factors(A, B[kept], kept, scaling)
 
 
 def _scaling(config: PeftConfig, alpha: float, rank: int) -> float:
     return alpha / rank**0.5 if config.use_rslora else alpha / rank
 
 
-def _matching(folder: Path, pattern: Mapping[str, Value] | None, module: str, default: Value) -> Value:
-    """The value of the first key that is the module's name or its end, taken as a regular expression, as PEFT does."""
-    try:
-        for key, value in (pattern or {}).items():
-            if re.match(rf"(.*\.)?({key})$", module):
-                return value
-    except re.error as error:
-        raise AdapterError("adapter_unreadable", path=folder / _CONFIG, reason=error) from None
+def _globs(folder: Path, pattern: Mapping[str, Value] | None, modules: int) -> list[tuple[tuple[str, ...], Value]]:
+    """Of each key the globs of the names that it means, and its value; raises AdapterError where it is beyond them."""
+    pattern = pattern or {}
+    if len(pattern) * modules > MOST_TRIES:
+        raise AdapterError("peft_patterns", path=folder / _CONFIG, keys=len(pattern), modules=modules)
+    globs = []
+    for key, value in pattern.items():
+        if len(key) > LONGEST_PATTERN or not _PATTERN.fullmatch(key):
+            raise AdapterError("peft_pattern", path=folder / _CONFIG, pattern=key, most=LONGEST_PATTERN)
+        name = re.sub(r"\.\*|\\\.|\.", lambda sign: _GLOB[sign[0]], key.removeprefix("^").removesuffix("$"))
+        globs.append(((name,) if key.startswith("^") else (name, f"*.{name}"), value))
+    return globs
+
+
+def _matching(globs: Sequence[tuple[tuple[str, ...], Value]], module: str, default: Value) -> Value:
+    """The value of the first key that is the module's name or its end, as PEFT has it."""
+    for names, value in globs:
+        if any(fnmatchcase(module, name) for name in names):
+            return value
     return default

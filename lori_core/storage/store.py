@@ -21,9 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from lori_core.config import Precision
 from lori_core.errors import AdapterError, LoRIError, StorageError
-from lori_core.files import folder_size, locked, move_folder, write_atomic
+from lori_core.files import folder_size, locked, move_folder, read_json, refusals, write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header, save_adapter
 from lori_core.storage.diff import Difference, difference
@@ -33,6 +35,7 @@ PATIENCE = 60  # seconds that a process waits for others to finish a rename
 ABANDONED = 3600  # seconds after which what is in .new counts as left behind by a process that died
 
 _NAME = re.compile(r"\w([\w.+ -]{0,98}[\w+-])?")  # one folder's name on every system: no separator, no leading dot
+_TAGS = TypeAdapter(dict[str, int])
 _TAG = re.compile(r"[^\W\d][\w.-]{0,49}")
 
 
@@ -97,14 +100,7 @@ class AdapterStore:
         """All versions, or those of one name, by name and number."""
         if name is not None:
             checked_name(name)
-        keys = self._keys()
-        rows = self._index.rows()
-        if rows.keys() != keys:  # a process died before it wrote its row, or somebody moved folders by hand
-            with self._lock():
-                keys, rows = self._keys(), self._index.rows()
-                missing = [self._row(*key) for key in sorted(keys - rows.keys())]
-                self._index.change(put=missing, remove=rows.keys() - keys)
-            rows = self._index.rows()
+        rows = self._rows()
         wanted = [rows[key] for key in sorted(rows) if name in (None, key[0])]
         tags = {each: self._tags(each) for each in {row.name for row in wanted}}
         return [Version(row, _tags_of(tags[row.name], row.number)) for row in wanted]
@@ -165,7 +161,7 @@ class AdapterStore:
     def _lock(self) -> Iterator[None]:
         if not self.root.is_dir():  # a mistyped path must not become a store
             raise StorageError("no_store", path=self.root)
-        with locked(self.root / ".lock", PATIENCE):
+        with locked(self.root / ".lock", PATIENCE), refusals(self.root):
             yield
 
     def _find(self, reference: str) -> Key:
@@ -182,6 +178,22 @@ class AdapterStore:
     def _keys(self) -> set[Key]:
         names = [path.name for path in self.root.glob("*") if _NAME.fullmatch(path.name) and not path.is_symlink()]
         return {(name, number) for name in names for number in self._numbers(name)}
+
+    def _rows(self) -> dict[Key, Row]:
+        """Of all folders; the index is brought up to them where it can be written."""
+        keys, rows = self._keys(), self._index.rows()
+        if rows.keys() == keys:
+            return rows
+        try:  # a process died before it wrote its row, or somebody moved folders by hand
+            with self._lock():
+                keys, rows = self._keys(), self._index.rows()
+                missing = [self._row(*key) for key in sorted(keys - rows.keys())]
+                self._index.change(put=missing, remove=rows.keys() - keys)
+            return self._index.rows()
+        except StorageError as error:
+            if error.key != "not_writable":
+                raise
+            return {key: rows.get(key) or self._row(*key) for key in keys}
 
     def _numbers(self, name: str) -> set[int]:
         return _numbers(self.root / name)
@@ -217,10 +229,10 @@ class AdapterStore:
     def _tags(self, name: str) -> dict[str, int]:
         path = self.root / name / "tags.json"
         try:
-            return {str(tag): int(number) for tag, number in json.loads(path.read_bytes()).items()}
+            return _TAGS.validate_python(read_json(path), strict=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (ValueError, TypeError, AttributeError):
+        except (OSError, ValueError):  # pydantic's is a ValueError too
             raise StorageError("tags_unreadable", path=path) from None
 
     def _write_tags(self, name: str, tags: dict[str, int]) -> None:

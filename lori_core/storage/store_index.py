@@ -3,13 +3,18 @@
 The folders are the truth: the store compares names with them at every look, and the table can be made again from them.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from lori_core.errors import StorageError
+from lori_core.files import refusals
 
 Key = tuple[str, int]  # name and number of a version
 
@@ -30,6 +35,7 @@ class Row:
 
 
 COLUMNS = ", ".join(field.name for field in fields(Row))
+_VALUES = TypeAdapter[Any](tuple[tuple(get_type_hints(Row).values())])  # pyright: ignore[reportInvalidTypeForm]
 
 
 class Index:
@@ -39,12 +45,17 @@ class Index:
         self.path = path
 
     def rows(self) -> dict[Key, Row]:
-        """All of them; none where there is no index yet."""
+        """All that are whole; none where there is no index yet, or where it could be neither used nor made again."""
         if not self.path.exists():
             return {}
-        with self._connection() as connection:
-            rows = [Row(*values) for values in connection.execute(f"SELECT {COLUMNS} FROM versions")]
-        return {(row.name, row.number): row for row in rows}
+        try:
+            with self._connection() as connection:
+                found = connection.execute(f"SELECT {COLUMNS} FROM versions").fetchall()
+        except StorageError:
+            if self._is_writable():
+                raise
+            return {}
+        return {(row.name, row.number): row for values in found if (row := _row(values))}
 
     def change(self, put: Iterable[Row] = (), remove: Iterable[Key] = ()) -> None:
         with self._connection() as connection:
@@ -59,14 +70,29 @@ class Index:
 
     def remake(self, rows: Iterable[Row]) -> None:
         """The table anew, whatever the file held."""
-        for suffix in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        with refusals(self.path):
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self.change(put=rows)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        # SQLite writes beside an index that it reads, unless it is told that nobody can change it.
+        source = self.path.absolute().as_uri() + ("" if self._is_writable() else "?immutable=1")
         try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+            with closing(sqlite3.connect(source, timeout=60, uri=True)) as connection:
                 yield connection
         except sqlite3.Error as error:
             raise StorageError("index_unusable", path=self.path, reason=error) from None
+
+    def _is_writable(self) -> bool:
+        return os.access(self.path.parent, os.W_OK)
+
+
+def _row(values: tuple[Any, ...]) -> Row | None:
+    """None where a value is of another type than its column: a damaged index."""
+    try:
+        _VALUES.validate_python(values, strict=True)
+    except ValidationError:
+        return None
+    return Row(*values)

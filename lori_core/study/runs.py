@@ -26,7 +26,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from lori_core.errors import LoRIError, RunError, Stopped, StorageError
-from lori_core.files import append_line, folder_atomic, is_locked, locked, read_lines_from, write_atomic
+from lori_core.files import (
+    append_line,
+    folder_atomic,
+    is_locked,
+    locked,
+    parse_json,
+    read_file,
+    read_json,
+    read_lines_from,
+    write_atomic,
+)
 from lori_core.results import from_json
 
 SPEC_VERSION = 1
@@ -113,7 +123,7 @@ class Run:
 
     def events_from(self, place: int) -> tuple[list[dict[str, Any]], int]:
         """The events behind a place in the file, in bytes, and the place behind them, to go on from."""
-        lines, end = _lines_from(self.path / "events.jsonl", place)
+        lines, end = read_lines_from(self.path / "events.jsonl", place)
         return [event for event in map(_event, lines) if event is not None], end
 
     def request_stop(self) -> None:
@@ -144,16 +154,20 @@ class Run:
     def result(self) -> str:
         """The JSON text of the result; raises RunError where there is none yet, or none that can be read."""
         path = self.path / "result.json"
-        with _unusable("damaged_result", path):
-            if path.is_file():
-                return path.read_text(encoding="utf-8")
-        raise RunError("no_result", path=self.path, state=self.state())
+        try:
+            return read_file(path).decode()
+        except FileNotFoundError:
+            raise RunError("no_result", path=self.path, state=self.state()) from None
+        except (OSError, ValueError):
+            raise RunError("damaged_result", path=path) from None
 
     def result_as(self, kind: type[ResultType]) -> ResultType:
         """The result as that dataclass of results.py; raises RunError as result(), and where it is none."""
         text = self.result()
-        with _unusable("damaged_result", self.path / "result.json"):
+        try:
             return from_json(kind, text)
+        except (ValueError, RecursionError):
+            raise RunError("damaged_result", path=self.path / "result.json") from None
 
     def _emit_state(self, state: State, **values: object) -> None:
         self.emit({"kind": "state", "state": state, **values})
@@ -161,7 +175,7 @@ class Run:
     def _last_state(self) -> State | None:
         path = self.path / "events.jsonl"
         for place in (max(0, size_of(path) - TAIL), 0):  # of an ended run it is the last line; lists of runs ask often
-            for line in reversed(_lines_from(path, place)[0]):
+            for line in reversed(read_lines_from(path, place)[0]):
                 event = _event(line) if '"state"' in line else None  # most lines are steps
                 if event is not None and event["kind"] == "state":
                     return event["state"]
@@ -170,12 +184,12 @@ class Run:
 
 def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
     """(kind, config) of a spec.json; raises RunError where there is none or it cannot be used."""
-    with _unusable("damaged_spec", path):
-        if not path.exists():
-            raise RunError("no_run", path=path.parent)
-        if not path.is_file() or path.stat().st_size > LARGEST_SPEC:
-            raise RunError("damaged_spec", path=path)
-        spec = _json(path.read_bytes())
+    try:
+        spec = read_json(path, LARGEST_SPEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError("no_run", path=path.parent) from None
+    except (OSError, ValueError):
+        raise RunError("damaged_spec", path=path) from None
     match spec:
         case {"version": int(version)} if version != SPEC_VERSION:
             raise RunError("unknown_spec_version", path=path.parent, version=version, known=SPEC_VERSION)
@@ -202,36 +216,11 @@ def size_of(path: Path) -> int:
         return 0
 
 
-@contextmanager
-def _unusable(key: str, path: Path) -> Iterator[None]:
-    """Whatever reading a file of JSON can raise, as a RunError."""
-    try:
-        yield
-    except (OSError, ValueError, RecursionError):
-        raise RunError(key, path=path) from None
-
-
-def _lines_from(path: Path, place: int) -> tuple[list[str], int]:
-    """The lines of events from byte `place` on, and the place behind them; none where the file cannot be read."""
-    try:
-        return read_lines_from(path, place) if path.is_file() else ([], place)
-    except OSError:
-        return [], place
-
-
-def _json(text: bytes) -> Any:
-    """JSON values; half a surrogate pair, which JSON can name and no file or page can hold, is a ValueError too."""
-    values = json.loads(text)
-    if b"\\ud" in text.lower():
-        json.dumps(values, ensure_ascii=False).encode()
-    return values
-
-
 def _event(line: str) -> dict[str, Any] | None:
     """An event from its line; None where the line is damaged."""
     try:
-        event = _json(line.encode())
-    except (ValueError, RecursionError):
+        event = parse_json(line)
+    except ValueError:
         return None
     match event:
         case {"kind": str(kind), "time": int() | float() as when} if 0 <= when < LATEST_TIME:

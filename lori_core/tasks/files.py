@@ -8,13 +8,18 @@ import csv
 import io
 import json
 import re
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lori_core.errors import DataError
+from lori_core.files import parse_json, read_file
+
+# A row of a few bytes takes hundreds in memory: so many rows for each byte of a file, and so many that any may have.
+ROWS_PER_BYTE, ROWS_ANYWAY = 1 / 16, 100_000
+# Parquet packs equal values into nothing: bytes that they may unpack to for each of the file's, and for any file.
+UNPACKED_PER_BYTE, UNPACKED_ANYWAY = 10, 2**26
 
 # How a file's name starts -> the split it belongs to: train_2k.jsonl, val.csv.
 SPLIT_NAMES = {"train": "train", "val": "validation", "dev": "validation", "test": "test"}
@@ -35,7 +40,15 @@ def read_rows(path: Path) -> list[Row]:
     """All rows of a .csv, .json, .jsonl or .parquet file; raises DataError."""
     if path.suffix.lower() not in READERS:
         raise DataError("unknown_file_kind", file=path, known=", ".join(READERS))
-    rows = READERS[path.suffix.lower()](path)
+    try:
+        content = read_file(path)
+    except OSError as error:
+        raise DataError("data_unreadable", file=path, reason=error.strerror) from None
+    rows, most = [], ROWS_ANYWAY + int(ROWS_PER_BYTE * len(content))
+    for row in READERS[path.suffix.lower()](path, content):
+        rows.append(row)
+        if len(rows) > most:
+            raise DataError("too_many_rows", file=path, most=most, bytes=len(content))
     if not rows:
         raise DataError("empty_file", file=path)
     return rows
@@ -43,11 +56,15 @@ def read_rows(path: Path) -> list[Row]:
 
 def split_files(path: Path) -> dict[str, list[Path]]:
     """Split -> its files, by how their names start, or {"all": [file]}, one file for everything; raises DataError."""
-    if path.is_file():
-        return {"all": [path]}
-    if not path.is_dir():
-        raise DataError("no_such_path", path=path)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+    try:
+        path = path.expanduser()
+        if path.is_file():
+            return {"all": [path]}
+        if not path.is_dir():
+            raise DataError("no_such_path", path=path)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+    except (OSError, RuntimeError) as error:  # it may not be read, is too long a name, or begins with nobody's ~name
+        raise DataError("data_unreadable", file=path, reason=getattr(error, "strerror", None) or error) from None
     found: dict[str, list[Path]] = {}
     for file in files:
         for start, split in SPLIT_NAMES.items():
@@ -63,8 +80,7 @@ def split_files(path: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _text(path: Path) -> str:
-    content = path.read_bytes()
+def _text(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,66 +94,87 @@ def _object(path: Path, number: int, value: Any) -> Row:
     return Row(path, number, value)
 
 
-def _json_lines(path: Path) -> list[Row]:
-    rows = []
-    for number, line in enumerate(_text(path).split("\n"), 1):  # splitlines() would also cut at U+2028 inside a text
-        if not line.strip():
-            continue
-        try:
-            rows.append(_object(path, number, json.loads(line)))
-        except json.JSONDecodeError as error:
-            raise DataError("bad_json", file=path, row=number, reason=error.msg) from None
-    return rows
+def _json_lines(path: Path, content: bytes) -> Iterator[Row]:
+    # splitlines() would also cut at U+2028 inside a text
+    for number, line in enumerate(_text(path, content).split("\n"), 1):
+        if line.strip():
+            yield _object(path, number, _parsed(path, number, line))
 
 
-def _json(path: Path) -> list[Row]:
+def _json(path: Path, content: bytes) -> Iterator[Row]:
     """A list of objects; many .json files hold one object a line instead."""
-    text = _text(path)
+    text = _text(path, content)
     if not text.lstrip().startswith("["):
-        return _json_lines(path)
+        yield from _json_lines(path, content)
+        return
+    for number, value in enumerate(_parsed(path, 1, text), 1):
+        yield _object(path, number, value)
+
+
+def _parsed(path: Path, first: int, text: str) -> Any:
+    """first: the line of the file that the text begins with."""
     try:
-        values = json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
-        raise DataError("bad_json", file=path, row=error.lineno, reason=error.msg) from None
-    return [_object(path, number, value) for number, value in enumerate(values, 1)]
+        raise DataError("bad_json", file=path, row=first + error.lineno - 1, reason=error.msg) from None
+    except ValueError as error:
+        raise DataError("bad_json", file=path, row=first, reason=error) from None
 
 
-def _csv(path: Path) -> list[Row]:
+def _csv(path: Path, content: bytes) -> Iterator[Row]:
     """The first row names the columns; every value is a text."""
+    lines = csv.reader(io.StringIO(_text(path, content), newline=""), strict=True)
+    category = HEX_PHI.fullmatch(path.name)
+    header = ["instruction", "category"] if category else None
+    number = 0
     try:
-        lines = list(csv.reader(io.StringIO(_text(path), newline=""), strict=True))
+        for line in lines:
+            fields = [line[0], category[1]] if category and line else line
+            if header is None:
+                header = fields
+            elif fields:
+                number += 1
+                if len(fields) != len(header):
+                    raise DataError("csv_fields", file=path, row=number, got=len(fields), expected=len(header))
+                yield Row(path, number, dict(zip(header, fields, strict=True)))
     except csv.Error as error:
         raise DataError("bad_csv", file=path, reason=error) from None
-    if not lines:
-        return []
-    if category := HEX_PHI.fullmatch(path.name):
-        lines = [["instruction", "category"], *([line[0], category[1]] for line in lines if line)]
-    header, rows = lines[0], []
-    for number, fields in enumerate((line for line in lines[1:] if line), 1):
-        if len(fields) != len(header):
-            raise DataError("csv_fields", file=path, row=number, got=len(fields), expected=len(header))
-        rows.append(Row(path, number, dict(zip(header, fields, strict=True))))
-    return rows
 
 
-def _parquet(path: Path) -> list[Row]:
-    from datasets import Dataset, disable_progress_bars, enable_progress_bars
-    from datasets.utils.tqdm import are_progress_bars_disabled
+def _parquet(path: Path, content: bytes) -> Iterator[Row]:
+    """Batch by batch, none of which can unpack to more than what the whole file may: no value is larger than all."""
+    from pyarrow import BufferReader  # these take a part of a second
+    from pyarrow.parquet import ParquetFile
 
-    were_disabled = are_progress_bars_disabled()
-    disable_progress_bars()
+    most = UNPACKED_ANYWAY + UNPACKED_PER_BYTE * len(content)
+    swells = DataError("parquet_swells", file=path, bytes=len(content), most=most)
     try:
-        with tempfile.TemporaryDirectory() as cache:
-            table = Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
-            return [Row(path, number, dict(values)) for number, values in enumerate(table.to_list(), 1)]
-    except Exception as error:  # datasets wraps whatever pyarrow says in classes of its own
-        raise DataError("bad_parquet", file=path, reason=error.__cause__ or error) from None
-    finally:
-        if not were_disabled:
-            enable_progress_bars()
+        file = ParquetFile(BufferReader(content))
+        claimed = _claimed(file.metadata)
+        if claimed > most:
+            raise swells
+        number = held = 0
+        for batch in file.iter_batches(batch_size=min(1024, max(1, most // max(1, claimed)))):
+            held += batch.nbytes
+            if held > most:
+                raise swells
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(path, number, values)
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow fails in as many ways as the format has parts
+        raise DataError("bad_parquet", file=path, reason=error) from None
 
 
-READERS: dict[str, Callable[[Path], list[Row]]] = {
+def _claimed(metadata: Any) -> int:
+    """Bytes of all columns before packing, a byte at least for each value."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return sum(max(column.total_uncompressed_size, column.num_values) for column in columns)
+
+
+READERS: dict[str, Callable[[Path, bytes], Iterator[Row]]] = {
     ".csv": _csv,
     ".json": _json,
     ".jsonl": _json_lines,

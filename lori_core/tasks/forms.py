@@ -4,16 +4,19 @@ Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many
 Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
 """
 
-import json
+import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lori_core.errors import DataError, TaskError
+from lori_core.files import parse_json
 from lori_core.tasks.files import Row
 from lori_core.tasks.scorers import find_number
 from lori_core.tasks.task import Example
+
+_NUMBER = re.compile(r"\d{1,9}")  # of a choice; \d: full-width digits too
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,9 @@ def numbered_from(form: Form, rows: Sequence[Row]) -> int:
     answers = [str(row.values.get(form.response)).strip() for row in rows]
     if "0" in answers:
         return 0
-    numbered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer.isdecimal()]
-    return int(any(int(answer) == len(_choices(form, row)[0]) for row, answer in numbered))
+    numbered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if _NUMBER.fullmatch(answer)]
+    whole = [(row, answer) for row, answer in numbered if set(form.columns) <= row.values.keys()]
+    return int(any(int(answer) == len(_choices(form, row)[0]) for row, answer in whole))
 
 
 def _fields(template: str) -> list[str]:
@@ -161,8 +165,8 @@ def _kind(form: Form, row: Row) -> str:
 
 
 def _continuation(prompt: str, text: str) -> str:
-    """The text as it follows the prompt: after a space, unless the prompt ends in white space or in Japanese."""
-    return text if prompt[-1].isspace() or not prompt[-1].isascii() else f" {text}"
+    """The text as it follows the prompt: after a space, unless that is empty or ends in white space or in Japanese."""
+    return f" {text}" if prompt and prompt[-1].isascii() and not prompt[-1].isspace() else text
 
 
 def _text(row: Row, field: str) -> str:
@@ -191,8 +195,8 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except json.JSONDecodeError:
+        return parse_json(value)
+    except ValueError:
         return value
 
 
@@ -204,8 +208,9 @@ def _choices(form: Form, row: Row) -> tuple[list[str], list[str]]:
     value = [row.values[column] for column in columns] if len(columns) > 1 else _from_json(row.values[columns[0]])
     labels: list[str] = []
     if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
-        value, labels = value["text"], [str(label) for label in value["label"]]
-    if not isinstance(value, list) or len(value) < 2:
+        given = value["label"]
+        value, labels = value["text"], [str(label) for label in given] if isinstance(given, list) else []
+    if not isinstance(value, list) or len(value) < 2 or len(labels) not in (0, len(value)):
         raise _wrong(row, form.choices, value, '["...", "..."]')
     return [_as_text(row, form.choices, text) for text in value], labels
 
@@ -223,7 +228,7 @@ def _index(row: Row, field: str, texts: list[str], labels: list[str], first: int
         return string.ascii_uppercase.index(value)
     if len(texts) == 2 and value.lower() in ("false", "true"):
         return int(value.lower() == "true")
-    if value.isdecimal() and 0 <= int(value) - first < len(texts):
+    if _NUMBER.fullmatch(value) and 0 <= int(value) - first < len(texts):
         return int(value) - first
     raise _wrong(row, field, value, " | ".join(labels or texts))
 

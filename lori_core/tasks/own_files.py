@@ -5,6 +5,7 @@ spec = spec_of("support", kept, "question", "answer")
 look = examine(load_task(spec))
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -15,7 +16,7 @@ from statistics import median
 from urllib.parse import quote, urlencode
 
 from lori_core.errors import DataError, TaskError
-from lori_core.files import folder_atomic
+from lori_core.files import folder_atomic, open_plain
 from lori_core.tasks.files import read_rows
 from lori_core.tasks.task import SPLITS, Example, Task
 
@@ -56,10 +57,13 @@ def keep_file(file: Path, data: Path) -> Path:
     kind = file.suffix.lower()
     if kind not in KINDS:
         raise DataError("upload_kind", name=file.name[:80], known=", ".join(KINDS))
-    if (size := file.stat().st_size) > LARGEST:
+    try:
+        with open_plain(file) as opened:
+            size, start = os.fstat(opened.fileno()).st_size, opened.read(512)
+    except OSError as error:
+        raise DataError("data_unreadable", file=file.name, reason=error.strerror) from None
+    if size > LARGEST:
         raise DataError("own_file_too_large", name=file.name[:80], size=size / 1e6, largest=LARGEST / 1e6)
-    with open(file, "rb") as opened:
-        start = opened.read(512)
     if _MARKUP.match(start.removeprefix(b"\xef\xbb\xbf")) or b"\0" in start:
         raise DataError("upload_no_rows", name=file.name[:80], known=", ".join(KINDS))
     read_rows(file)

@@ -11,6 +11,7 @@ support=tickets.csv?template=Q:%20{q}%0AA:&response=a&scorer=contains values are
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from lori_core.tasks.task import SPLITS, Example, Task
 MINI_OPTIONS = ("level", "conflict", "seed")
 COLUMNS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")
 OPTIONS = (*COLUMNS, "prompts", "test")
+_WHOLE = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _read(spec: str) -> tuple[str, str, list[tuple[str, str]]]:
     if not is_data:
         place, _, known = CATALOG[name].partition("?")
         query = f"{known}&{query}"
-    if not name or not place:
+    if not name or not place or not _is_text(spec):
         raise TaskError("bad_task_spec", spec=spec)
     return name, unquote(place), _options(query)
 
@@ -108,7 +110,7 @@ def _mini(spec: str) -> Task:
         if option not in MINI_OPTIONS:
             raise TaskError("unknown_task_option", option=option, known=", ".join(MINI_OPTIONS))
         if option != "conflict":
-            if not text.isdecimal():
+            if not _WHOLE.fullmatch(text):
                 raise TaskError("bad_mini_number", option=option, got=text)
             options[option] = int(text)
     return mini_task(name, **options)
@@ -129,9 +131,12 @@ def _source(place: str, options: dict[str, str], version: str, dropped: dict[str
     if place.startswith(PREFIX):
         rows = read_hub(place.removeprefix(PREFIX))
     else:
-        files = split_files(Path(place).expanduser())
+        files = split_files(Path(place))
         rows = {split: [row for file in some for row in read_rows(file)] for split, some in files.items()}
-    form = _form(options, version, next(each[0] for each in rows.values() if each))
+    first = next((each[0] for each in rows.values() if each), None)
+    if first is None:
+        raise DataError("empty_file", file=place)
+    form = _form(options, version, first)
     return Source(form, _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped))
 
 
@@ -159,10 +164,15 @@ def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
 def _form(options: dict[str, str], version: str, row: Row) -> Form:
     """The user's columns, or those of a known data set with the user's changes."""
     options = dict(options)
+    for option in ("choices", "checks"):
+        if options.get(option) and not all(options[option].split(",")):
+            raise TaskError("empty_column", option=option, got=options[option])
     prompt = options.pop("prompt", None)
     if prompt is not None or "template" in options:
         braced = "{" + (prompt or "") + "}"
         form = Form(options.pop("template", braced), options.pop("response", "response"))
+        if not form.template:
+            raise TaskError("bad_template", template="", reason="it is empty")
     else:
         form = recognise(row, version)
     changes: dict[str, object] = dict(options)
@@ -178,8 +188,17 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
     return form
 
 
+def _is_text(spec: str) -> bool:
+    """Not where it holds half a character, which a command line can pass on and no tokenizer reads."""
+    try:
+        spec.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
+    if not _WHOLE.fullmatch(text) or int(text) == 0:
         raise TaskError("bad_max_new_tokens", got=text)
     return int(text)
 

@@ -31,6 +31,8 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 
+_LONGEST = 1000  # characters; of more than 4,300 digits Python makes no number, and no answer has so many
+
 _LABEL = re.compile(r"\b(?:true|false|(?:answer|solution|ending|option)[1-9])\b")  # those of LLM-Adapters
 _FENCED = re.compile(r"```(?:python|py)?\n(.*?)(?:```|\Z)", re.DOTALL)
 _NEXT = re.compile(r"\n(?=[^\s)\]}])")  # where the body of a function ends: a line that is not indented
@@ -72,7 +74,9 @@ def find_number(text: str) -> Fraction | None:
     return _value(numbers[-1]) if numbers else None
 
 
-def _value(number: re.Match[str]) -> Fraction:
+def _value(number: re.Match[str]) -> Fraction | None:
+    if len(number[0]) > _LONGEST:
+        return None
     value = Fraction(number["above"].replace(",", ""))
     below = int(number["below"] or 1) or 1  # "3/0" is no number; its 3 is
     return (-value if number["sign"] else value) / below

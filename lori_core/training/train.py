@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lori_core.config import TrainConfig
 from lori_core.errors import ConfigError, DataError, RunError, Stopped
-from lori_core.files import write_atomic
+from lori_core.files import read_file, write_atomic
 from lori_core.results import Training
 from lori_core.tasks.encode import Encoded, encode
 from lori_core.tasks.task import Example
@@ -288,22 +288,28 @@ def _save(session: _Session, checkpoint: Path | None) -> None:
 
 
 def _restore(session: _Session, checkpoint: Path) -> None:
-    file = checkpoint.read_bytes()
-    digest, content = file[:32], file[32:]
-    if hashlib.sha256(content).digest() != digest:
-        raise RunError("checkpoint_damaged", path=checkpoint)
-    state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    shapes = {name: parameter.shape for name, parameter in state["parameters"].items()}
-    same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
-    if state["config"] != session.config.model_dump_json() or not same_shapes:
-        raise RunError("checkpoint_of_other", path=checkpoint)
-    with torch.no_grad():
-        for name, parameter in session.trained.items():
-            parameter.copy_(state["parameters"][name])
-    session.optimizer.load_state_dict(state["optimizer"])
-    if session.watcher:
-        session.watcher.restore(state["watcher"])
-    session.progress = Progress(**state["progress"])
+    try:
+        file = read_file(checkpoint)
+        digest, content = file[:32], file[32:]
+        if hashlib.sha256(content).digest() != digest:
+            raise RunError("checkpoint_damaged", path=checkpoint)
+        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        shapes = {name: parameter.shape for name, parameter in state["parameters"].items()}
+        same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
+        if state["config"] != session.config.model_dump_json() or not same_shapes:
+            raise RunError("checkpoint_of_other", path=checkpoint)
+        with torch.no_grad():
+            for name, parameter in session.trained.items():
+                parameter.copy_(state["parameters"][name])
+        own = session.optimizer.state_dict()["param_groups"]  # which follow from the config
+        session.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": own})
+        if session.watcher:
+            session.watcher.restore(state["watcher"])
+        session.progress = Progress(**state["progress"])
+    except RunError:
+        raise
+    except Exception:  # bytes that are no checkpoint fail in as many ways as torch has readers
+        raise RunError("checkpoint_damaged", path=checkpoint) from None
 
 
 def _state_bytes(optimizer: torch.optim.Optimizer) -> int:

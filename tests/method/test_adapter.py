@@ -108,6 +108,26 @@ def test_adapters_whose_updates_lie_in_different_spaces_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("left", "right", "fits"),
+    [
+        ({"name": "org/one"}, {"name": "org/two"}, False),
+        ({"name": "org/one"}, {"name": "org/two", "fingerprint": "f"}, False),
+        ({"name": "org/one", "fingerprint": "f"}, {"name": "org/two", "fingerprint": "f"}, True),
+        ({"name": "org/One"}, {"name": "/models/one/"}, True),  # a copy of it
+        ({"name": "org/one"}, {}, True),
+    ],
+)
+def test_adapters_that_name_two_bases_are_refused_where_no_weights_say_that_it_is_one(left, right, fits):
+    adapters = [replace(make(name=name), record={"base": base}) for name, base in (("a", left), ("b", right))]
+    if fits:
+        check_comparable([make(), *adapters])
+        return
+    with pytest.raises(IncompatibleAdapters) as caught:
+        check_comparable([make(), *adapters])
+    assert caught.value.key == "base_names_differ" and "org/two" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "revision", "fingerprint", "key"),
     [
         ("org/model", "abc", "f", None),

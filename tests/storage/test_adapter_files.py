@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -291,7 +292,7 @@ def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, ch
         (lambda h: h["drawn_from"][0].update(projection="orthogonal"), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(checksum="0" * 64), "adapter_projection"),
         (lambda h: h["modules"][MODULE].update(in_features=9), "adapter_projection"),
-        (lambda h: h["modules"][MODULE].update(in_features=10**12), "adapter_unreadable"),
+        (lambda h: h["modules"][MODULE].update(in_features=10**12), "adapter_claims"),
         (lambda h: h["modules"][MODULE].update(out_features=10**7, rank=10), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(out_features=10**12, kept=10**12), "adapter_unreadable"),
         (lambda h: h["modules"][MODULE].update(out_features=9, rank=2), "adapter_mask_id"),  # shapes are in the id
@@ -314,3 +315,52 @@ def test_a_stored_a_is_checked_too(tmp_path):
 def test_a_description_that_is_no_description_is_refused(saved, tmp_path, text):
     copy_with(saved, tmp_path / "adapter", "adapter.json", text.encode())
     refused(tmp_path / "adapter", "adapter_changed" if "checksum" in text else "adapter_unreadable")
+
+
+# --- what is claimed, and what is there
+
+
+def test_a_description_that_claims_millions_of_columns_is_refused_before_they_are_drawn(saved, tmp_path):
+    forged = forge(saved, tmp_path / "forged", header=lambda h: h["modules"][MODULE].update(in_features=2**28))
+    assert f"{3 * 2**28 + 2 * 3 * 8:,} numbers" in str(refused(forged, "adapter_claims"))
+
+
+def test_an_adapter_whose_A_is_large_beside_what_it_keeps_comes_back_whole(tmp_path):
+    """4 bytes of mask to 2^23 entries of A: those go into the file, so that what is drawn stays in proportion."""
+    mask = torch.zeros(8, 4, dtype=torch.bool)
+    adapter = blank("wide", {"router": (8, 2**21)}, AdapterConfig(rank=4), {"router": mask})
+    assert parts_in_file(adapter, tmp_path / "wide") == {"exponents", "fractions", "masks", "A"}
+    assert_same(load_adapter(tmp_path / "wide"), adapter)
+
+
+@pytest.mark.parametrize("scaling", [1e308, -1e308, float("inf"), float("nan")])
+def test_a_scaling_that_leaves_the_numbers_is_refused(saved, tmp_path, scaling):
+    forged = forge(saved, tmp_path / "forged", header=lambda h: h["modules"][MODULE].update(scaling=scaling))
+    refused(forged, "adapter_unreadable")
+
+
+def test_a_field_called_self_is_refused_as_any_other(saved, tmp_path):
+    refused(forge(saved, tmp_path / "forged", header=lambda h: h["config"].update(self=1)), "adapter_unreadable")
+
+
+@pytest.mark.parametrize("name", ["adapter.json", "lori.safetensors"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_not_opened(saved, tmp_path, name, make):
+    copy_with(saved, tmp_path / "adapter", "", b"")
+    (tmp_path / "adapter" / name).unlink()
+    make(tmp_path / "adapter" / name)
+    refused(tmp_path / "adapter", "adapter_unreadable")
+
+
+def test_a_linked_file_is_opened(saved, tmp_path):
+    (tmp_path / "adapter").mkdir()
+    for name in ("adapter.json", "lori.safetensors"):
+        (tmp_path / "adapter" / name).symlink_to(saved / name)
+    assert_same(load_adapter(tmp_path / "adapter"), load_adapter(saved))
+
+
+def test_a_description_of_300_megabytes_is_not_read(saved, tmp_path):
+    copy_with(saved, tmp_path / "adapter", "", b"")
+    with open(tmp_path / "adapter" / "adapter.json", "r+b") as file:
+        file.truncate(300_000_000)
+    assert "300,000,000 bytes" in str(refused(tmp_path / "adapter", "adapter_unreadable"))

@@ -1,12 +1,15 @@
 """A mask file comes back as it was, names itself by its bits, and is refused where one bit of it was flipped."""
 
+import hashlib
+import json
+import os
 import pickle
 import random
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save, save_file
 
 from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
@@ -14,6 +17,7 @@ from lori_core.method.adapter import blank
 from lori_core.method.masks import random_masks
 from lori_core.storage.adapter_files import read_header, save_adapter
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
+from lori_core.storage.tensors import read_metadata
 
 SHAPES = {"layers.0.q_proj": (20, 4), "layers.0.up_proj": (31, 4)}
 RECORD = {"task": "計算", "steps": 3}
@@ -77,3 +81,31 @@ def test_what_is_no_mask_is_refused(tmp_path):
     refused(tmp_path / "foreign.safetensors", "mask_unreadable")
     (tmp_path / "pickle.safetensors").write_bytes(pickle.dumps({"masks": [True]}))
     refused(tmp_path / "pickle.safetensors", "mask_unreadable")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"sparsity": 0.9}, "mask_changed"),  # than its bits have
+        ({"shapes": {"layers.0.q_proj": [2**40, 2**20]}}, "mask_unreadable"),  # claimed, not there
+        ({"version": 2}, "unknown_mask_version"),
+        ({"self": 1}, "mask_unreadable"),
+        ({}, None),
+    ],
+)
+def test_a_forger_who_makes_the_checksum_anew_is_not_believed_more_than_the_bits(changes, key, tmp_path):
+    path = tmp_path / "mask.safetensors"
+    save_mask(mask(), path)
+    text = json.dumps(json.loads(read_metadata(path.read_bytes())["lori_mask"]) | changes)
+    metadata = {"lori_mask": text, "checksum": hashlib.sha256(text.encode()).hexdigest()}
+    path.write_bytes(save(load_file(path), metadata))
+    if key is None:
+        assert load_mask(path).id == mask().id
+    else:
+        refused(path, key)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_not_opened(make, tmp_path):
+    make(tmp_path / "mask.safetensors")
+    refused(tmp_path / "mask.safetensors", "mask_unreadable")

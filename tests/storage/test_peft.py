@@ -2,14 +2,19 @@
 
 import copy
 import json
+import os
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import tiny
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
@@ -19,7 +24,7 @@ from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
 from lori_core.method.adapter import Adapter, dense_factors
 from lori_core.method.merge import merge
-from lori_core.storage.peft import export_peft, import_peft
+from lori_core.storage.peft import _PATTERN, _globs, _matching, export_peft, import_peft
 
 
 def qwen(seed: int = 0) -> PreTrainedModel:
@@ -294,7 +299,6 @@ def test_tensors_that_make_no_update_are_refused(tensors, key, words, tmp_path):
         {"r": "four"},
         {"lora_alpha": 0},
         {"lora_alpha": float("nan")},
-        {"alpha_pattern": {"(": 1}},
         {"rank_pattern": [1]},
     ],
 )
@@ -334,3 +338,149 @@ def test_a_pickle_is_refused_and_what_it_holds_does_not_run(tmp_path):
     assert not (tmp_path / "trace").exists()
     pickle.loads(pickle.dumps(Trap(tmp_path / "trace")))
     assert (tmp_path / "trace").exists()  # the trap works
+
+
+# --- kinds, masks, spellings
+
+
+OTHER_KINDS = {
+    "LOHA": peft.LoHaConfig(target_modules=["q_proj"]),
+    "LOKR": peft.LoKrConfig(target_modules=["q_proj"]),
+    "IA3": peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[]),
+    "VERA": peft.VeraConfig(target_modules=["q_proj"], r=4),
+    "RANDLORA": peft.RandLoraConfig(target_modules=["q_proj"], r=4),
+    "OFT": peft.OFTConfig(target_modules=["q_proj"], oft_block_size=4),
+    "ADALORA": peft.AdaLoraConfig(target_modules=["q_proj"], total_step=10),
+    "BOFT": peft.BOFTConfig(target_modules=["q_proj"], boft_block_size=4),
+    "FOURIERFT": peft.FourierFTConfig(target_modules=["q_proj"], n_frequency=4),
+    "HRA": peft.HRAConfig(target_modules=["q_proj"], r=4),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_what_PEFT_writes_of_another_kind_is_refused_by_its_name_whatever_settings_it_lacks(kind, tmp_path):
+    model: Any = get_peft_model(copy.deepcopy(tiny.llama()), OTHER_KINDS[kind])
+    model.save_pretrained(tmp_path / "in")
+    refused(tmp_path / "in", "peft_unsupported", f"peft_type = '{kind}'")
+
+
+def written_by_the_official_code(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """As it trains LoRI-S: the mask, in fp32, a parameter beside B; B zero where the mask is. module -> mask too."""
+    model: Any = get_peft_model(copy.deepcopy(tiny.llama()), LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"]))
+    torch.manual_seed(0)
+    masks = {}
+    for name, module in model.named_modules():
+        if name.endswith(".lora_B"):
+            B = module["default"].weight
+            mask = (torch.rand_like(B) < 0.3).float()
+            B.data = 0.1 * torch.randn_like(B) * mask
+            B.data.view(-1)[mask.view(-1).nonzero()[0]] = 0.0  # an entry that may move and did not
+            module.mask = torch.nn.Parameter(mask, requires_grad=False)
+            masks[name.removeprefix("base_model.model.").removesuffix(".lora_B")] = mask.bool()
+    model.save_pretrained(folder)
+    return model.eval(), masks
+
+
+def test_an_adapter_with_the_official_codes_mask_in_it_has_the_update_that_PEFT_has_and_that_mask(tmp_path):
+    theirs, masks = written_by_the_official_code(tmp_path / "in")
+    assert any(name.endswith(".lora_B.mask") for name in load_file(tmp_path / "in" / "adapter_model.safetensors"))
+    adapter = import_peft(tmp_path / "in")
+    expected = updates_of(theirs)
+    assert adapter.factors.keys() == expected.keys()
+    for module, factors in adapter.factors.items():
+        torch.testing.assert_close(factors.update, expected[module])
+        assert torch.equal(factors.mask, masks[module])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32])
+def test_a_mask_that_keeps_less_than_B_holds_loses_nothing_of_it(dtype, tmp_path):
+    folder = changed(tmp_path, tensors={f"{Q}.lora_B.mask": torch.zeros(32, 4, dtype=dtype)})
+    factors = import_peft(folder).factors["model.layers.0.self_attn.q_proj"]
+    stored_B = load_file(folder / "adapter_model.safetensors")[f"{Q}.lora_B.weight"]
+    assert torch.equal(factors.B, stored_B)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(32, 5), torch.full((32, 4), 0.5), torch.full((32, 4), torch.nan)])
+def test_a_mask_that_is_none_is_refused(mask, tmp_path):
+    refused(changed(tmp_path, tensors={f"{Q}.lora_B.mask": mask}), "peft_mask", "q_proj", "(32, 4)")
+
+
+def test_two_spellings_of_one_tensor_are_refused(tmp_path):
+    again = {f"{Q}.lora_B.default.weight": torch.ones(32, 4)}
+    refused(changed(tmp_path, tensors=again), "peft_twice", "q_proj", "lora_B")
+
+
+# --- patterns and sizes
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b1", "_", ".", ".*", r"\.", "layers."]), max_size=6).map("".join),
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.sampled_from(["a", "b1", "_", ".", "layers."]), min_size=1, max_size=6).map("".join),
+)
+def test_a_pattern_means_what_it_means_to_PEFT(pattern, starts, ends, module):
+    key = "^" * starts + pattern + "$" * ends
+    if not _PATTERN.fullmatch(key):  # ".*" that meets another "*"
+        return
+    (globs,) = _globs(Path("any"), {key: 1}, 1)
+    assert (_matching([globs], module, 0) == 1) == (re.match(rf"(.*\.)?({key})$", module) is not None)
+
+
+EVIL = ["(a+)+b", "a**", "[a-z]+", "q_proj|k_proj", "(", "a{1,100000}", "x" * 257, "a\n"]
+
+
+@pytest.mark.parametrize("key", EVIL)
+@pytest.mark.parametrize("setting", ["rank_pattern", "alpha_pattern"])
+def test_a_pattern_that_would_need_a_search_is_refused_by_name(key, setting, tmp_path):
+    refused(changed(tmp_path, config={setting: {key: 1}}), "peft_pattern", key[:20].strip())
+
+
+def test_a_pattern_of_many_wildcards_is_compared_in_one_pass(tmp_path):
+    """Python's own engine would take some 10^20 steps for this one."""
+    config = {"alpha_pattern": {".*a" * 60 + "z": 1}}
+    folder = changed(tmp_path, config=config)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    long = {name.replace("layers.0.", "a" * 500 + "."): tensor for name, tensor in tensors.items()}
+    save_file(long, folder / "adapter_model.safetensors")
+    assert {factors.scaling for factors in import_peft(folder).factors.values()} == {3.0}
+
+
+def test_more_patterns_than_can_be_compared_are_refused(tmp_path):
+    many = {f"m{number}": 1 for number in range(2**18 + 1)}  # for four modules
+    folder = tmp_path / "in"
+    written_by_peft(tiny.llama(), folder)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"alpha_pattern": many}))
+    refused(folder, "peft_patterns", "262,145")
+
+
+def test_a_rank_that_no_comparison_could_hold_is_refused(tmp_path):
+    wide = {f"{Q}.lora_A.weight": torch.zeros(60_000, 1), f"{Q}.lora_B.weight": torch.zeros(1, 60_000)}
+    folder = changed(tmp_path, config={"rank_pattern": {"q_proj": 60_000}}, tensors=wide)
+    refused(folder, "adapter_unreadable", "60000", "4096")
+
+
+def test_a_config_of_300_megabytes_is_not_read(tmp_path):
+    folder = changed(tmp_path)
+    with open(folder / "adapter_config.json", "r+b") as file:
+        file.truncate(300_000_000)  # zeros that take no place
+    refused(folder, "adapter_unreadable", "300,000,000 bytes")
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_not_opened(name, make, tmp_path):
+    folder = changed(tmp_path)
+    (folder / name).unlink()
+    make(folder / name)
+    refused(folder, "adapter_unreadable", name)
+
+
+def test_a_dtype_that_torch_has_not_is_refused(tmp_path):
+    folder = changed(tmp_path)
+    path = folder / "adapter_model.safetensors"
+    header = json.dumps({f"{Q}.lora_A.weight": {"dtype": "F4", "shape": [2, 2], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"ab")
+    refused(folder, "adapter_unreadable", "F4")

@@ -1,6 +1,7 @@
 """Small folders laid out as the paper's authors published theirs."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,6 @@ MODULE = "model.layers.0.self_attn.q_proj"
 BAD_MASKS = {
     "floats": torch.ones(32, 4),
     "another rank": torch.ones(32, 5, dtype=torch.bool),
-    "a sparse tensor": torch.ones(32, 4).to_sparse().bool(),
     "a few bytes that would be a terabyte once written to": torch.ones(1, dtype=torch.bool).expand(2**40),
     "a text": "all",
 }
@@ -124,6 +124,30 @@ def test_what_is_no_mask_of_the_module_is_refused(bad, tmp_path):
     refused(
         published(tmp_path / "in", dense, masks | {key(MODULE): BAD_MASKS[bad]}), "published_shape", MODULE, "(32, 4)"
     )
+
+
+class Sized:
+    """Asks for so many bytes when it is unpickled, by a name that is safe to call."""
+
+    def __reduce__(self):
+        return bytearray, (2**40,)
+
+
+def test_a_mask_file_that_claims_more_than_it_holds_is_refused_unread(tmp_path):
+    dense = lori_d()
+    masks = {key(module): mask for module, mask in masks_of(dense).items()}
+    refused(published(tmp_path / "sized", dense, {"mask": Sized()}), "published_unreadable")
+    sparse = torch.ones(32, 4).to_sparse().bool()  # of any size in a few bytes
+    refused(published(tmp_path / "sparse", dense, masks | {key(MODULE): sparse}), "published_unreadable")
+    folder = published(tmp_path / "packed", dense, masks)
+    path = folder / "masks" / "0.9_mask.pt"
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    assert torch.load(path, weights_only=True).keys() == masks.keys()  # which torch unpacks
+    refused(folder, "published_unreadable")
 
 
 def test_masks_of_other_modules_are_refused(tmp_path):

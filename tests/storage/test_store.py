@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -264,10 +265,74 @@ def test_a_damaged_index_is_told_and_made_again_from_the_folders(tmp_path):
     assert store.versions() == before
 
 
+@pytest.mark.parametrize("damage", ["UPDATE versions SET bytes = 'many'", "UPDATE versions SET name = NULL"])
+def test_a_row_of_the_index_that_is_none_is_made_again_from_its_folder(tmp_path, damage):
+    store = AdapterStore(tmp_path)
+    for seed in range(2):
+        store.save(sparse(seed=seed))
+    before = store.versions()
+    with sqlite3.connect(tmp_path / ".index.sqlite") as connection:
+        connection.execute(damage)
+    assert store.versions() == before
+
+
+def test_a_folder_in_the_place_of_the_index_is_told(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    (tmp_path / ".index.sqlite").unlink()
+    (tmp_path / ".index.sqlite").mkdir()
+    refused("index_unusable", store.versions)
+    refused("path_taken", store.reindex)
+    assert same(store.load("math"), sparse())
+
+
+@pytest.mark.parametrize("index", ["as it was", "of other folders", "none", "damaged"])
+def test_a_store_on_a_disk_that_cannot_be_written_is_listed_and_verified(tmp_path, index):
+    store = AdapterStore(tmp_path)
+    for seed in range(3):
+        store.save(sparse(seed=seed))
+    store.tag("math@1", "best")
+    if index == "of other folders":
+        (tmp_path / "math" / "2").rename(tmp_path / "math" / "7")
+    elif index != "as it was":
+        (tmp_path / ".index.sqlite").unlink()
+        if index == "damaged":
+            (tmp_path / ".index.sqlite").write_bytes(b"no database" * 1000)
+    script = """
+from lori_core.errors import StorageError
+print([(each.reference, each.tags, each.row.id is not None) for each in store.versions()], store.verify())
+for write in (lambda: store.tag("math", "new"), lambda: store.delete("math"), store.gc, store.reindex):
+    try:
+        write()
+    except StorageError as error:
+        print(error.key, end=" ")
+"""
+    second = 7 if index == "of other folders" else 2
+    numbers = sorted({1, second, 3})
+    listed = [(f"math@{number}", ("best",) if number == 1 else (), True) for number in numbers]
+    assert read_only(script, tmp_path) == f"{listed} {{}}\nnot_writable not_writable not_writable not_writable"
+
+
+def read_only(script: str, store: Path) -> str:
+    """What a script of CHILD prints that sees the store's folder as a disk that cannot be written."""
+    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
+    if subprocess.run([*unshare, mount, "sh", store], capture_output=True).returncode:
+        pytest.skip("this system lets no user mount a disk of their own")
+    arguments = [sys.executable, "-c", CHILD + script, store, Path(stored.__file__).parent]
+    done = subprocess.run([*unshare, f'{mount} && shift && exec "$@"', "sh", store, *arguments], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().strip()
+
+
 def test_unreadable_tags_are_told(tmp_path):
     store = AdapterStore(tmp_path)
     store.save(sparse())
-    (tmp_path / "math" / "tags.json").write_text("[1]")
+    for text in ("[1]", '{"best": Infinity}', '{"best": "1"}', "[" * 100_000, "{"):
+        (tmp_path / "math" / "tags.json").write_text(text)
+        refused("tags_unreadable", lambda: store.load("math@best"))
+    (tmp_path / "math" / "tags.json").unlink()
+    (tmp_path / "math" / "tags.json").mkdir()
     refused("tags_unreadable", lambda: store.load("math@best"))
     assert same(store.load("math@1"), sparse())
 

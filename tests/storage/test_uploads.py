@@ -1,6 +1,7 @@
 """What is handed in is taken in bit by bit or refused with a message, and nothing of a refused one is left."""
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file, save_file
 
 from lori_core.errors import AdapterError
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.storage.peft import export_peft
-from lori_core.storage.uploads import exact_precision, read_adapters, unpack
+from lori_core.storage.uploads import Origin, exact_precision, read_adapters, unpack
 
 
 def adapter() -> Adapter:
@@ -98,6 +100,20 @@ HOSTILE = {
 }
 
 
+def packed(name: str, kind: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.compress_type = kind
+    return info
+
+
+HOSTILE |= {
+    "has no name": ([HEAD, (".", b"x")], "upload_hostile"),
+    "stands there twice": ([HEAD, ("a/./adapter_config.json", b"{}")], "upload_hostile"),
+    "is packed by bz2": ([HEAD, (packed("a/lori.safetensors", zipfile.ZIP_BZIP2), b"x")], "upload_hostile"),
+    "is packed by lzma": ([HEAD, (packed("a/lori.safetensors", zipfile.ZIP_LZMA), b"x")], "upload_hostile"),
+}
+
+
 @pytest.mark.parametrize("how", HOSTILE)
 def test_a_hostile_archive_is_refused_and_nothing_is_written(tmp_path, how):
     entries, key = HOSTILE[how]
@@ -118,6 +134,38 @@ def test_an_archive_that_would_unpack_beyond_the_limit_is_refused_unread(tmp_pat
     with pytest.raises(AdapterError) as caught:
         unpack([archive], tmp_path / "into")
     assert caught.value.key == "upload_too_large" and not (tmp_path / "into").exists()
+
+
+def test_an_archive_that_swells_as_no_adapter_does_is_refused_unread(tmp_path):
+    archive = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr(*HEAD)
+        written.writestr("a/adapter_model.safetensors", bytes(2**25))
+    assert archive.stat().st_size < 50_000
+    with pytest.raises(AdapterError) as caught:
+        unpack([archive], tmp_path / "into")
+    assert caught.value.key == "upload_swells" and not (tmp_path / "into").exists()
+
+
+@pytest.mark.parametrize("name", ["one.zip", "adapter.json"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, name, make):
+    make(tmp_path / name)
+    with pytest.raises(AdapterError):
+        unpack([tmp_path / name], tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+def test_an_adapter_with_the_official_codes_mask_in_it_is_taken_for_LoRI(exported, tmp_path):
+    folder, given = exported
+    path = folder / "adapter_model.safetensors"
+    masks = {f"base_model.model.{module}.lora_B.mask": mask.float() for module, mask in given.masks.items()}
+    save_file(load_file(path) | masks, path)
+    cases: list[tuple[Origin | None, bool]] = [(None, False), ("lori", False), ("peft", True)]
+    for origin, is_lora in cases:
+        found = read_adapters(folder, "theirs", origin)[""]
+        assert found.config.train_projection == is_lora and same_updates(found, given)
+        assert all(torch.equal(found.masks[module], mask) for module, mask in given.masks.items())
 
 
 @pytest.mark.parametrize("data", [b"", b"<html><script>alert(1)</script></html>", b"PK\x03\x04" + bytes(200)])

@@ -216,8 +216,9 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path):
     for name in ("events.jsonl", "result.json", "run.lock"):
         os.mkfifo(run.path / name)  # whoever opens one waits for a writer
     assert (run.state(), run.events()) == ("created", [])
-    with pytest.raises(RunError, match="no result"):
+    with pytest.raises(RunError) as caught:
         run.result()
+    assert caught.value.key == "damaged_result"
     (run.path / "spec.json").unlink()
     os.symlink("/dev/zero", run.path / "spec.json")
     assert list_runs(tmp_path) == []
@@ -271,3 +272,30 @@ def test_what_an_event_keeps_of_an_error_is_bounded(tmp_path, error):
     with pytest.raises(type(error)), run.start():
         raise error
     assert (run.path / "events.jsonl").stat().st_size < 50_000 and run.state() == "failed"
+
+
+def test_an_event_with_a_byte_that_is_no_text_spoils_no_list(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with run.start():
+        run.emit({"kind": "step", "step": 1})
+    with open(run.path / "events.jsonl", "ab") as file:
+        file.write(b'{"kind": "step", "name": "caf\xe9"}\n' + b"[" * 100_000 + b"\n")
+    assert [event["kind"] for event in run.events()] == ["state", "step", "state", "step"]
+    assert run.state() == "finished" and [each.path for each in list_runs(tmp_path)] == [run.path]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["spec.json", "events.jsonl", "run.lock", "result.json"])
+def test_what_is_no_plain_file_in_a_run_is_not_opened(tmp_path, name, make):
+    run = Run.create(tmp_path, "study", {})
+    with run.start():
+        pass
+    run.save_result("{}")
+    (run.path / name).unlink()
+    make(run.path / name)
+    assert len(list_runs(tmp_path)) == (name != "spec.json")
+    assert run.state() == ("created" if name == "events.jsonl" else "finished")
+    if name == "result.json":
+        with pytest.raises(RunError) as caught:
+            run.result()
+        assert caught.value.key == "damaged_result"

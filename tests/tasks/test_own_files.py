@@ -1,5 +1,6 @@
 """Files that somebody hands in: kept whole under our name or refused, and looked at before they are learned."""
 
+import os
 import zipfile
 
 import pytest
@@ -83,3 +84,12 @@ def test_a_name_that_could_leave_its_place_is_refused(tmp_path, name):
     with pytest.raises(TaskError) as caught:
         spec_of(name, tmp_path / "rows.csv", "q", "a")
     assert caught.value.key == "bad_task_name"
+
+
+def test_what_is_no_plain_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    (tmp_path / "b.csv").symlink_to("/dev/zero")
+    for name in ("a.csv", "b.csv", "c.csv"):
+        with pytest.raises(DataError) as caught:
+            keep_file(tmp_path / name, tmp_path / "data")
+        assert caught.value.key == "data_unreadable" and not (tmp_path / "data").exists()

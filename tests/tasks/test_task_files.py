@@ -552,6 +552,9 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         "row 1: 'prompt' holds .*, expected text in UTF-8",
     ),
     "no answers": ("a.jsonl", b'{"prompt": "a", "response": ""}', "every row has an empty field"),
+    "deep": ("a.jsonl", GOOD.encode() + b'{"prompt": ' + b"[" * 10**5, "a.jsonl, row 2: not JSON .*nested too deeply"),
+    "deep list": ("a.json", b"[" * 10**5, "a.json, row 1: not JSON .*nested too deeply"),
+    "number without measure": ("a.jsonl", b'{"prompt": ' + b"9" * 5000 + b"}", "a.jsonl, row 1: not JSON .*digits"),
 }
 
 
@@ -581,6 +584,10 @@ BAD_SPECS: dict[str, tuple[str, str]] = {
     "bad checks": ("prompt=q&response=a&checks=c&scorer=code", "row 1: 'c' holds"),
     "no choices": ("prompt=q&response=a&scorer=choice", "'choice' needs the option 'choices'"),
     "bad choices": ("prompt=q&response=a&choices=q", "row 1: 'q' holds 'bird\\?'"),
+    "empty template": ("template=&response=a", "template '' cannot be used"),
+    "columns without names": ("prompt=q&response=a&choices=,", "'choices' is ',', which leaves a column without"),
+    "checks without names": ("prompt=q&response=a&checks=q,,a", "'checks' is 'q,,a'"),
+    "tokens without measure": (f"prompt=q&response=a&max_new_tokens={'9' * 5000}", "max_new_tokens is '999"),
     "bad answer": ("prompt=q&response=q&choices=c", "row 1: 'q' holds 'bird\\?', expected oak | owl"),
 }
 
@@ -605,12 +612,89 @@ def test_paths_and_folders_that_hold_nothing_are_told(tmp_path: Path):
         load_task("=x.csv")
 
 
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        ("~nobody-of-that-name/x.csv", "data_unreadable"),
+        ("x" * 5000, "data_unreadable"),
+        ("a%00b", "no_such_path"),
+        ("\ud800.csv", "bad_task_spec"),
+    ],
+)
+def test_a_path_that_is_none_is_told(place: str, key: str):
+    with pytest.raises((DataError, TaskError)) as caught:
+        load_task(f"t={place}")
+    assert caught.value.key == key and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_not_opened(name: str, make, tmp_path: Path):
+    make(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        read_rows(tmp_path / name)
+    assert caught.value.key == "data_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv", b"n\n" + b"1\n" * 200_000), ("a.jsonl", b"{}\n" * 200_000), ("a.json", b"")]
+)
+def test_rows_so_many_and_so_short_are_refused(name: str, content: bytes, tmp_path: Path):
+    (tmp_path / name).write_bytes(content or b"[" + b"{}," * 200_000 + b"{}]")
+    with pytest.raises(DataError) as caught:
+        read_rows(tmp_path / name)
+    assert caught.value.key == "too_many_rows"
+
+
+def test_a_parquet_file_that_swells_is_refused_whatever_it_claims(tmp_path: Path, monkeypatch):
+    """Equal texts are packed as one, equal numbers as their count; what is claimed of texts counts the one."""
+    from pyarrow import ListArray, int32, nulls, repeat, table
+    from pyarrow.parquet import write_table
+
+    bombs = {
+        "texts": table({"prompt": repeat("x" * 2**16, 100)}),
+        "plain": table({"prompt": repeat("x" * 2**16, 100)}),
+        "numbers": table({"prompt": repeat(7, 10**6)}),
+        "lists": table({"prompt": ListArray.from_arrays([0, 2 * 10**6], nulls(2 * 10**6, int32()))}),
+    }
+    monkeypatch.setattr("lori_core.tasks.files.UNPACKED_ANYWAY", 2**20)
+    for name, bomb in bombs.items():
+        write_table(bomb, tmp_path / "a.parquet", compression="zstd", use_dictionary=name != "plain")
+        assert (tmp_path / "a.parquet").stat().st_size < 100_000
+        with pytest.raises(DataError) as caught:
+            read_rows(tmp_path / "a.parquet")
+        assert caught.value.key in ("parquet_swells", "too_many_rows"), name
+
+
+ODD_CHOICES = [{"text": ["a", "b"], "label": 1}, {"text": ["a", "b"], "label": ["A"]}, {"text": 1, "label": ["A"]}, 7]
+
+
+@pytest.mark.parametrize("choices", ODD_CHOICES)
+@pytest.mark.parametrize("answer", ["B", "9" * 5000, 1, True])
+def test_choices_and_answers_of_odd_shapes_are_used_or_refused(choices: Any, answer: Any, tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", [{"q": "q?", "a": answer, "c": choices}, {"q": "q?", "a": "1"}])
+    with pytest.raises(DataError):
+        load_task(f"t={file}?prompt=q&response=a&choices=c")
+
+
+def test_a_number_without_measure_is_no_answer(tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", [{"q": "q?", "a": "9" * 5000}])
+    with pytest.raises(DataError, match="expected number"):
+        load_task(f"t={file}?prompt=q&response=a&scorer=number")
+
+
 def test_a_name_without_a_path_is_a_mini_task_with_its_own_options():
     assert load_task("math").source == "mini"
     harder, plain = (load_task(spec).examples("test") for spec in ("math?level=3&conflict=form&seed=1", "math"))
     assert harder[0].prompt.startswith("input : ") and plain[0].prompt.startswith("story : ")
     assert all(example.response.count("=") == 3 for example in harder)
-    for spec, said in (("math?size=3", "size"), ("math?level=two", "two"), ("math?conflict=war", "none, form, answer")):
+    wrong = {
+        "math?size=3": "size",
+        "math?level=two": "two",
+        f"math?level={'9' * 5000}": "999",
+        "math?conflict=war": "form",
+    }
+    for spec, said in wrong.items():
         with pytest.raises(TaskError, match=said):
             load_task(spec)
     with pytest.raises(TaskError):

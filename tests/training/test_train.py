@@ -1,5 +1,7 @@
 """The loop: losses by hand, schedules, events, stops, and trainings killed with -9 that end in the same bits."""
 
+import hashlib
+import io
 import json
 import math
 import os
@@ -341,6 +343,18 @@ def test_a_checkpoint_is_of_the_size_of_what_is_trained(tmp_path):
     base = tiny.base()
     kept = sum(int(mask.sum()) for mask in tiny.halves(base).values())
     assert 12 * kept < size < 12 * kept + 40_000
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", {"config": 1}, {"parameters": []}, ["a list"], None])
+def test_a_checkpoint_that_is_none_is_refused_also_where_its_checksum_is_made_for_it(tmp_path, content):
+    if not isinstance(content, bytes):
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        content = buffer.getvalue()
+    (tmp_path / "c.pt").write_bytes(hashlib.sha256(content).digest() + content)
+    with pytest.raises(RunError) as caught:
+        Trained(checkpoint=tmp_path / "c.pt")
+    assert caught.value.key == "checkpoint_damaged"
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "overwritten", "one bit"])
