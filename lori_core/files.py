@@ -163,16 +163,18 @@ def read_json(path: str | Path, largest: int = LARGEST_JSON) -> Any:
     return parse_json(read_file(path, largest))
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str, half_characters: bool = False) -> Any:
     """What a JSON text says.
 
+    Args:
+        half_characters: let them pass, for a reader who says where they stand; no file and no page can hold one.
     Raises:
-        ValueError: it is none, is nested too deeply, has numbers without measure, or names half a character, which no
-            file and no page can hold.
+        ValueError: it is none, is nested too deeply, has numbers without measure, or names half a character.
     """
     try:
-        content = json.loads(data)
-        if "\\ud" in str(data).lower():
+        text = data.decode() if isinstance(data, bytes) else data
+        content = json.loads(text)
+        if not half_characters and "\\ud" in text.lower():
             json.dumps(content, ensure_ascii=False).encode()
         return content
     except RecursionError:

@@ -114,7 +114,7 @@ def _json(path: Path, content: bytes) -> Iterator[Row]:
 def _parsed(path: Path, first: int, text: str) -> Any:
     """first: the line of the file that the text begins with."""
     try:
-        return parse_json(text)
+        return parse_json(text, half_characters=True)
     except json.JSONDecodeError as error:
         raise DataError("bad_json", file=path, row=first + error.lineno - 1, reason=error.msg) from None
     except ValueError as error:

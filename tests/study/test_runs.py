@@ -279,7 +279,7 @@ def test_an_event_with_a_byte_that_is_no_text_spoils_no_list(tmp_path):
     with run.start():
         run.emit({"kind": "step", "step": 1})
     with open(run.path / "events.jsonl", "ab") as file:
-        file.write(b'{"kind": "step", "name": "caf\xe9"}\n' + b"[" * 100_000 + b"\n")
+        file.write(b'{"kind": "step", "time": 1, "name": "caf\xe9"}\n' + b"[" * 100_000 + b"\n")
     assert [event["kind"] for event in run.events()] == ["state", "step", "state", "step"]
     assert run.state() == "finished" and [each.path for each in list_runs(tmp_path)] == [run.path]
 
