@@ -1,4 +1,7 @@
-"""Attaching an adapter to a model, detaching it, extracting what it learned: the one door between both."""
+"""Attaching an adapter to a model, detaching it, extracting what it learned: the one door between both.
+
+Shapes are checked here; whether the adapter was trained on this base's weights is check_base() of method/adapter.py.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

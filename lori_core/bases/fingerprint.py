@@ -1,7 +1,8 @@
 """Fingerprint of a base's weights: one number for a checkpoint, in whichever form it was loaded.
 
 Weights that are packed in 8 or 4 bits are not looked at themselves: the checkpoint's files have them as they were. So
-an adapter that was trained on a quantised base belongs on the whole one too, and the other way round.
+an adapter that was trained on a quantised base loads on the unquantised one too, and the other way round: check_base()
+of method/adapter.py compares them.
 """
 
 import hashlib
