@@ -132,10 +132,10 @@ def kind_of(unit: str) -> str:
 
 
 def variants(config: StudyConfig) -> list[Variant]:
-    """Those that leave adapters; the control is LoRI-D with one A for all tasks."""
+    """Those that leave adapters; the control, LoRI-D with one A for all tasks, only beside LoRI-D with an A for each."""
     own = [Variant(method) for method in config.methods if method != "full"]
-    several = len(config.tasks) > 1 and config.shared_control and own
-    return [*own, Variant("lori_d", shared=True)] if several else own
+    compared = len(config.tasks) > 1 and config.shared_control and "lori_d" in config.methods
+    return [*own, Variant("lori_d", shared=True)] if compared else own
 
 
 def measures(variant: Variant) -> list[str]:
