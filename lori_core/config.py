@@ -160,6 +160,8 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "task_arithmetic": ("rank",),
     "magnitude": ("keep", "rank"),
     "ties": ("keep", "rank"),
+    "mergekit_ties": ("keep", "rank"),
+    "peft_ties_svd": ("keep", "rank"),
     "dare": ("drop", "seed", "rank"),
     "linear": (),
     "peft_magnitude_prune": ("keep",),
