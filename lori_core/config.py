@@ -13,6 +13,8 @@ Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
 AdapterMethod = Literal["lora", "lori_d", "lori_s"]
 Method = Literal[AdapterMethod, "full"]  # full fine-tuning leaves no adapter
 Schedule = Literal["constant", "linear", "cosine"]
+LossPer = Literal["token", "example"]
+ClipPer = Literal["model", "matrix"]
 Precision = Literal["fp32", "bf16"]
 Quantization = Literal["8bit", "4bit"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
@@ -109,7 +111,10 @@ class TrainConfig(Config):
     examples: int | None = Field(default=None, ge=1)  # use only that many training examples; None: all
     schedule: Schedule = "linear"
     warmup_steps: int = Field(default=5, ge=0)
+    # what the gradient is of: nats a response token, or an example (summed over its response); the mean over the batch
+    loss_per: LossPer = "token"
     clip: float | None = Field(default=1.0, gt=0)  # largest gradient norm; None: no clipping
+    clip_per: ClipPer = "model"  # the norm of all gradients together, or of each matrix by itself
     gradient_checkpointing: bool = False
     seed: int = Field(default=0, ge=0)  # order of the examples, dropout
     checkpoint_every: int = Field(default=20, ge=1)  # steps between checkpoints, where a checkpoint folder is given
@@ -158,6 +163,8 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "task_arithmetic": ("rank",),
     "magnitude": ("keep", "rank"),
     "ties": ("keep", "rank"),
+    "mergekit_ties": ("keep", "rank"),
+    "peft_ties_svd": ("keep", "rank"),
     "dare": ("drop", "seed", "rank"),
     "linear": (),
     "peft_magnitude_prune": ("keep",),

@@ -10,7 +10,7 @@ import typer
 
 from lori_core.config import AdapterConfig, Attention, Granularity, Projection, Quantization, TrainConfig
 from lori_core.errors import ConfigError
-from lori_core.training.recipes import training_for
+from lori_core.training.recipes import Recipe, training_for
 from lori_core.translate import LANGUAGES
 
 
@@ -43,6 +43,10 @@ Modules = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps of every training stage.")]
 Rates = Annotated[list[str] | None, typer.Option("--learning-rate", help="METHOD=RATE, as in lori_s=5e-4. Repeat it.")]
+Recipes = Annotated[
+    str | None,
+    typer.Option("--recipe", help=f"{choices(Recipe)}: training settings; default: embedded there, else official."),
+]
 Batch = Annotated[
     int | None,
     typer.Option("--batch", help="Examples a forward pass; default: the recipe's.", min=1),
@@ -106,6 +110,7 @@ ADAPTER_OPTIONS: dict[str, tuple[Any, Any]] = {
 # What train_configs makes settings of.
 TRAINING_OPTIONS: dict[str, tuple[Any, Any]] = {
     "steps": (Steps, None),
+    "recipe": (Recipes, None),
     "rates": (Rates, None),
     "batch": (Batch, None),
     "length": (Length, None),
@@ -145,13 +150,16 @@ def adapter_config(options: Group) -> AdapterConfig:
 def train_configs(
     base: str,
     steps: int | None,
+    recipe: Recipe | None,
     rates: list[str] | None,
     batch: int | None,
     length: int | None,
     gradient_checkpointing: bool,
 ) -> dict[str, TrainConfig]:
-    """The recipes of the base with what was asked for in their place; empty where nothing was."""
-    known = {str(method): config for method, config in training_for(base).items()}
+    """The recipe, or that of the base, with what was asked for in its place; empty where nothing was."""
+    if recipe not in (None, *get_args(Recipe)):
+        raise ConfigError("bad_recipe", got=recipe, known=", ".join(get_args(Recipe)))
+    known = {str(method): config for method, config in training_for(base, recipe=recipe).items()}
     asked = {"steps": steps, "micro_batch_size": batch, "max_length": length}
     for_all: dict[str, Any] = {field: value for field, value in asked.items() if value is not None}
     if gradient_checkpointing:
@@ -162,7 +170,7 @@ def train_configs(
         if method not in known or not equals:
             raise ConfigError("bad_learning_rate", got=text, known=", ".join(known))
         wanted[method]["learning_rate"] = rate
-    return {method: known[method].changed(**changes) for method, changes in wanted.items() if changes}
+    return {method: known[method].changed(**changes) for method, changes in wanted.items() if changes or recipe}
 
 
 def seed_list(text: str) -> list[int]:

@@ -4,11 +4,13 @@
     task_arithmetic  the same dW (arXiv 2212.04089) in the fewest factors, or its best approximation of a given rank
     magnitude        each task's dW pruned to its largest entries, then summed
     ties             trim, elect a sign, mean of those that agree (arXiv 2306.01708)
+    mergekit_ties    ties as mergekit weights it, a weighted mean
+    peft_ties_svd    ties as PEFT weights it, after the sign; at weights of 1 all three are one
     dare             entries dropped at random and the rest rescaled, then summed (arXiv 2311.03099)
-    linear, peft_*   PEFT's ways: they combine the As and the Bs apart, which brings in cross terms B_s A_t; baselines
+    linear and the other peft_*: PEFT's ways, As and Bs combined apart, which brings in cross terms B_s A_t; baselines
 
-Except for PEFT's ways a method sees updates only: how an update is written as factors does not change the result, and
-the weight w of an adapter does what scaling its update by w would do.
+Except for the last line's a method sees updates only: how an update is written as factors does not change the result.
+Except for PEFT's and mergekit's the weight w of an adapter does what scaling its update by w would do.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,6 +80,23 @@ def ties(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
     trimmed = torch.stack([part.weight * _trim(module, part, options.keep) for part in parts])
     agrees = (trimmed.sign() == trimmed.sum(dim=0).sign()) & (trimmed != 0)
     return factorise((trimmed * agrees).sum(dim=0) / agrees.sum(dim=0).clamp(min=1), options.rank)
+
+
+def mergekit_ties(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """mergekit's "ties": the signs as ties has them, then the weighted mean Σ w_t dW_t / Σ w_t over those that agree.
+
+    A factor on all weights changes nothing; a sum of zero counts as positive, and a divisor of zero as 1.
+    """
+    updates, weights = _peft_pruned(parts, options.keep)
+    weighted = weights * updates
+    agrees = weighted.sign() == torch.where(weighted.sum(dim=0) >= 0, 1, -1)
+    divisor = (weights * agrees).sum(dim=0)
+    return factorise((weighted * agrees).sum(dim=0) / divisor.where(divisor != 0, 1), options.rank)
+
+
+def peft_ties_svd(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """PEFT's "ties_svd", on updates: the sign is elected before the weights count, then as ties."""
+    return factorise(_peft_elect(*_peft_pruned(parts, options.keep)), options.rank)
 
 
 def dare(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
@@ -182,8 +201,14 @@ def _factor_wise(
     return Merged(Factors(combine(As, sizes * scales.sign()), combine(Bs, sizes)[mask], mask, 1.0))
 
 
+def _peft_pruned(parts: Sequence[Part], keep: float) -> tuple[Tensor, Tensor]:
+    """The pruned updates (T, out_features, in_features), and the weights (T, 1, 1)."""
+    updates = torch.stack([_peft_prune(part.factors.update, keep) for part in parts])
+    return updates, updates.new_tensor([part.weight for part in parts]).view(-1, 1, 1)
+
+
 def _peft_prune(factor: Tensor, keep: float) -> Tensor:
-    """The int(keep · N) entries of largest magnitude, PEFT's rounding."""
+    """The int(keep · N) entries of largest magnitude, PEFT's and mergekit's rounding."""
     flat = factor.reshape(-1)
     kept = flat.abs().topk(int(keep * flat.numel())).indices
     return torch.zeros_like(flat).index_copy_(0, kept, flat[kept]).view(factor.shape)
@@ -203,6 +228,8 @@ MERGE_METHODS: dict[str, MergeMethod] = {
     "task_arithmetic": task_arithmetic,
     "magnitude": magnitude,
     "ties": ties,
+    "mergekit_ties": mergekit_ties,
+    "peft_ties_svd": peft_ties_svd,
     "dare": dare,
     "linear": linear,
     "peft_magnitude_prune": peft_magnitude_prune,

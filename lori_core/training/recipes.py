@@ -1,12 +1,15 @@
-"""Recipes: training settings that are known to work, for the embedded base searched by us, for large ones the paper's.
+"""Recipes: training settings that are known to work, "embedded" searched by us, "official" of the paper's own scripts.
 
 Never compare methods at one shared learning rate: a frozen A wants a higher one than LoRA, and LoRI-S about three to
 ten times LoRI-D's.
 """
 
+from typing import Literal
+
 from lori_core.config import Method, TrainConfig
 
 TrainingByMethod = dict[Method, TrainConfig]  # method -> its settings
+Recipe = Literal["embedded", "official"]
 
 # benchmarks/learning_rates.py searched the first three on validation, with equal budgets; "full" was not searched.
 _EMBEDDED_RATES: dict[Method, float] = {"lora": 4e-4, "lori_d": 1e-3, "lori_s": 1e-2, "full": 2e-4}
@@ -16,22 +19,42 @@ _EMBEDDED_RATES: dict[Method, float] = {"lora": 4e-4, "lori_d": 1e-3, "lori_s": 
 _EMBEDDED_LATER: dict[Method, float] = {"lori_d": 0.1, "lori_s": 0.1}
 
 # The official code, Llama-3-8B, r = 32: LoRI-D 5e-5, LoRI-S 5e-4; LoRA and full fine-tuning are common choices.
-_LARGE_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
+_OFFICIAL_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
+
+_EMBEDDED = TrainConfig(learning_rate=1.0, batch_size=16)  # 32 take twice the time
+
+# What every official script sets (https://github.com/juzhengz/LoRI at 9183468). An example's loss is the sum over its
+# response, as many times a token's as it has tokens, and what of that is too large each matrix clips by itself.
+# Steps and micro-batches are ours: the scripts count epochs by task (docs/method.md).
+_OFFICIAL = TrainConfig(
+    learning_rate=1.0,
+    steps=500,
+    batch_size=32,
+    micro_batch_size=4,
+    max_length=512,
+    schedule="constant",
+    warmup_steps=0,
+    loss_per="example",
+    clip=1.0,
+    clip_per="matrix",
+)
+
+_RECIPES: dict[Recipe, tuple[TrainConfig, dict[Method, float]]] = {
+    "embedded": (_EMBEDDED, _EMBEDDED_RATES),
+    "official": (_OFFICIAL, _OFFICIAL_RATES),
+}
 
 
-def training_for(base: str, overrides: TrainingByMethod | None = None) -> TrainingByMethod:
-    """The settings for a base ("embedded", or any other), with a user's own in place of some."""
-    known: TrainingByMethod = {}
-    if base == "embedded":
-        for method, rate in _EMBEDDED_RATES.items():
-            known[method] = TrainConfig(learning_rate=rate, batch_size=16)  # 32 take twice the time
-    else:
-        # Constant, no warm-up, no clipping: the official recipe. Steps are ours: the paper counts epochs by task.
-        large = TrainConfig(
-            learning_rate=1.0, steps=500, schedule="constant", warmup_steps=0, clip=None, micro_batch_size=4
-        )
-        for method, rate in _LARGE_RATES.items():
-            known[method] = large.changed(learning_rate=rate)
+def training_for(
+    base: str, overrides: TrainingByMethod | None = None, recipe: Recipe | None = None
+) -> TrainingByMethod:
+    """The settings for a base ("embedded", or any other), with a user's own in place of some.
+
+    Args:
+        recipe: None: what was searched for the embedded base, and for any other the official one.
+    """
+    config, rates = _RECIPES[recipe or ("embedded" if base == "embedded" else "official")]
+    known: TrainingByMethod = {method: config.changed(learning_rate=rate) for method, rate in rates.items()}
     return known | (overrides or {})
 
 

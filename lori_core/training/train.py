@@ -1,7 +1,8 @@
 """Training loop over accelerate: calibration, LoRI, LoRA, full fine-tuning and continual learning all call it.
 
-The loss is the mean cross-entropy over the response's tokens of the whole batch (prompt and padding count nothing),
-whatever the micro-batches and devices it is split over. AdamW without weight decay, as in the paper's recipe.
+The loss is the cross-entropy over the responses' tokens of the whole batch (prompt and padding count nothing), a token
+or an example as TrainConfig.loss_per has it, whatever the micro-batches and devices it is split over. What is reported
+is always nats a token. AdamW without weight decay, as in the official recipe (recipes.py).
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from lori_core.config import TrainConfig
+from lori_core.config import TrainConfig, parse
 from lori_core.errors import ConfigError, DataError, RunError, Stopped
 from lori_core.files import read_file, write_atomic
 from lori_core.results import Training
@@ -213,20 +214,33 @@ def _batch(encoded: Sequence[Encoded], step: int, config: TrainConfig) -> list[E
 
 def _step(session: _Session, batch: Sequence[Encoded]) -> float:
     """One optimizer step; returns the mean loss a response token of the whole batch."""
-    accelerator = session.accelerator
+    accelerator, config = session.accelerator, session.config
     response_tokens = sum(len(each.input_ids) - _first_predicted(each) for each in batch)
+    parts = response_tokens if config.loss_per == "token" else len(batch)
     mine = list(batch[accelerator.process_index :: accelerator.num_processes])
     total = torch.zeros((), device=accelerator.device)
-    micro_batches = list(_micro_batches(mine, session.config.micro_batch_size or len(mine)))
+    micro_batches = list(_micro_batches(mine, config.micro_batch_size or len(mine)))
     for micro_batch in micro_batches[:-1]:
         with accelerator.no_sync(session.model):
-            total += _backward(session, micro_batch, response_tokens)
-    total += _backward(session, micro_batches[-1], response_tokens)
-    if session.config.clip is not None:
-        accelerator.clip_grad_norm_(session.trained.values(), session.config.clip)
+            total += _backward(session, micro_batch, parts)
+    total += _backward(session, micro_batches[-1], parts)
+    _clip(session)
     session.optimizer.step()
     session.optimizer.zero_grad()
-    return float(accelerator.reduce(total, "sum"))  # pyright: ignore[reportArgumentType]
+    return float(accelerator.reduce(total, "sum")) * (parts / response_tokens)  # pyright: ignore[reportArgumentType]
+
+
+def _clip(session: _Session) -> None:
+    """Gradients of the whole batch, in place, to the largest norm.
+
+    The official code sets a gradient to zero outside the mask and clips after that, so its norm of a matrix is that of
+    the kept entries: of the one parameter that a module has here.
+    """
+    if session.config.clip is None:
+        return
+    trained = list(session.trained.values())
+    for group in [trained] if session.config.clip_per == "model" else [[parameter] for parameter in trained]:
+        session.accelerator.clip_grad_norm_(group, session.config.clip)
 
 
 def _micro_batches(batch: list[Encoded], size: int) -> Iterator[list[Encoded]]:
@@ -236,8 +250,9 @@ def _micro_batches(batch: list[Encoded], size: int) -> Iterator[list[Encoded]]:
         yield batch[start : start + size]
 
 
-def _backward(session: _Session, batch: Sequence[Encoded], response_tokens: int) -> Tensor:
-    loss = _summed_loss(session, batch) / response_tokens
+def _backward(session: _Session, batch: Sequence[Encoded], parts: int) -> Tensor:
+    """parts: response tokens or examples of the whole batch, over which the loss is the mean."""
+    loss = _summed_loss(session, batch) / parts
     # DDP averages gradients over the processes; this loss is already the process's share of the whole batch's mean.
     session.accelerator.backward(loss * session.accelerator.num_processes)
     return loss.detach()
@@ -296,7 +311,7 @@ def _restore(session: _Session, checkpoint: Path) -> None:
         state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         shapes = {name: parameter.shape for name, parameter in state["parameters"].items()}
         same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
-        if state["config"] != session.config.model_dump_json() or not same_shapes:
+        if not _is_of(session.config, state["config"]) or not same_shapes:
             raise RunError("checkpoint_of_other", path=checkpoint)
         with torch.no_grad():
             for name, parameter in session.trained.items():
@@ -310,6 +325,14 @@ def _restore(session: _Session, checkpoint: Path) -> None:
         raise
     except Exception:  # bytes that are no checkpoint fail in as many ways as torch has readers
         raise RunError("checkpoint_damaged", path=checkpoint) from None
+
+
+def _is_of(config: TrainConfig, saved: str) -> bool:
+    """Whether the settings in a checkpoint are these; one from before a field existed has what is its default."""
+    try:
+        return parse(TrainConfig, saved) == config
+    except ConfigError:  # a field of a later version
+        return False
 
 
 def _state_bytes(optimizer: torch.optim.Optimizer) -> int:

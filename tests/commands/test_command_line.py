@@ -15,11 +15,13 @@ from rich.console import Console
 from typed import lori, refused
 
 from lori_core.commands.progress import progress
+from lori_core.config import TrainConfig
 from lori_core.results import StudyResult, from_json
 from lori_core.sandbox.run import isolation
 from lori_core.study.pace import planned
 from lori_core.study.runs import Run, list_runs
 from lori_core.study.specs import StudyConfig
+from lori_core.training.recipes import training_for
 from lori_core.translate import messages, translate
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits as POSIX has them")
@@ -144,6 +146,17 @@ def test_what_decides_memory_can_be_set_for_training_as_for_the_estimate(given, 
     planned = lori("estimate", "--base", given / "base", "--rank", 4, "--device", "cpu", *options)
     assert planned.exit_code == 0, planned.output
     refused(lori("train", *task, "--length", 8, *on_base(given, tmp_path / "short")), "8")
+
+
+def test_a_recipe_is_asked_for_by_name_and_stands_in_the_run_with_what_was_changed(given, tmp_path):
+    options = ["--recipe", "embedded", "--learning-rate", "lori_d=0.5", *on_base(given, tmp_path)]
+    done = lori("train", "--task", f"after={given / 'after.jsonl'}", "--method", "lori_d", *options)
+    assert done.exit_code == 0, done.output
+    (run,) = list_runs(tmp_path)
+    known = training_for("embedded")
+    asked = known["lori_d"].changed(learning_rate=0.5), known["lora"]
+    for method, expected in zip(("lori_d", "lora"), asked, strict=True):
+        assert TrainConfig(**run.config["train"][method]) == expected.changed(steps=2)
 
 
 def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(given, tmp_path):
@@ -298,6 +311,7 @@ def test_a_column_that_is_missing_is_named(given, tmp_path):
         (["--merge-method", "blend"], ["blend", "concat"]),
         (["--learning-rate", "1e-3"], ["1e-3", "METHOD=RATE", "lori_s"]),
         (["--learning-rate", "lori_s=fast"], ["learning_rate", "fast"]),
+        (["--recipe", "paper"], ["paper", "embedded, official"]),
         (["--seeds", "0,a"], ["0,a", "0,1,2"]),
         (["--language", "fr"], ["fr", "en, ja"]),
     ],

@@ -5,6 +5,7 @@ import torch
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
+from lori_core.config import TrainConfig
 from lori_core.embedded.ready_made import READY_MADE, TASKS, VARIANTS, ready_made
 from lori_core.errors import AdapterError
 from lori_core.evaluation.evaluate import evaluate
@@ -32,7 +33,7 @@ def test_each_was_trained_at_the_settings_that_ship():
         for variant in VARIANTS:
             record = read_header(READY_MADE / task / variant)[0].record
             method = "lori_d" if variant == "lori_d_shared" else variant
-            assert record["train"] == training_for("embedded")[method].model_dump(mode="json")
+            assert TrainConfig(**record["train"]) == training_for("embedded")[method]
 
 
 @pytest.mark.parametrize("task", TASKS)

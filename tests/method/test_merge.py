@@ -18,6 +18,7 @@ from lori_core.translate import messages
 SHAPES = {"layers.0.q": (12, 16), "layers.0.up": (20, 16), "layers.1.down": (16, 24)}
 WEIGHTS = (0.5, 0.3, 0.8)
 ON_UPDATES = ("concat", "task_arithmetic", "magnitude", "ties", "dare")
+OTHER_WEIGHTINGS = ("mergekit_ties", "peft_ties_svd")  # on updates too, whose scale is not their weight
 PEFT_WAYS = ("linear", "peft_magnitude_prune", "peft_ties", "peft_dare_linear")
 
 
@@ -202,6 +203,51 @@ def test_ties_follows_the_paper_entry_by_entry(three):
     assert merged.record["merge"]["error"] < 1e-12
 
 
+def plain_mergekit_ties(dense: list[Tensor], keep: float) -> Tensor:
+    """Entry by entry: the mean of those that agree, weighted by their weights."""
+    trimmed = [largest(update, keep) for update in dense]
+    result = torch.zeros_like(dense[0])
+    for i, j in itertools.product(range(result.shape[0]), range(result.shape[1])):
+        entries = [(weight, update[i, j].item()) for weight, update in zip(WEIGHTS, trimmed, strict=True)]
+        positive = sum(weight * entry for weight, entry in entries) >= 0
+        agreeing = [(weight, entry) for weight, entry in entries if entry and (entry > 0) == positive]
+        if agreeing:
+            result[i, j] = sum(w * entry for w, entry in agreeing) / sum(w for w, _ in agreeing)
+    return result
+
+
+def largest(update: Tensor, keep: float) -> Tensor:
+    """plain_trim with mergekit's rounding."""
+    return plain_trim(update, int(keep * update.numel()) / update.numel())
+
+
+def test_mergekit_ties_is_a_weighted_mean_of_those_that_agree_so_a_factor_on_all_weights_changes_nothing(three):
+    merged = updates(merge(three, "mergekit_ties", WEIGHTS, "merged", keep=0.37))
+    for module, update in merged.items():
+        expected = plain_mergekit_ties([a.factors[module].update for a in three], 0.37)
+        torch.testing.assert_close(update, expected, rtol=1e-9, atol=1e-10)
+    doubled = merge(three, "mergekit_ties", [2 * weight for weight in WEIGHTS], "merged", keep=0.37)
+    torch.testing.assert_close(updates(doubled), merged)
+
+
+def test_peft_ties_svd_equals_peft(three):
+    expected = merged_by_peft(three, WEIGHTS, "ties_svd", density=0.37, svd_rank=16, svd_full_matrices=False)
+    got = updates(merge(three, "peft_ties_svd", WEIGHTS, "merged", keep=0.37))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)  # PEFT holds the weights in fp32
+
+
+def test_the_conventions_of_ties_differ_by_weights_alone(three):
+    def merged(weights: tuple[float, ...]) -> list[Tensor]:
+        ways = ("ties", "mergekit_ties", "peft_ties_svd")
+        return [updates(merge(three, way, weights, "merged", keep=0.5))["layers.0.up"] for way in ways]
+
+    ours, mergekit_s, peft_s = merged((1.0, 1.0, 1.0))
+    torch.testing.assert_close(mergekit_s, ours)
+    torch.testing.assert_close(peft_s, ours)
+    for left, right in itertools.combinations(merged(WEIGHTS), 2):
+        assert torch.linalg.norm(left - right) > 0.05 * torch.linalg.norm(right)
+
+
 def test_magnitude_sums_updates_of_which_only_the_largest_entries_are_left(three):
     merged = merge(three, "magnitude", WEIGHTS, "merged", keep=0.3)
     for module, update in updates(merged).items():
@@ -356,4 +402,4 @@ def test_what_cannot_be_merged_is_refused_in_both_languages(three):
 
 def test_every_method_says_which_options_it_reads():
     assert METHOD_OPTIONS.keys() == MERGE_METHODS.keys()
-    assert set(ON_UPDATES) | set(PEFT_WAYS) == MERGE_METHODS.keys()
+    assert {*ON_UPDATES, *OTHER_WEIGHTINGS, *PEFT_WAYS} == MERGE_METHODS.keys()

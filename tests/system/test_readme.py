@@ -77,7 +77,10 @@ def test_all_pictures_of_pages_together_stay_small():
     assert 0 < sum(path.stat().st_size for path in (ROOT / "assets" / "screenshots").iterdir()) < 1_500_000
 
 
-@pytest.mark.parametrize("name", [*READMES, *USAGES, *MEASURED, "CHANGELOG.md", "docs/design.md", "docs/how_to.md"])
+DOCUMENTS = ("CHANGELOG.md", "docs/design.md", "docs/how_to.md", "docs/method.md")
+
+
+@pytest.mark.parametrize("name", [*READMES, *USAGES, *MEASURED, *DOCUMENTS])
 def test_links_between_documents_lead_to_files(name: str):
     text = (ROOT / name).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#:]+)\)", text):

@@ -5,9 +5,12 @@ import io
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -101,12 +104,59 @@ def test_of_an_example_without_a_prompt_all_but_the_first_token_is_learned():
     assert trained.report.losses[0] == pytest.approx(expected.item(), rel=1e-6)
 
 
+OFFICIAL: dict[str, Any] = {"loss_per": "example", "clip_per": "matrix"}
+
+
+@pytest.mark.parametrize("settings", [{}, OFFICIAL], ids=["", "official"])
 @pytest.mark.parametrize("micro_batch_size", [1, 2, 3])
-def test_micro_batches_give_the_update_of_the_whole_batch(micro_batch_size):
-    whole = Trained(steps=5, learning_rate=1e-3)
-    parts = Trained(steps=5, learning_rate=1e-3, micro_batch_size=micro_batch_size)
+def test_micro_batches_give_the_update_of_the_whole_batch(micro_batch_size, settings):
+    whole = Trained(steps=5, learning_rate=1e-3, **settings)
+    parts = Trained(steps=5, learning_rate=1e-3, micro_batch_size=micro_batch_size, **settings)
     assert parts.report.losses == pytest.approx(whole.report.losses, rel=1e-6)
     difference = torch.linalg.norm(parts.values() - whole.values())
+    assert difference < 1e-4 * torch.linalg.norm(whole.values() - whole.values(whole.start))
+
+
+def test_the_loss_is_told_in_nats_a_token_whatever_it_is_the_mean_over():
+    token, example = Trained(steps=1), Trained(steps=1, loss_per="example")
+    assert example.report.losses == pytest.approx(token.report.losses, rel=1e-6)
+    assert not tiny.same_bits(example.adapter, token.adapter)
+
+
+IN_ONE_OF_TWO = """
+import os, sys
+import tiny
+import torch
+from test_train import OFFICIAL, Trained
+
+trained = Trained(steps=5, learning_rate=1e-3, micro_batch_size=1, **OFFICIAL)
+torch.save((trained.values(), list(trained.report.losses)), f"{sys.argv[1]}/{os.environ['RANK']}.pt")
+"""
+
+
+def test_two_processes_give_the_update_of_the_whole_batch(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    paths = os.pathsep.join([str(Path(tiny.__file__).parent), str(Path(__file__).parent)])
+    both = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "WORLD_SIZE": "2"}
+    both |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", IN_ONE_OF_TWO, str(tmp_path)],
+            env=os.environ | both | {"RANK": rank, "LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    said = [process.communicate()[1] for process in processes]
+    assert not any(process.returncode for process in processes), said
+    (values, losses), (others, _) = (torch.load(tmp_path / f"{rank}.pt") for rank in "01")
+    whole = Trained(steps=5, learning_rate=1e-3, **OFFICIAL)
+    assert torch.equal(values, others)
+    assert losses == pytest.approx(whole.report.losses, rel=1e-6)
+    difference = torch.linalg.norm(values - whole.values())
     assert difference < 1e-4 * torch.linalg.norm(whole.values() - whole.values(whole.start))
 
 
@@ -286,16 +336,17 @@ def stopping_at(step: int) -> Hooks:
     return Hooks(seen.append, lambda: len(seen) >= step)
 
 
+@pytest.mark.parametrize("settings", [{}, OFFICIAL], ids=["", "official"])
 @pytest.mark.parametrize("step", [0, 1, 7])
-def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, step):
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, step, settings):
     checkpoint = tmp_path / "train.pt"
     with pytest.raises(Stopped):
-        Trained(hooks=stopping_at(step), checkpoint=checkpoint)
+        Trained(hooks=stopping_at(step), checkpoint=checkpoint, **settings)
     assert checkpoint.exists()
-    resumed = Trained(checkpoint=checkpoint)
+    resumed = Trained(checkpoint=checkpoint, **settings)
     assert [event["step"] for event in resumed.events] == list(range(step + 1, 11))
     assert not checkpoint.exists()
-    whole = Trained()
+    whole = Trained(**settings)
     assert resumed.report.losses == whole.report.losses
     assert resumed.report.tokens == whole.report.tokens
     assert tiny.same_bits(resumed.adapter, whole.adapter)
@@ -379,6 +430,34 @@ def test_a_checkpoint_of_other_settings_is_refused_and_stays(tmp_path, other):
         Trained(checkpoint=path, **other)
     assert caught.value.key == "checkpoint_of_other"
     assert path.read_bytes() == content
+
+
+def with_settings(path: Path, change: Callable[[dict], object]) -> Path:
+    """The checkpoint as another version would have written it: its settings changed, its checksum right."""
+    state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
+    settings = json.loads(state["config"])
+    change(settings)
+    buffer = io.BytesIO()
+    torch.save(state | {"config": json.dumps(settings)}, buffer)
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    return path
+
+
+def test_a_checkpoint_from_before_a_setting_existed_goes_on_at_what_is_its_default(tmp_path):
+    def without(settings: dict) -> None:
+        del settings["loss_per"], settings["clip_per"]
+
+    path = with_settings(checkpoint_of_a_stop(tmp_path / "c.pt"), without)
+    for field, value in OFFICIAL.items():
+        with pytest.raises(RunError, match="other settings"):
+            Trained(checkpoint=path, **{field: value})
+    assert tiny.same_bits(Trained(checkpoint=path).adapter, Trained().adapter)
+
+
+def test_a_checkpoint_with_a_setting_of_a_later_version_is_refused_as_one_of_other_settings(tmp_path):
+    path = with_settings(checkpoint_of_a_stop(tmp_path / "c.pt"), lambda settings: settings.update(momentum=0.5))
+    with pytest.raises(RunError, match="other settings"):
+        Trained(checkpoint=path)
 
 
 KILLED = """
