@@ -132,7 +132,7 @@ def kind_of(unit: str) -> str:
 
 
 def variants(config: StudyConfig) -> list[Variant]:
-    """Those that leave adapters; the control, LoRI-D with one A for all tasks, only beside LoRI-D with an A of its own."""
+    """Those that leave adapters; the control, LoRI-D with one A for all tasks, only beside LoRI-D itself."""
     own = [Variant(method) for method in config.methods if method != "full"]
     compared = len(config.tasks) > 1 and config.shared_control and "lori_d" in config.methods
     return [*own, Variant("lori_d", shared=True)] if compared else own
