@@ -76,6 +76,15 @@ def test_allowed_overlap_moves_the_new_mask_s_entries_alone():
     assert all(not (moved[module] & ~mask).any() for module, mask in second.masks.items())
 
 
+def test_after_a_sequence_the_config_says_the_sparsity_that_the_masks_of_all_tasks_have():
+    first, *later = sequence("allow").adapters
+    assert first.config.sparsity == 0.8
+    for adapter in later:
+        held = torch.cat([mask.flatten() for mask in adapter.masks.values()])
+        assert adapter.config.sparsity == pytest.approx(1 - held.float().mean().item())
+    assert 0.8 > later[0].config.sparsity > later[1].config.sparsity
+
+
 def test_masks_that_no_room_is_left_for_are_refused():
     with pytest.raises(AdapterError) as caught:
         sequence("exclude", config=CONFIG.changed(sparsity=0.6))
