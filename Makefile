@@ -35,6 +35,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.sequences
 	.venv/bin/python -m benchmarks.gentle_sequences
 	.venv/bin/python -m benchmarks.gentle_sequences --rates other_seed
+	.venv/bin/python -m benchmarks.sequences_at_equal_learning
 	.venv/bin/python -m benchmarks.dials level
 	.venv/bin/python -m benchmarks.dials conflict
 	.venv/bin/python -m benchmarks.ready_made

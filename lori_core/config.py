@@ -19,6 +19,7 @@ Precision = Literal["fp32", "bf16"]
 Quantization = Literal["8bit", "4bit"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Overlap = Literal["allow", "exclude"]
+LaterMasks = Literal["continued", "own_run"]
 Split = Literal["train", "validation", "test"]
 ChoiceLength = Literal["none", "characters", "tokens"]
 

@@ -266,6 +266,8 @@ class ContinualResult:
     forgetting: dict[str, float]
     mask_overlap: tuple[float, ...]  # share of each mask's entries that earlier masks hold too
     later_rate: float = 1.0  # share of its learning rate at which each task after the first was learned
+    later_masks: str = "continued"  # how LoRI-S found the masks of those tasks: config.LaterMasks
+    learning_rate: float | None = None  # of those tasks; None: of a result that does not say
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
 from app.run_labels import finished, label
+from app.sequence_options import later_tasks
 from lori_core import figures
 from lori_core.config import AdapterConfig, Method
 from lori_core.errors import LoRIError
@@ -21,7 +22,6 @@ from lori_core.translate import translate
 
 DEFAULTS = AdapterConfig()
 METHODS: tuple[Method, ...] = ("lori_s", "lori_d", "lora")
-LATER = {"known": None, "same": 1.0, "tenth": 0.1}  # what is offered as a later_rate
 
 
 def build(page: Context) -> None:
@@ -82,14 +82,21 @@ def _form(page: Context) -> None:
     """A new sequence, one run a method."""
 
     def start(
-        base: str, tasks: list[str], methods: list[Method], overlap: Any, later: str, rank: int, sparsity: float
+        base: str,
+        tasks: list[str],
+        methods: list[Method],
+        overlap: Any,
+        later_rate: float,
+        later_masks: Any,
+        rank: int,
+        sparsity: float,
     ) -> str:
         if not methods:
             raise page.missing("continual.no_method")
         try:
             adapter = AdapterConfig(rank=rank, sparsity=sparsity)
             shared: dict[str, Any] = {"base": base.strip(), "tasks": tuple(tasks), "overlap": overlap}
-            shared |= {"later_rate": LATER[later], "adapter": adapter}
+            shared |= {"later_rate": later_rate, "later_masks": later_masks, "adapter": adapter}
             jobs = [ContinualJob(method=method, **shared) for method in methods if method != "full"]
         except LoRIError as error:
             raise page.error(error) from None
@@ -117,17 +124,12 @@ def _form(page: Context) -> None:
         value="allow",
         label=page.say("continual.overlap"),
     )
-    later = gr.Radio(
-        [(page.say(f"continual.later_{each}"), each) for each in LATER],
-        value="known",
-        label=page.say("continual.later"),
-        info=page.say("continual.later_info"),
-    )
+    later = later_tasks(page)
     with gr.Row():
         rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("continual.rank"))
         sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("continual.sparsity"))
     button = gr.Button(page.say("continual.go"), variant="primary")
-    opens_run(button, start, [base, tasks, methods, overlap, later, rank, sparsity])
+    opens_run(button, start, [base, tasks, methods, overlap, *later, rank, sparsity])
 
 
 def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:

@@ -8,7 +8,8 @@ from app.lab import PRIVATE, Context, on_load
 from app.own_file import own_file
 from app.pages.runs import offer_interrupted, opens_run
 from app.resources import fit
-from lori_core.config import AdapterConfig, Method
+from app.sequence_options import later_tasks
+from lori_core.config import AdapterConfig, LaterMasks, Method
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label
 from lori_core.study.specs import StudyConfig
@@ -57,12 +58,13 @@ def build(page: Context) -> None:
         rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("study.rank"))
         sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("study.sparsity"))
         seeds = gr.Slider(1, 5, 1, step=1, label=page.say("study.seeds"), info=page.say("study.seeds_info"))
+    later = later_tasks(page)
     _step(page, 4)
     look = gr.Button(page.say("fit.ask"))
     fits = gr.HTML()
     _step(page, 5)
     button = gr.Button(page.say("study.start"))
-    given = [base, tasks, level, paper, methods, rank, sparsity, seeds]
+    given = [base, tasks, level, paper, methods, rank, sparsity, seeds, *later]
 
     def start(*values: Any) -> str:
         return page.submit("study", _config(page, *values))
@@ -92,6 +94,8 @@ def _config(
     rank: int,
     sparsity: float,
     seeds: int,
+    later_rate: float,
+    later_masks: LaterMasks,
 ) -> StudyConfig:
     """What the form says; raises gr.Error."""
     for chosen, missing in ((tasks + paper, "study.no_task"), (methods, "study.no_method")):
@@ -105,6 +109,8 @@ def _config(
             methods=tuple(methods),
             adapter=AdapterConfig(rank=rank, sparsity=sparsity),
             seeds=tuple(range(seeds)),
+            later_rate=later_rate,
+            later_masks=later_masks,
         )
     except LoRIError as error:
         raise page.error(error) from None

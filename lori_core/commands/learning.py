@@ -8,6 +8,8 @@ import typer
 from lori_core.commands.options import (
     Group,
     Language,
+    LaterMasksOption,
+    LaterRate,
     OneMethod,
     OneTask,
     Out,
@@ -32,11 +34,6 @@ TASKS, METHODS, MERGES = (
     list(DEFAULTS.merge_methods),
 )
 
-LaterRate = Annotated[
-    float | None,
-    typer.Option(help="In sequence, share of the learning rate of tasks after the first; default: what is known."),
-]
-
 
 @with_groups
 def study(
@@ -44,7 +41,8 @@ def study(
     methods: Annotated[list[str], typer.Option("--method", help=f"{choices(Method)}. Repeat it.")] = METHODS,
     seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
     merge_methods: Annotated[list[str], typer.Option("--merge-method", help="Repeat it.")] = MERGES,
-    later_rate: LaterRate = None,
+    later_rate: LaterRate = DEFAULTS.later_rate,
+    later_masks: LaterMasksOption = DEFAULTS.later_masks,
     *,
     adapter: Group,
     training: Group,
@@ -67,6 +65,7 @@ def study(
             seeds=seed_list(seeds),
             merge_methods=merge_methods,
             later_rate=later_rate,
+            later_masks=later_masks,
         )
 
 
@@ -133,7 +132,8 @@ def continual(
     tasks: Tasks,
     method: OneMethod = "lori_s",
     overlap: Annotated[str, typer.Option(help="May a new mask use entries of earlier ones? allow | exclude")] = "allow",
-    later_rate: LaterRate = None,
+    later_rate: LaterRate = DEFAULTS.later_rate,
+    later_masks: LaterMasksOption = DEFAULTS.later_masks,
     seed: Seed = 0,
     store: Store = None,
     *,
@@ -155,6 +155,7 @@ def continual(
             method=method,
             overlap=overlap,
             later_rate=later_rate,
+            later_masks=later_masks,
             adapter=adapter_config(adapter),
             train=train_configs(base["base"], **training),
             seed=seed,

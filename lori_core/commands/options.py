@@ -81,6 +81,17 @@ Chat = Annotated[bool, typer.Option("--chat", help="Wrap prompts by the base's c
 Store = Annotated[
     str | None, typer.Option("--store", metavar="<path>", help="Also keep the adapter as a version in this store.")
 ]
+LaterRate = Annotated[
+    float, typer.Option(help="In sequence, the share of its own learning rate at which a method learns later tasks.")
+]
+LaterMasksOption = Annotated[
+    str,
+    typer.Option(
+        "--later-masks",
+        help="LoRI-S in sequence. continued: a later mask is what its task moves most from where earlier tasks left B. "
+        "own_run: it is that of the task's own run from zero under its own A, as in the official code.",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Folder of runs.")]
 Language = Annotated[str, typer.Option(help="en | ja: of what is printed and of the report.", callback=_language)]
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lori_core.errors import RunError
+from lori_core.figures.continual import lost_and_learned
 from lori_core.files import folder_size
 from lori_core.report.findings import isolation_notes
 from lori_core.results import (
@@ -112,13 +113,15 @@ def _interval(score: Score | Share) -> list[str]:
     return [f"{score.value:.3f}", f"{score.low:.3f} – {score.high:.3f}", str(score.n)]
 
 
-def continual_table(result: ContinualResult, language: str) -> Table:
-    """Rows: after each task; columns: on each task."""
+def continual_table(result: ContinualResult, language: str) -> RenderableType:
+    """Rows: after each task; columns: on each task. Beneath it, what was lost beside what was learned."""
     rows = [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
     rows.append(
         [translate("command.forgetting", language), *(f"{result.forgetting.get(t, 0):.3f}" for t in result.order)]
     )
-    return _plain([translate("command.column.after", language), *result.order], rows)
+    table = _plain([translate("command.column.after", language), *result.order], rows)
+    each = lost_and_learned([result], language)
+    return Group(table, Text(translate("figures.forgetting.summary", language, each=each)))
 
 
 def merge_trial_table(result: MergeTrial, language: str) -> Table:

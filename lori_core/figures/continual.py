@@ -107,21 +107,35 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
     figure.update_xaxes(title_text=translate("figures.axis.after", language))
     figure.update_yaxes(title_text=translate("figures.axis.score_short", language), range=[-0.03, 1.05])
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
-    each = listed(
-        (f"{label} {mean_and_worst(lost(found), language, max)}" for label, found in groups.items()), language
-    )
-    summary = translate("figures.forgetting.summary", language, each=each)
+    summary = translate("figures.forgetting.summary", language, each=lost_and_learned(sequences, language))
     header = ("method", "task", "after", "score", "low", "high")
     made = drawing("forgetting", language, figure, summary, header, rows, 110 + 240 * len(groups))
     made.figure.update_layout(legend={"y": 1 + 34 / (240 * len(groups))})  # above the first panel's own title
     return made
 
 
+def lost_and_learned(sequences: Sequence[ContinualResult], language: str) -> str:
+    """By condition, what earlier tasks lost and in the same breath what the new ones reached."""
+    each = (
+        translate(
+            "figures.lost_and_learned",
+            language,
+            condition=label,
+            lost=mean_and_worst(lost(found), language, max),
+            learned=mean_and_worst(newly_learned(found), language),
+        )
+        for label, found in _with_rates(sequences, language).items()
+    )
+    return listed(each, language)
+
+
 def condition(sequence: ContinualResult, language: str) -> str:
-    """The method, and where they were not as usual: entries kept apart, another rate for later tasks."""
+    """The method, and where they were not as usual: entries kept apart, masks of own runs, another later rate."""
     parts = [method_label(sequence.method, language)]
     if sequence.overlap == "exclude":
         parts.append(translate("figures.overlap_excluded", language))
+    if sequence.method == "lori_s" and sequence.later_masks == "own_run":
+        parts.append(translate("figures.own_run_masks", language))
     if sequence.later_rate != 1:
         parts.append(translate("figures.later_rate", language, share=f"{sequence.later_rate:g}"))
     return " · ".join(parts)
@@ -165,7 +179,7 @@ def _mean_axes(sequences: Sequence[ContinualResult], language: str) -> str:
     """By condition, the means over tasks and seeds."""
     each = (
         f"{label} {mean_and_worst(newly_learned(found), language)} / {mean_and_worst(finally_kept(found), language)}"
-        for label, found in by_condition(sequences, language).items()
+        for label, found in _with_rates(sequences, language).items()
     )
     return listed(each, language)
 
@@ -182,6 +196,18 @@ def by_condition(sequences: Sequence[ContinualResult], language: str) -> dict[st
     for sequence in sequences:
         groups.setdefault(_among(sequence, sequences, language), []).append(sequence)
     return groups
+
+
+def _with_rates(sequences: Sequence[ContinualResult], language: str) -> dict[str, list[ContinualResult]]:
+    """By condition, named with the learning rate of the new tasks where conditions differ in it."""
+    groups = by_condition(sequences, language)
+    rates = {label: found[0].learning_rate for label, found in groups.items()}
+    if None in rates.values() or len(set(rates.values())) == 1:
+        return groups
+    return {
+        translate("figures.at_learning_rate", language, condition=label, rate=f"{rates[label]:g}"): found
+        for label, found in groups.items()
+    }
 
 
 def newly_learned(found: Sequence[ContinualResult]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lori_core.config import AdapterConfig, Drawing
 from lori_core.errors import IncompatibleAdapters
+from lori_core.method.masks import Masks, kept_count, sparsity_of
 from lori_core.method.projection import draw, drawing
 
 
@@ -89,13 +90,13 @@ class Adapter:
         return kept + sum(f.A.numel() for f in self.factors.values()) if self.config.train_projection else kept
 
     def with_masks(self, masks: Mapping[str, Tensor]) -> "Adapter":
-        """The same A and B, B kept only where the masks are True."""
+        """The same A and B, B kept only where the masks are True; config says the sparsity that they have."""
         if masks.keys() != self.factors.keys():
             raise IncompatibleAdapters("modules_differ", left=self.name, right="masks")
         factors = {
             module: Factors(f.A, f.B[masks[module]], masks[module], f.scaling) for module, f in self.factors.items()
         }
-        return replace(self, factors=factors)
+        return replace(self, config=_as_sparse_as(masks, self.config), factors=factors)
 
 
 def blank(
@@ -104,7 +105,7 @@ def blank(
     config: AdapterConfig,
     masks: Mapping[str, Tensor] | None = None,
 ) -> Adapter:
-    """An adapter that changes nothing: A drawn, B zero.
+    """An adapter that changes nothing: A drawn, B zero. Its config says the sparsity that its masks have.
 
     Args:
         shapes: module -> (out_features, in_features).
@@ -115,7 +116,15 @@ def blank(
         mask = torch.ones(out_features, config.rank, dtype=torch.bool) if masks is None else masks[module]
         A = draw(config, name, module, in_features)
         factors[module] = Factors(A, torch.zeros(int(mask.sum())), mask, config.scaling)
-    return Adapter(name, config, factors, drawn_from=drawing(config, name))
+    held = {module: each.mask for module, each in factors.items()}
+    return Adapter(name, _as_sparse_as(held, config), factors, drawn_from=drawing(config, name))
+
+
+def _as_sparse_as(masks: Masks, config: AdapterConfig) -> AdapterConfig:
+    """The sparsity stays as it was named (0.9) where the masks keep just as many entries as it says."""
+    sizes = [(int(mask.sum()), mask.numel()) for mask in masks.values()]
+    kept, entries = map(sum, zip(*sizes, strict=True))
+    return config if kept == kept_count(entries, config.sparsity) else config.changed(sparsity=sparsity_of(masks))
 
 
 def as_parent(adapter: Adapter) -> dict[str, Any]:

@@ -44,6 +44,12 @@ def kept_count(entries: int, sparsity: float) -> int:
     return round((1 - sparsity) * entries)
 
 
+def sparsity_of(masks: Masks) -> float:
+    """Fraction of all entries at zero; one at least counts as kept: a sparsity of 1 is no setting."""
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    return 1 - max(kept, 1) / sum(mask.numel() for mask in masks.values())
+
+
 def magnitude_masks(
     B: Mapping[str, Tensor], sparsity: float, granularity: Granularity = "model", exclude: Masks | None = None
 ) -> dict[str, Tensor]:

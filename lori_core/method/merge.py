@@ -11,6 +11,7 @@ import torch
 from lori_core.config import METHOD_OPTIONS, AdapterConfig, Drawing, MergeOptions
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
+from lori_core.method.masks import sparsity_of
 from lori_core.method.merge_methods import MERGE_METHODS, Merged, Part, compress
 
 __all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
@@ -115,8 +116,5 @@ def _drawn_from(adapters: Sequence[Adapter], method: str) -> tuple[Drawing, ...]
 
 def _config(first: AdapterConfig, factors: Mapping[str, Factors]) -> AdapterConfig:
     """The first adapter's settings with the rank, scaling and sparsity that the merged factors have."""
-    entries = sum(each.mask.numel() for each in factors.values())
-    kept = sum(each.values.numel() for each in factors.values())
-    # At least one entry counts as kept: a sparsity of 1 is no setting.
-    sparsity = 1 - max(kept, 1) / entries
+    sparsity = sparsity_of({module: each.mask for module, each in factors.items()})
     return first.changed(rank=max(each.rank for each in factors.values()), scaling=1.0, sparsity=sparsity)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from statistics import fmean
 
-from lori_core.figures.continual import by_condition, lost, newly_learned
+from lori_core.figures.continual import lost_and_learned
 from lori_core.figures.means import (
     Cells,
     Interval,
@@ -190,18 +190,8 @@ def _continual_findings(sequences: tuple[ContinualResult, ...], language: str) -
     several = [sequence for sequence in sequences if len(sequence.order) > 1]
     if not several:
         return []
-    each = [
-        translate(
-            "report.finding.continual_each",
-            language,
-            condition=label,
-            lost=mean_and_worst(lost(found), language, max),
-            learned=mean_and_worst(newly_learned(found), language),
-        )
-        for label, found in by_condition(several, language).items()
-    ]
-    order = " → ".join(several[0].order)
-    return [translate("report.finding.continual", language, order=order, each=listed(each, language))]
+    order, each = " → ".join(several[0].order), lost_and_learned(several, language)
+    return [translate("report.finding.continual", language, order=order, each=each)]
 
 
 def _parameters(result: StudyResult, method: str) -> float:

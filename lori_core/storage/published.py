@@ -22,7 +22,7 @@ from torch import Tensor
 from lori_core.errors import AdapterError
 from lori_core.files import read_file
 from lori_core.method.adapter import Adapter
-from lori_core.method.masks import Masks
+from lori_core.method.masks import Masks, sparsity_of
 from lori_core.storage.peft import import_peft
 
 _SUFFIX = "_mask.pt"
@@ -69,12 +69,10 @@ def has_mask(adapter: Adapter) -> bool:
 def as_lori(dense: Adapter) -> Adapter:
     """The imported adapter as LoRI trained it, with a frozen A; what a mask holds at zero is zero in one without it."""
     masks = dense.masks if has_mask(dense) else {module: factors.B != 0 for module, factors in dense.factors.items()}
-    kept = sum(int(mask.sum()) for mask in masks.values())
-    sparsity = 1 - max(kept, 1) / sum(mask.numel() for mask in masks.values())
-    is_sparse = sparsity >= 0.5  # LoRI-D in bf16 may hold a zero here and there
-    config = dense.config.changed(sparsity=sparsity if is_sparse else 0.0, train_projection=False)
+    is_sparse = sparsity_of(masks) >= 0.5  # LoRI-D in bf16 may hold a zero here and there
     record = dense.record | {"imported": dense.record["imported"] | {"from": "lori"}}
-    return replace(dense.with_masks(masks) if is_sparse else dense, config=config, record=record)
+    frozen = replace(dense, config=dense.config.changed(train_projection=False), record=record)
+    return frozen.with_masks(masks) if is_sparse else frozen
 
 
 def _read_mask(path: Path, adapter: Adapter) -> dict[str, Tensor]:

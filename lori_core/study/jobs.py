@@ -57,7 +57,7 @@ from lori_core.study.units import Work, calibrate_unit, check_fit, keep, learn_u
 from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
-from lori_core.training.recipes import later_rate, seeded, training_for
+from lori_core.training.recipes import seeded, training_for
 from lori_core.translate import LANGUAGES
 
 Limits = Mapping[Split, int | None]
@@ -194,7 +194,8 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
         _training(job),
         lambda task: work.score(task).score,
         overlap=job.overlap,
-        later_rate=later_rate(job.base, job.method, job.later_rate),
+        later_rate=job.later_rate,
+        later_masks=job.later_masks,
         hooks=hooks,
         checkpoints=run.checkpoints,
     )

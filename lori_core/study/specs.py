@@ -1,6 +1,8 @@
 """Specs of runs: the settings of a study and of each kind of job, as spec.json holds them."""
 
-from pydantic import Field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from lori_core.config import (
     MERGE_WEIGHTS,
@@ -9,6 +11,7 @@ from lori_core.config import (
     BaseConfig,
     ChoiceLength,
     Config,
+    LaterMasks,
     Method,
     Overlap,
     Precision,
@@ -16,6 +19,15 @@ from lori_core.config import (
     Split,
     TrainConfig,
 )
+
+
+def _whole_if_null(value: Any) -> Any:
+    """Older specs say null where none was asked for."""
+    return 1.0 if value is None else value
+
+
+# In a sequence, the share of its own learning rate at which every method learns the tasks after the first.
+LaterRate = Annotated[float, BeforeValidator(_whole_if_null), Field(gt=0, le=1)]
 
 
 class StudyConfig(BaseConfig):
@@ -32,8 +44,8 @@ class StudyConfig(BaseConfig):
     shared_control: bool = True  # also merge adapters that share one A
     continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
     overlap: Overlap = "allow"
-    # share of the learning rate for the sequence's tasks after the first; None: what recipes.py knows to forget little
-    later_rate: float | None = Field(default=None, gt=0, le=1)
+    later_rate: LaterRate = 1.0
+    later_masks: LaterMasks = "continued"  # how LoRI-S finds those of the sequence's tasks after the first
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
 
@@ -94,7 +106,8 @@ class ContinualJob(BaseConfig):
     train: dict[Method, TrainConfig] = {}
     seed: int = Field(default=0, ge=0)
     overlap: Overlap = "allow"
-    later_rate: float | None = Field(default=None, gt=0, le=1)  # as in a study
+    later_rate: LaterRate = 1.0
+    later_masks: LaterMasks = "continued"  # as in a study
     test_examples: int = Field(default=200, ge=1)
     store: str | None = None  # as in TrainJob; a version after each task, each the parent of the next
 

@@ -54,7 +54,7 @@ from lori_core.tasks.task import Task
 from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
-from lori_core.training.recipes import later_rate, seeded, training_for
+from lori_core.training.recipes import seeded, training_for
 
 Kept = TypeVar("Kept")
 Key = tuple[Variant, str, int]  # variant, task name, seed
@@ -272,7 +272,8 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
             study.training_with(seed),
             lambda task: study.work.score(task).score,
             overlap=study.config.overlap,
-            later_rate=later_rate(study.config.base, variant.method, study.config.later_rate),
+            later_rate=study.config.later_rate,
+            later_masks=study.config.later_masks,
             first=adapters[variant, tasks[0].name, seed],
             hooks=study.work.hooks,
             checkpoints=study.work.layout.checkpoints(name),

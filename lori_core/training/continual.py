@@ -1,9 +1,10 @@
 """Sequence of tasks learned one after another by one adapter, and what is left of the earlier ones.
 
-The first task's A is kept. LoRI-S calibrates the next task's mask under it, from the B that earlier tasks left, and
-moves only that mask's entries; LoRI-D and LoRA go on with all that they train. The paper (arXiv 2504.07448) takes one
-such step, here any number. `redraw_projection` takes the mask from the task's own run under its own A, as the official
-code does.
+The first task's A is kept. LoRI-S finds the next task's mask and moves only that mask's entries; LoRI-D and LoRA go on
+with all that they train. The paper (arXiv 2504.07448) takes one such step, here any number. Where a mask comes from:
+
+    continued  the entries that a dense run moves most, under the sequence's A, from the B that earlier tasks left
+    own_run    the largest entries of the task's own dense run, from B = 0 under its own A, as in the official code
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
-from lori_core.config import AdapterConfig, Method, Overlap, TrainConfig
+from lori_core.config import AdapterConfig, LaterMasks, Method, Overlap, TrainConfig
 from lori_core.method.adapter import Adapter, as_parent, blank
 from lori_core.method.masks import Masks, overlap_counts
 from lori_core.method.metrics import forgetting
@@ -42,6 +43,7 @@ def learn_sequence(
     *,
     overlap: Overlap = "allow",
     later_rate: float = 1.0,
+    later_masks: LaterMasks = "continued",
     first: Adapter | None = None,
     hooks: Hooks | None = None,
     checkpoints: Path | None = None,
@@ -53,6 +55,7 @@ def learn_sequence(
         overlap: "exclude" leaves out of a new mask what earlier masks hold (LoRI-S only).
         later_rate: share of the method's learning rate at which tasks after the first are learned; masks are calibrated
             at LoRI-D's own.
+        later_masks: where the masks of tasks after the first come from (LoRI-S only).
         first: the adapter of the first task, where it was learned already by the same method and settings.
     """
     hooks = (hooks or Hooks()).named(method=method)
@@ -65,7 +68,9 @@ def learn_sequence(
         stage = hooks.named(task=task.name)
         folder = checkpoints and checkpoints / f"sequence-{number}"
         if number:
-            adapter, shared = _next(base, task, adapters[-1], method, config, later, overlap, stage, folder)
+            adapter, shared = _next(
+                base, task, adapters[-1], method, config, later, overlap, later_masks, stage, folder
+            )
             overlaps.append(shared)
         else:
             adapter = first or learn(base, task, method, config, training, hooks=stage, checkpoints=folder).adapter
@@ -83,6 +88,8 @@ def learn_sequence(
         forgetting=dict(zip((task.name for task in tasks), forgetting(matrix), strict=True)),
         mask_overlap=tuple(overlaps),
         later_rate=later_rate,
+        later_masks=later_masks,
+        learning_rate=later[method].learning_rate,
     )
     return LearnedSequence(tuple(adapters), result)
 
@@ -95,6 +102,7 @@ def _next(
     config: AdapterConfig,
     training: dict[Method, TrainConfig],
     overlap: Overlap,
+    later_masks: LaterMasks,
     hooks: Hooks,
     checkpoints: Path | None,
 ) -> tuple[Adapter, float]:
@@ -106,12 +114,10 @@ def _next(
         grown, _ = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
         return grown, 1.0
     held = adapter.masks
-    shapes = {module: factors.shape for module, factors in adapter.factors.items()}
-    own_start = blank(task.name, shapes, config_of("lori_d", config))
     calibrated = calibrate(
         base,
         task,
-        own_start if config.redraw_projection else as_dense(adapter),
+        _DENSE_START[later_masks](adapter, task, config),
         config,
         training["lori_d"],
         exclude=held if overlap == "exclude" else None,
@@ -124,6 +130,18 @@ def _next(
         base, task, start, training["lori_s"], trained=calibrated.masks, hooks=hooks, checkpoints=checkpoints
     )
     return grown, shared_fraction(calibrated.masks, held)
+
+
+def _own_start(adapter: Adapter, task: Task, config: AdapterConfig) -> Adapter:
+    shapes = {module: factors.shape for module, factors in adapter.factors.items()}
+    return blank(task.name, shapes, config_of("lori_d", config))
+
+
+# What the dense run that gives a later mask begins with.
+_DENSE_START: dict[LaterMasks, Callable[[Adapter, Task, AdapterConfig], Adapter]] = {
+    "continued": lambda adapter, task, config: as_dense(adapter),
+    "own_run": _own_start,
+}
 
 
 def shared_fraction(new: Masks, held: Masks) -> float:

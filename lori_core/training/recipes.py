@@ -14,10 +14,6 @@ Recipe = Literal["embedded", "official"]
 # benchmarks/learning_rates.py searched the first three on validation, with equal budgets; "full" was not searched.
 _EMBEDDED_RATES: dict[Method, float] = {"lora": 4e-4, "lori_d": 1e-3, "lori_s": 1e-2, "full": 2e-4}
 
-# Of a sequence's later tasks, as a share of the rates above, by benchmarks/gentle_sequences.py: at the whole rate
-# LoRI-S loses the first task; LoRA keeps it well enough, and at a tenth learns the last one less.
-_EMBEDDED_LATER: dict[Method, float] = {"lori_d": 0.1, "lori_s": 0.1}
-
 # The official code, Llama-3-8B, r = 32: LoRI-D 5e-5, LoRI-S 5e-4; LoRA and full fine-tuning are common choices.
 _OFFICIAL_RATES: dict[Method, float] = {"lora": 2e-4, "lori_d": 5e-5, "lori_s": 5e-4, "full": 1e-5}
 
@@ -56,14 +52,6 @@ def training_for(
     config, rates = _RECIPES[recipe or ("embedded" if base == "embedded" else "official")]
     known: TrainingByMethod = {method: config.changed(learning_rate=rate) for method, rate in rates.items()}
     return known | (overrides or {})
-
-
-def later_rate(base: str, method: Method, given: float | None = None) -> float:
-    """The share of its learning rate at which a method goes on after the first task of a sequence; the paper's is 1.
-
-    given: a user's own, in place of what is known for the base.
-    """
-    return given or (_EMBEDDED_LATER.get(method, 1.0) if base == "embedded" else 1.0)
 
 
 def seeded(training: TrainingByMethod, seed: int) -> TrainingByMethod:

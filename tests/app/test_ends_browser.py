@@ -153,18 +153,36 @@ def test_only_reports_are_served(lab, path):
         assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
+def choose_later_tasks(tab) -> None:
+    tab.get_by_label(f"number input for {translate('app.sequence.later_rate', 'en')}").fill("0.1")
+    tab.get_by_label(translate("app.sequence.later_masks.own_run", "en")).check()
+
+
 def test_a_sequence_is_started_in_the_order_that_was_chosen(lab, tab):
     address, folder = lab
     tab.goto(f"{address}/en/continual")
     tab.locator(".main-svg").first.wait_for()
     tab.get_by_label(translate("app.continual.exclude", "en")).check()
-    tab.get_by_label(translate("app.continual.later_tenth", "en")).check()
+    choose_later_tasks(tab)
     tab.get_by_role("button", name=translate("app.continual.go", "en"), exact=True).click()
     tab.wait_for_url("**/en/runs?run=*")
     runs = [run for run in list_runs(folder / "runs") if run.kind == "continual" and "overlap" in run.config]
     assert {run.config["method"] for run in runs} == {"lori_s", "lora"}
     assert all(run.config["tasks"] == ["safety", "nlu", "math"] for run in runs)
-    assert all((run.config["overlap"], run.config["later_rate"]) == ("exclude", 0.1) for run in runs)
+    assert all(run.config["overlap"] == "exclude" for run in runs)
+    assert all((run.config["later_rate"], run.config["later_masks"]) == (0.1, "own_run") for run in runs)
+    stop(folder)
+
+
+def test_a_study_s_sequence_has_the_same_two_choices(lab, tab):
+    address, folder = lab
+    before = {run.path for run in list_runs(folder / "runs")}
+    tab.goto(f"{address}/en/")
+    choose_later_tasks(tab)
+    tab.get_by_role("button", name=translate("app.study.start", "en"), exact=True).click()
+    tab.wait_for_url("**/en/runs?run=*")
+    (run,) = [run for run in list_runs(folder / "runs") if run.path not in before]
+    assert (run.config["later_rate"], run.config["later_masks"]) == (0.1, "own_run")
     stop(folder)
 
 

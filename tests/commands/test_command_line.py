@@ -16,7 +16,7 @@ from typed import lori, refused
 
 from lori_core.commands.progress import progress
 from lori_core.config import TrainConfig
-from lori_core.results import StudyResult, from_json
+from lori_core.results import ContinualResult, StudyResult, from_json
 from lori_core.sandbox.run import isolation
 from lori_core.study.pace import planned
 from lori_core.study.runs import Run, list_runs
@@ -180,11 +180,17 @@ def test_foreign_code_runs_only_when_it_may_and_drawn_answers_give_pass_at_k(giv
     refused(trained, "has no train split")
 
 
-def test_continual_prints_what_is_left_of_each_task(given, tmp_path):
+def test_continual_prints_what_is_left_of_each_task_beside_what_was_learned_and_how(given, tmp_path):
     tasks = [part for name in ("after", "before") for part in ("--task", f"{name}={given / name}.jsonl")]
-    done = lori("continual", *tasks, "--method", "lora", *on_base(given, tmp_path), "--language", "ja")
+    options = ("--method", "lori_s", "--later-rate", 0.3, "--later-masks", "own_run")
+    done = lori("continual", *tasks, *on_base(given, tmp_path), *options, "--language", "ja")
     assert done.exit_code == 0, done.output
-    assert "忘却" in done.stdout
+    (run,) = list_runs(tmp_path)
+    sequence = run.result_as(ContinualResult)
+    assert (sequence.later_rate, sequence.later_masks) == (0.3, "own_run")
+    said = "".join(done.stdout.split())
+    assert "忘却" in said and f"新しいタスクの到達点{sequence.matrix[1][1]:.2f}" in said
+    assert "後続の学習率0.3倍" in said and "単独の学習によるマスク" in said
 
 
 # --- interrupted, and gone on

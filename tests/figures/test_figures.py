@@ -176,6 +176,32 @@ def test_sequences_that_went_on_at_another_rate_have_a_panel_of_their_own():
     assert len({trace.marker.symbol for trace in traces(axes)}) == 2
 
 
+def test_the_two_ways_to_find_later_masks_are_told_apart_where_there_are_masks():
+    sequences = [each for each in RESULT.continual if each.method in ("lora", "lori_s")]
+    both = [*sequences, *(replace(each, later_masks="own_run") for each in sequences)]
+    names = {"LoRA", "LoRI-S", "LoRI-S · masks of own runs"}
+    for drawing in (figures.forgetting(both), figures.continual_axes(both)):
+        assert {row[0] for row in drawing.rows} == names
+    titles = {figures.continual_matrix(each).title for each in both}
+    assert sum("masks of own runs" in title for title in titles) == len({each.seed for each in both})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_said_of_forgetting_names_what_was_learned_and_the_rates_where_they_differ(language: str):
+    (lora, *_), (lori_s, *_) = (
+        [each for each in RESULT.continual if each.method == method] for method in ("lora", "lori_s")
+    )
+    rates = {"lora": 4e-4, "lori_s": 1e-3}
+    both = [replace(each, learning_rate=rates[each.method]) for each in (lora, lori_s)]
+    same = [replace(each, learning_rate=4e-4) for each in (lora, lori_s)]
+    for draw in (figures.forgetting, figures.continual_axes):
+        summary = draw(both, language).summary
+        for each in both:
+            learned = fmean(each.matrix[i][i] for i in range(1, len(each.order)))
+            assert f"{learned:.2f}" in summary and f"{each.learning_rate:g}" in summary
+        assert "0.0004" not in draw(same, language).summary
+
+
 def test_a_dumbbell_joins_the_score_before_with_the_one_after():
     shown = trial()
     joints = traces(figures.before_after(shown))[1]

@@ -10,6 +10,7 @@ from torch import Tensor
 from lori_core.config import AdapterConfig
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, base_notes, blank, check_base, check_comparable, dense_factors
+from lori_core.method.masks import magnitude_masks
 from lori_core.method.projection import draw
 
 SHAPES = {"layers.0.q_proj": (6, 8), "layers.0.up_proj": (10, 8)}
@@ -67,6 +68,25 @@ def test_with_masks_keeps_A_and_the_entries_of_B_that_both_masks_hold():
         assert torch.equal(factors.A, before.A)
         assert torch.equal(factors.B, before.B * second[module])
         assert torch.equal(factors.mask, second[module])
+
+
+def test_the_config_says_the_sparsity_that_the_masks_have():
+    masks = random_masks()
+    share = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
+    made = make(AdapterConfig(rank=3, sparsity=0.9), masks)
+    assert made.config.sparsity == pytest.approx(1 - share)
+    whole = made.with_masks({module: torch.ones_like(mask) for module, mask in masks.items()})
+    assert (whole.config.sparsity, whole.config.method) == (0, "lori_d")
+    assert whole.with_masks(masks).config == made.config
+    nothing = whole.with_masks({module: torch.zeros_like(mask) for module, mask in masks.items()})
+    assert 0.9 < nothing.config.sparsity < 1  # a sparsity of 1 is no setting
+
+
+def test_a_sparsity_stays_as_it_was_named_where_the_masks_keep_just_as_many():
+    config = AdapterConfig(rank=3, sparsity=0.9)
+    masks = magnitude_masks({module: torch.rand(out, 3) for module, (out, _) in SHAPES.items()}, 0.9)
+    assert sum(int(mask.sum()) for mask in masks.values()) == 5  # of 48: 0.8958 are at zero
+    assert make(config, masks).config == config
 
 
 @pytest.mark.parametrize(("trained", "here"), [(None, None), ("4bit", "4bit"), ("4bit", None), (None, "8bit")])

@@ -317,6 +317,15 @@ def test_a_description_that_is_no_description_is_refused(saved, tmp_path, text):
     refused(tmp_path / "adapter", "adapter_changed" if "checksum" in text else "adapter_unreadable")
 
 
+def test_an_older_adapter_whose_config_names_another_sparsity_than_its_masks_have_still_opens(tmp_path):
+    adapter = trained(AdapterConfig(rank=4))
+    older = replace(adapter, config=adapter.config.changed(sparsity=0.9))
+    save_adapter(older, tmp_path / "older", "fp32")
+    opened = load_adapter(tmp_path / "older")
+    assert_same(opened, older)
+    assert opened.with_masks(opened.masks).config.sparsity == pytest.approx(adapter.config.sparsity)
+
+
 # --- what is claimed, and what is there
 
 

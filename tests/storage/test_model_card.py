@@ -24,7 +24,8 @@ SCORE = Score("math", "test", "number", 0.625, 0.54, 0.7, 160, 1.0)
 def adapter(record: dict[str, Any] = RECORD, name: str = "math", **changes: Any) -> Adapter:
     base = tiny.base()
     config = tiny.CONFIG.changed(**changes)
-    return replace(tiny.filled(tiny.start(base, config, masks=tiny.halves(base, config))), name=name, record=record)
+    masks = tiny.halves(base, config) if config.sparsity else None
+    return replace(tiny.filled(tiny.start(base, config, masks=masks)), name=name, record=record)
 
 
 def head(card: str) -> dict[str, Any]:

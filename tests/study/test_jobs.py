@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,15 +234,22 @@ def test_a_merge_is_scored_before_and_after_and_kept_and_goes_into_a_whole_model
         assert word in console.export_text()
 
 
+NEWER = ("later_rate", "later_masks", "learning_rate")  # fields of a ContinualResult that older files have not
+
+
 def test_continual_keeps_the_adapter_after_each_task(given, tmp_path):
     tasks = {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 4}
-    run = Run.create(tmp_path, "continual", given | tasks | {"later_rate": 0.5})
+    run = Run.create(tmp_path, "continual", given | tasks | {"later_rate": 0.5, "later_masks": "own_run"})
     assert execute(run) == run.path / "adapters" / "after-1"
     first, second = (load_adapter(run.path / "adapters" / f"after-{number}") for number in range(2))
     assert all((second.masks[module] | ~mask).all() for module, mask in first.masks.items())  # held entries stay held
     result = from_json(ContinualResult, run.result())
     assert result.order == ("after", "before") and len(result.matrix) == 2
-    assert result.later_rate == 0.5
+    assert (result.later_rate, result.later_masks) == (0.5, "own_run")
+    older = {key: value for key, value in json.loads(run.result()).items() if key not in NEWER}
+    opened = from_json(ContinualResult, json.dumps(older))
+    assert replace(opened, **{key: getattr(result, key) for key in NEWER}) == result
+    assert (opened.later_rate, opened.later_masks, opened.learning_rate) == (1.0, "continued", None)
 
 
 def test_every_event_goes_to_the_folder_and_to_the_hooks(given, tmp_path):

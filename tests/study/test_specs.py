@@ -1,0 +1,27 @@
+"""Specs of runs: what older files say still means what it says now."""
+
+import pytest
+
+from lori_core.config import parse
+from lori_core.errors import ConfigError
+from lori_core.study.specs import ContinualJob, StudyConfig
+
+SPECS = {StudyConfig: "{{{}}}", ContinualJob: '{{"tasks": ["math", "code"], {}}}'}
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_sequence_goes_on_at_the_whole_rate_unless_told_otherwise_and_null_of_older_specs_means_that(spec):
+    said = {"whole": '"later_rate": 1', "null": '"later_rate": null', "part": '"later_rate": 0.3', "none": '"seed": 0'}
+    if spec is StudyConfig:
+        said["none"] = '"seeds": [0]'
+    rates = {name: parse(spec, SPECS[spec].format(text)).later_rate for name, text in said.items()}
+    assert rates == {"whole": 1.0, "null": 1.0, "part": 0.3, "none": 1.0}
+    assert parse(spec, SPECS[spec].format(said["null"])).later_masks == "continued"
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("field", ['"later_rate": 0', '"later_rate": 1.5', '"later_masks": "redrawn"'])
+def test_what_no_sequence_can_be_learned_by_is_refused(spec, field):
+    with pytest.raises(ConfigError) as caught:
+        parse(spec, SPECS[spec].format(field))
+    assert caught.value.key == "bad_field"
