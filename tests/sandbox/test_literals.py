@@ -27,7 +27,7 @@ from lori_core.sandbox.literals import WORD, dumps, loads
         ),
         *({}, {1: "a", "1": "b", (1, 2): [None], None: {}}, {"tuple": [1]}, {"int": "ff"}),
     ],
-    ids=lambda value: ascii(value)[:30] if not isinstance(value, int) else f"{value.bit_length()} bits",
+    ids=lambda value: type(value).__name__,  # a set's own text differs from process to process
 )
 def test_a_value_comes_back_equal_and_of_its_type(value: object):
     found = loads(dumps(value))
