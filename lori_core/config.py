@@ -90,7 +90,7 @@ class AdapterConfig(Config):
         return "shared " + self.projection if self.shared_projection else self.projection
 
 
-class Drawing(Config):
+class ProjectionSource(Config):
     """What rows of A were drawn from, so that they can be drawn again wherever the adapter went since."""
 
     task: str  # whose A it is; in a sequence that of the first task

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lori_core.config import AdapterConfig, Drawing
+from lori_core.config import AdapterConfig, ProjectionSource
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.masks import Masks, kept_count, sparsity_of
-from lori_core.method.projection import draw, drawing
+from lori_core.method.projection import draw, source_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Adapter:
     config: AdapterConfig
     factors: Mapping[str, Factors]
     record: dict[str, Any] = field(default_factory=dict)
-    drawn_from: tuple[Drawing, ...] = ()
+    drawn_from: tuple[ProjectionSource, ...] = ()
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -117,7 +117,7 @@ def blank(
         A = draw(config, name, module, in_features)
         factors[module] = Factors(A, torch.zeros(int(mask.sum())), mask, config.scaling)
     held = {module: each.mask for module, each in factors.items()}
-    return Adapter(name, _as_sparse_as(held, config), factors, drawn_from=drawing(config, name))
+    return Adapter(name, _as_sparse_as(held, config), factors, drawn_from=source_of(config, name))
 
 
 def _as_sparse_as(masks: Masks, config: AdapterConfig) -> AdapterConfig:

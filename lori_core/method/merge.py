@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lori_core.config import METHOD_OPTIONS, AdapterConfig, Drawing, MergeOptions
+from lori_core.config import METHOD_OPTIONS, AdapterConfig, MergeOptions, ProjectionSource
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
 from lori_core.method.masks import sparsity_of
@@ -108,7 +108,7 @@ def _some_share_projection(adapters: Sequence[Adapter]) -> bool:
     )
 
 
-def _drawn_from(adapters: Sequence[Adapter], method: str) -> tuple[Drawing, ...]:
+def _drawn_from(adapters: Sequence[Adapter], method: str) -> tuple[ProjectionSource, ...]:
     """concat stacks the As as they are, so they can be drawn again one below the other."""
     known = method == "concat" and all(adapter.drawn_from for adapter in adapters)
     return tuple(each for adapter in adapters for each in adapter.drawn_from) if known else ()

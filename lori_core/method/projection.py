@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lori_core.config import AdapterConfig, Drawing, Portable
+from lori_core.config import AdapterConfig, Portable, ProjectionSource
 from lori_core.errors import ConfigError
 
 PORTABLE = get_args(Portable)  # bit-identical everywhere: A need not be stored
@@ -53,15 +53,15 @@ def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Ten
     return torch.from_numpy(values)
 
 
-def drawing(config: AdapterConfig, task: str) -> tuple[Drawing, ...]:
+def source_of(config: AdapterConfig, task: str) -> tuple[ProjectionSource, ...]:
     """What a task's A is drawn from; empty where it is trained, or where another machine might draw other bits."""
     if config.train_projection or config.projection not in PORTABLE:
         return ()
-    fields = Drawing.model_fields.keys() - {"task"}
-    return (Drawing(task=task, **{field: getattr(config, field) for field in fields}),)
+    fields = ProjectionSource.model_fields.keys() - {"task"}
+    return (ProjectionSource(task=task, **{field: getattr(config, field) for field in fields}),)
 
 
-def redraw(drawings: Sequence[Drawing], module: str, in_features: int) -> Tensor:
+def redraw(drawings: Sequence[ProjectionSource], module: str, in_features: int) -> Tensor:
     """(sum of the ranks, in_features) fp32: A of one module again, the rows of each drawing below each other."""
     settings = [(AdapterConfig(**each.model_dump(exclude={"task"})), each.task) for each in drawings]
     As = [draw(config, task, module, in_features) for config, task in settings]

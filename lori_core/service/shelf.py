@@ -25,7 +25,7 @@ from lori_core.storage.diff import difference, entries
 from lori_core.storage.model_card import model_card
 from lori_core.storage.peft import export_peft
 from lori_core.storage.store import AdapterStore, checked_name
-from lori_core.storage.uploads import Origin, exact_precision, read_adapters, unpack
+from lori_core.storage.uploads import UploadFormat, exact_precision, read_adapters, unpack
 from lori_core.study.layout import Layout, is_intermediate, score_file
 from lori_core.study.reach import Reach
 from lori_core.study.runs import list_runs
@@ -118,7 +118,7 @@ class Shelf:
         adapter = self._with_scores(reference, load_adapter(self._folder(reference)))
         return f"store/{self.store.save(adapter, name, exact_precision(adapter))}"
 
-    def take_in(self, files: Sequence[str], name: str, origin: Origin | None = None) -> list[str]:
+    def take_in(self, files: Sequence[str], name: str, origin: UploadFormat | None = None) -> list[str]:
         """Uploaded files (uploads.py) as new versions of the store; all or none; their references.
 
         Args:

@@ -22,12 +22,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lori_core import __version__
-from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Config, Drawing, Precision
+from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Config, Precision, ProjectionSource
 from lori_core.errors import AdapterError, ConfigError
 from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file, write_atomic
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.masks import mask_id
-from lori_core.method.projection import checksum, drawing, redraw
+from lori_core.method.projection import checksum, redraw, source_of
 from lori_core.storage.packing import pack_masks, pack_values, unpack_masks, unpack_values
 from lori_core.storage.records import readable
 from lori_core.storage.tensors import read_tensors
@@ -72,7 +72,7 @@ class StoredAdapter(Config):
     record: dict[str, Any]
     software: dict[str, str]
     dtype: Precision  # of the values, and of A where it was trained
-    drawn_from: tuple[Drawing, ...]  # what the drawn A come from
+    drawn_from: tuple[ProjectionSource, ...]  # what the drawn A come from
     mask: str | None  # masks.mask_id of all masks together; None: all are True everywhere
     modules: dict[str, StoredModule]
     tensors: str  # sha256 of lori.safetensors
@@ -311,7 +311,7 @@ def _header_checksum(header: Mapping[str, Any]) -> str:
 
 def _as_now(content: dict[str, Any]) -> dict[str, Any]:
     """The description with what it lacks: its A were drawn for its own name, its mask had no id."""
-    drawings = drawing(AdapterConfig(**content["config"]), content["name"])
+    drawings = source_of(AdapterConfig(**content["config"]), content["name"])
     return content | {"drawn_from": drawings, "mask": None}
 
 

@@ -22,7 +22,7 @@ from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.peft import import_peft
 from lori_core.storage.published import as_lori, has_mask, import_published
 
-Origin = Literal["peft", "lori"]
+UploadFormat = Literal["peft", "lori"]
 
 LARGEST = 4 * 2**30  # bytes of an archive's files, unpacked
 MOST = 2000  # entries of an archive
@@ -58,7 +58,7 @@ def unpack(files: Sequence[Path], into: Path) -> None:
         raise
 
 
-def read_adapters(folder: Path, name: str, origin: Origin | None = None) -> dict[str, Adapter]:
+def read_adapters(folder: Path, name: str, origin: UploadFormat | None = None) -> dict[str, Adapter]:
     """What to append to the name -> adapter, in a folder of any of the three formats.
 
     "" is the adapter itself; of a published one with masks there is "-mask-<sparsity>" too, with that mask applied.

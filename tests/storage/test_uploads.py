@@ -15,7 +15,7 @@ from lori_core.errors import AdapterError
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.storage.peft import export_peft
-from lori_core.storage.uploads import Origin, exact_precision, read_adapters, unpack
+from lori_core.storage.uploads import UploadFormat, exact_precision, read_adapters, unpack
 
 
 def adapter() -> Adapter:
@@ -161,7 +161,7 @@ def test_an_adapter_with_the_official_codes_mask_in_it_is_taken_for_LoRI(exporte
     path = folder / "adapter_model.safetensors"
     masks = {f"base_model.model.{module}.lora_B.mask": mask.float() for module, mask in given.masks.items()}
     save_file(load_file(path) | masks, path)
-    cases: list[tuple[Origin | None, bool]] = [(None, False), ("lori", False), ("peft", True)]
+    cases: list[tuple[UploadFormat | None, bool]] = [(None, False), ("lori", False), ("peft", True)]
     for origin, is_lora in cases:
         found = read_adapters(folder, "theirs", origin)[""]
         assert found.config.train_projection == is_lora and same_updates(found, given)
