@@ -26,6 +26,7 @@ from lori_core.bases.attach import applied
 from lori_core.bases.merged_base import merged_into
 from lori_core.config import AdapterConfig, TrainConfig
 from lori_core.evaluation.answers import choose, write
+from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import magnitude_masks
 from lori_core.method.merge import merge
@@ -184,7 +185,7 @@ def files(bench: Bench) -> dict[str, Any]:
         saving, _ = _timed(bench, lambda: save_adapter(adapter, ours))
         loading, _ = _timed(bench, lambda: load_adapter(ours))
         exporting, _ = _timed(bench, lambda: export_peft(adapter, theirs))
-        sizes = {path.name: sum(file.stat().st_size for file in path.iterdir()) for path in (ours, theirs)}
+        sizes = {path.name: folder_size(path) for path in (ours, theirs)}
     return {"save_seconds": saving, "load_seconds": loading, "export_seconds": exporting, "bytes": sizes}
 
 

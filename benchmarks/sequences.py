@@ -12,6 +12,7 @@ from benchmarks.methods import FOLDER, SEEDS, TEST, VALIDATION, over_seeds, trai
 from benchmarks.record import record
 from lori_core.config import Method, Overlap
 from lori_core.evaluation.evaluate import evaluate
+from lori_core.evaluation.merge_trial import best_weight
 from lori_core.method.adapter import Adapter
 from lori_core.method.merge import merge
 from lori_core.results import ContinualResult
@@ -79,8 +80,7 @@ def merged_few(names: tuple[str, ...], adapters: list[Adapter]) -> dict[str, Any
         merged = merge(chosen, "concat", [weight] * len(chosen), "merged")
         return {name: score(mini_task(name), merged, split, limit)["value"] for name in names}
 
-    validation = {weight: fmean(scores(weight, "validation", VALIDATION).values()) for weight in (0.5, 1.0)}
-    weight = max(validation, key=validation.__getitem__)
+    weight, _ = best_weight((0.5, 1.0), lambda each: fmean(scores(each, "validation", VALIDATION).values()))
     return {"weight": weight, "scores": scores(weight, "test", TEST)}
 
 

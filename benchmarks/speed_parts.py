@@ -48,6 +48,7 @@ from lori_core.bases.attach import attach
 from lori_core.bases.load import load_base
 from lori_core.bases.merged_base import merged_into
 from lori_core.config import AdapterConfig, Method
+from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import magnitude_masks, overlap_counts, pack, packed_overlap
 from lori_core.method.merge import merge
@@ -342,7 +343,7 @@ def files() -> dict[str, Any]:
         adapter = random_adapter(kind)
         with tempfile.TemporaryDirectory() as folder:
             save_adapter(adapter, Path(folder) / "lori")
-            ours = sum(file.stat().st_size for file in (Path(folder) / "lori").iterdir())
+            ours = folder_size(Path(folder) / "lori")
             peft = peft_bytes(adapter, Path(folder) / "peft.safetensors")
         found[kind] = {"bytes": ours, "peft_bf16_bytes": peft, "in_peft": ours / peft}
     return found

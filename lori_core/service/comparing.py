@@ -16,7 +16,7 @@ from lori_core.service.base_cache import BaseCache
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter
-from lori_core.study.layout import control_beside
+from lori_core.study.layout import control_of
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 
@@ -74,7 +74,7 @@ class Interference:
 
 def shared_beside(folder: Path) -> Path | None:
     """The control of an adapter: LoRI-D of the same run or ready-made task, but with the A that all tasks share."""
-    found = control_beside(folder)
+    found = control_of(folder)
     return found if found != folder and (found / "adapter.json").is_file() else None
 
 

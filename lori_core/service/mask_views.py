@@ -22,7 +22,7 @@ from lori_core.results import MaskGrid, MaskLayout, MaskPair
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_entries, read_header
 from lori_core.storage.mask_files import Mask, save_mask
-from lori_core.study.layout import dense_beside as run_of_mask
+from lori_core.study.layout import dense_run_of
 
 BINS = 512  # cells along a B at most: more would be fewer than a pixel each, and a browser would leave some out
 
@@ -129,7 +129,7 @@ def dense_beside(folder: Path) -> Path | None:
         return None  # a sum of several tasks, or what moved from where earlier tasks had left it
     if header.mask is None and header.version > 1:
         return folder
-    found = run_of_mask(folder)
+    found = dense_run_of(folder)
     return found if found is not None and (found / "adapter.json").is_file() else None
 
 

@@ -174,7 +174,7 @@ def score_file(adapter: Path) -> Path:
     return run / "result.json" if adapter.name == TRAINED else Layout(run).unit(adapter.name)
 
 
-def dense_beside(adapter: Path) -> Path | None:
+def dense_run_of(adapter: Path) -> Path | None:
     """Where the dense run lies that gave a LoRI-S adapter its mask, in a run or among the ready-made ones."""
     study = re.fullmatch(r"single-lori_s(_shared)?-(\d+)-(\d+)", adapter.name)
     if study:
@@ -184,7 +184,7 @@ def dense_beside(adapter: Path) -> Path | None:
     return adapter.parent / beside if beside else None
 
 
-def control_beside(adapter: Path) -> Path:
+def control_of(adapter: Path) -> Path:
     """Where the adapter of the same task lies whose A all tasks share, in a study or among the ready-made ones."""
     control = Variant("lori_d", shared=True).label
     study = re.fullmatch(r"single-lori_[ds]-(\d+)-(\d+)", adapter.name)
