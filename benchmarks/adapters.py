@@ -60,6 +60,7 @@ class Given:
 
     base: str  # "embedded" or a folder
     suffix: str  # of the result's file name
+    processes: int
 
 
 def searched_rates(name: str) -> dict[Method, float]:
@@ -79,8 +80,9 @@ def which_base(description: str | None) -> Given:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--base", default="embedded", help="another base's folder, see benchmarks.bases")
     parser.add_argument("--name", default="", help="goes into the name of the result's file")
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="of one thread each")
     given = parser.parse_args()
-    return Given(given.base, f"_{given.name}" if given.name else "")
+    return Given(given.base, f"_{given.name}" if given.name else "", given.processes)
 
 
 def spread(work: Callable[[Job], Done], jobs: Iterable[Job], processes: int = PROCESSES) -> list[Done]:

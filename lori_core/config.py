@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lori_core.errors import ConfigError
 
-Projection = Literal["kaiming_uniform", "gaussian", "orthogonal", "sparse"]
+Projection = Literal["kaiming_uniform", "gaussian", "orthogonal", "sparse", "conditioned"]
 Portable = Literal["kaiming_uniform", "sparse"]  # drawn with the same bits on every machine
 Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
 AdapterMethod = Literal["lora", "lori_d", "lori_s"]
@@ -77,6 +77,8 @@ class AdapterConfig(Config):
     slots: int = Field(default=1, ge=1)  # ... of how many
     redraw_projection: bool = False  # True: another A for training than for calibration, as the official code does
     train_projection: bool = False  # True: A is trained too (LoRA, the baseline)
+    ridge: float = Field(default=0.01, gt=0)  # conditioned only: λ, the price of an A's size (method/conditioned.py)
+    directions: int = Field(default=256, ge=1)  # conditioned only: m, of inputs too wide for exact moments
 
     @property
     def method(self) -> AdapterMethod:
@@ -156,6 +158,7 @@ class MergeOptions(Config):
     seed: int = Field(default=0, ge=0)  # dare: draws what is dropped, with the adapter's and the module's name
     # of the factors that a dense update is written as; None: as many as it needs
     rank: int | None = Field(default=None, ge=1)
+    ridge: float = Field(default=0.01, gt=0)  # removal: λ, as a share of the mean energy of an input's features
 
 
 # merge method -> the fields of MergeOptions that it reads
@@ -171,4 +174,5 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "peft_magnitude_prune": ("keep",),
     "peft_ties": ("keep",),
     "peft_dare_linear": ("drop", "seed"),
+    "removal": ("ridge",),
 }

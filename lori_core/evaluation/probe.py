@@ -10,25 +10,23 @@ uncorrelated, and leave the other task's change about as large as its own: inter
 removed. A value near 1 is therefore what to expect, also where the cosine of the updates is 0.
 """
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from lori_core.bases.inputs import in_batches, listening
 from lori_core.bases.layer import LoRILinear
-from lori_core.errors import DataError, IncompatibleAdapters
-from lori_core.method.adapter import Adapter, Factors, check_comparable
+from lori_core.errors import IncompatibleAdapters
+from lori_core.method.adapter import Adapter, check_comparable
+from lori_core.method.forecast import input_map
 from lori_core.method.pair_matrix import Reading, pair_matrix
 from lori_core.results import PairMatrix
-from lori_core.tasks.encode import encode
+from lori_core.tasks.encode import sampled
 from lori_core.tasks.task import Task
 
 DRAWS = 32  # of the null; they give its spread to about 13 %
-BATCH_TOKENS = 1024
 
 Cell = tuple[float, float, float]  # energy, and its mean and variance by chance; they add up over modules
 
@@ -60,11 +58,11 @@ def cross_talk(
     """
     _check(model, adapters, tasks)
     device = next(model.parameters()).device
-    maps = {m: [_input_map(adapter.factors[m]).to(device) for adapter in adapters] for m in adapters[0].factors}
+    maps = {m: [input_map(adapter.factors[m]).to(device) for adapter in adapters] for m in adapters[0].factors}
     turns = _random_frames(maps, seed)
     found: dict[str, list[list[Cell]]] = {module: [] for module in maps}  # module -> column by column
     for task in tasks:
-        batches = _batches(_sequences(tokenizer, task, examples, seed, max_length))
+        batches = in_batches(sampled(tokenizer, task, "validation", examples, seed, max_length))
         energies = _energies(model, batches, maps, turns)
         for module, cells in energies.items():
             found[module].append(cells)
@@ -85,11 +83,6 @@ def _check(model: nn.Module, adapters: Sequence[Adapter], tasks: Sequence[Task])
             raise IncompatibleAdapters("probe_needs_base", module=module)
 
 
-def _input_map(factors: Factors) -> Tensor:
-    """P (rank, in_features) with ‖P x‖ = ‖dW x‖ for every x."""
-    return torch.linalg.qr(factors.scaling * factors.B).R @ factors.A
-
-
 def _random_frames(maps: Mapping[str, Sequence[Tensor]], seed: int) -> dict[int, Tensor]:
     """in_features -> (DRAWS · rank, in_features), of each draw orthonormal rows in uniformly random directions."""
     generator = torch.Generator().manual_seed(seed)
@@ -102,24 +95,6 @@ def _random_frames(maps: Mapping[str, Sequence[Tensor]], seed: int) -> dict[int,
         width: torch.linalg.qr(torch.randn(DRAWS, width, rank, generator=generator)).Q.mT.reshape(-1, width).to(first)
         for width, rank in ranks.items()
     }
-
-
-def _sequences(
-    tokenizer: PreTrainedTokenizerBase, task: Task, examples: int, seed: int, max_length: int
-) -> list[list[int]]:
-    found = task.examples("validation")
-    chosen = random.Random(seed).sample(range(len(found)), min(examples, len(found)))
-    encoded = [encode(tokenizer, found[i], max_length) for i in chosen]
-    sequences = [each.input_ids for each in encoded if each is not None]
-    if not sequences:
-        raise DataError("probe_no_examples", task=task.name, max_length=max_length, examples=len(chosen))
-    return sequences
-
-
-def _batches(sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-    """(n, tokens), of one length each: padding would have activations too."""
-    for length, alike in groupby(sorted(sequences, key=len), len):
-        yield from torch.tensor(list(alike)).split(max(1, BATCH_TOKENS // length))
 
 
 def _energies(
@@ -143,29 +118,10 @@ def _energies(
         before = seen.get(module)
         seen[module] = sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
 
-    with _listening(model, maps, listen):
+    with listening(model, maps, listen):
         for batch in batches:
             model(input_ids=batch.to(next(model.parameters()).device))
     return {module: _cells(maps[module], *(each.double().cpu() for each in sums)) for module, sums in seen.items()}
-
-
-@contextmanager
-def _listening(model: nn.Module, modules: Iterable[str], listen: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """In evaluation mode, without gradients: listen(module, its input) before each of these modules runs."""
-
-    def hook(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, inputs: listen(module, inputs[0])
-
-    handles = [model.get_submodule(module).register_forward_pre_hook(hook(module)) for module in modules]
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()
-            yield
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
 
 
 def _cells(maps: Sequence[Tensor], energy: Tensor, turned: Tensor, inputs: Tensor) -> list[Cell]:

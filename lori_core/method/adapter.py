@@ -104,17 +104,19 @@ def blank(
     shapes: Mapping[str, tuple[int, int]],
     config: AdapterConfig,
     masks: Mapping[str, Tensor] | None = None,
+    projections: Mapping[str, Tensor] | None = None,
 ) -> Adapter:
     """An adapter that changes nothing: A drawn, B zero. Its config says the sparsity that its masks have.
 
     Args:
         shapes: module -> (out_features, in_features).
         masks: module -> (out_features, rank) bool; None: all True (LoRI-D, LoRA, calibration).
+        projections: module -> A (rank, in_features) fp32, a conditioned one; None: drawn as the config says.
     """
     factors = {}
     for module, (out_features, in_features) in shapes.items():
         mask = torch.ones(out_features, config.rank, dtype=torch.bool) if masks is None else masks[module]
-        A = draw(config, name, module, in_features)
+        A = draw(config, name, module, in_features) if projections is None else projections[module]
         factors[module] = Factors(A, torch.zeros(int(mask.sum())), mask, config.scaling)
     held = {module: each.mask for module, each in factors.items()}
     return Adapter(name, _as_sparse_as(held, config), factors, drawn_from=source_of(config, name))

@@ -11,13 +11,21 @@ import torch
 from lori_core.config import METHOD_OPTIONS, AdapterConfig, MergeOptions, ProjectionSource
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
+from lori_core.method.footprint import Footprint
 from lori_core.method.masks import sparsity_of
-from lori_core.method.merge_methods import MERGE_METHODS, Merged, Part, compress
+from lori_core.method.merge_methods import MERGE_METHODS, NEED_FOOTPRINTS, Merged, Part, compress
 
-__all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
+__all__ = ["MERGE_METHODS", "NEED_FOOTPRINTS", "merge", "reduce_rank"]
 
 
-def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], name: str, **options: Any) -> Adapter:
+def merge(
+    adapters: Sequence[Adapter],
+    method: str,
+    weights: Sequence[float],
+    name: str,
+    footprints: Sequence[Footprint] | None = None,
+    **options: Any,
+) -> Adapter:
     """One adapter out of many.
 
     Its record holds the base, `parents`, and under `merge`: method, weights, options, `error` (relative Frobenius error
@@ -26,6 +34,7 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
     Args:
         method: a key of MERGE_METHODS.
         weights: one for each adapter; negative and zero are fine.
+        footprints: one for each adapter, of its task; the methods of NEED_FOOTPRINTS need them, others ignore them.
         options: those fields of MergeOptions that METHOD_OPTIONS lists for the method.
     Raises:
         IncompatibleAdapters: the method or the number of weights is wrong, or the adapters do not fit each other.
@@ -34,10 +43,13 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
     check_comparable(adapters)
     settings = _checked_options(method, options)
     _check_weights(weights, len(adapters))
+    _check_footprints(adapters, method, footprints)
     names = _distinct([adapter.name for adapter in adapters])
     merged = {}
     for module in adapters[0].factors:
-        parts = [Part(n, a.factors[module], w) for n, a, w in zip(names, adapters, weights, strict=True)]
+        moments = [each.of(module) for each in footprints] if footprints else [None] * len(adapters)
+        rows = zip(names, adapters, weights, moments, strict=True)
+        parts = [Part(n, a.factors[module], w, m) for n, a, w, m in rows]
         merged[module] = MERGE_METHODS[method](module, parts, settings)
     factors = {module: each.factors for module, each in merged.items()}
     record: dict[str, Any] = {
@@ -87,6 +99,13 @@ def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
         known = ", ".join(METHOD_OPTIONS[method]) or "-"
         raise IncompatibleAdapters("merge_option", method=method, option=option, known=known)
     return MergeOptions(**options)
+
+
+def _check_footprints(adapters: Sequence[Adapter], method: str, footprints: Sequence[Footprint] | None) -> None:
+    if footprints is None and method in NEED_FOOTPRINTS:
+        raise IncompatibleAdapters("needs_footprints", method=method)
+    if footprints is not None and len(footprints) != len(adapters):
+        raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
 
 
 def _check_weights(weights: Sequence[float], adapters: int) -> None:

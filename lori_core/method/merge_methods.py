@@ -6,6 +6,7 @@
     ties             trim, elect a sign, mean of those that agree (arXiv 2306.01708)
     mergekit_ties    ties as mergekit weights it, a weighted mean
     peft_ties_svd    ties as PEFT weights it, after the sign; at weights of 1 all three are one
+    removal          concat after each A is turned away from what the other tasks feed into the module (footprints)
     dare             entries dropped at random and the rest rescaled, then summed (arXiv 2311.03099)
     linear and the other peft_*: PEFT's ways, As and Bs combined apart, which brings in cross terms B_s A_t; baselines
 
@@ -22,17 +23,24 @@ from torch import Tensor
 from lori_core.config import MergeOptions
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Factors, dense_factors
+from lori_core.method.footprint import Moments
 from lori_core.method.masks import magnitude_masks
 from lori_core.method.projection import uniform
 
 
 @dataclass(frozen=True)
 class Part:
-    """One adapter's share in a module. name: unlike that of any other part."""
+    """One adapter's share in a module.
+
+    Attributes:
+        name: unlike that of any other part.
+        moments: what the adapter's task feeds into the module; None where no footprints were given.
+    """
 
     name: str
     factors: Factors
     weight: float
+    moments: Moments | None = None
 
     @property
     def scale(self) -> float:
@@ -106,6 +114,33 @@ def dare(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
         return _drop(part.factors.update, options.drop, options.seed, part.name, module)
 
     return factorise(_weighted_sum(parts, dropped), options.rank)
+
+
+def removal(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
+    """concat of A_t C_t (Σ_s C_s + λ tr(Σ_s C_s)/n · I)⁻¹ in place of A_t, C_t what task t feeds into the module.
+
+    Of all updates M it has the least Σ_t E_t‖w_t dW_t x - M x‖² + ridge: RegMean (arXiv 2212.09849, equation 2) of
+    updates, in closed form on their factors. Where footprints hold the moments of z = R x it is that of all M = N R.
+
+    Raises:
+        IncompatibleAdapters: a part has no footprint, or one of R x while its A is not W R.
+    """
+    every = [part.moments for part in parts]
+    known = [moments for moments in every if moments is not None]
+    if len(known) < len(parts):
+        raise IncompatibleAdapters("needs_footprints", method="removal")
+    total = torch.stack([moments.matrix for moments in known]).sum(dim=0)
+    size = sum(moments.energy for moments in known) / known[0].in_features
+    total = total + options.ridge * size * known[0].gram
+    changed = []
+    for part, moments in zip(parts, known, strict=True):
+        W = moments.in_span(part.factors.A)
+        if W is None:
+            raise IncompatibleAdapters("removal_outside_span", name=part.name, module=module, directions=len(total))
+        W = torch.linalg.solve(total, moments.matrix @ W.T).T  # both matrices are symmetric
+        A = W if moments.rows is None else W @ moments.rows
+        changed.append(replace(part, factors=replace(part.factors, A=A.to(part.factors.A.dtype))))
+    return concat(module, changed, options)
 
 
 def linear(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
@@ -235,4 +270,7 @@ MERGE_METHODS: dict[str, MergeMethod] = {
     "peft_magnitude_prune": peft_magnitude_prune,
     "peft_ties": peft_ties,
     "peft_dare_linear": peft_dare_linear,
+    "removal": removal,
 }
+
+NEED_FOOTPRINTS = ("removal",)

@@ -3,6 +3,7 @@
     kaiming_uniform  U(-1/√d, 1/√d), d = in_features: the paper's (arXiv 2504.07448; kaiming_uniform_ with a = √5)
     gaussian         N(0, 1/(3d)), the same variance
     sparse           ±1/√d with probability 1/6 each, else 0 (Achlioptas 2003), the same variance
+    conditioned      not drawn: made from footprints (conditioned.py)
     orthogonal       tasks take disjoint row blocks of one random orthogonal matrix per input width, so A_s A_tᵀ = 0
                      while slots · rank <= d; rows have the expected length of a kaiming_uniform row, √(1/3)
 
@@ -33,9 +34,12 @@ def draw(config: AdapterConfig, task: str, module: str, in_features: int) -> Ten
     Args:
         task: left out of the seed where config.shared_projection is set.
     Raises:
-        ConfigError: the orthogonal blocks do not fit into in_features.
+        ConfigError: the orthogonal blocks do not fit into in_features, or the A is a conditioned one, which no seed
+            gives: it is made from footprints.
     """
     shape = (config.rank, in_features)
+    if config.projection == "conditioned":
+        raise ConfigError("conditioned_needs_footprints", task=task)
     if config.projection == "orthogonal":
         return _orthogonal_block(config, shape)
     named = "" if config.shared_projection else task

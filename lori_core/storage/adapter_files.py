@@ -3,8 +3,9 @@
     adapter.json       name, config, record, software versions; of each module shape, rank, scaling, checksum of A
     lori.safetensors   "masks", "exponents", "fractions" of all modules (packing.py); "<module>.A" where A is not drawn
 
-A mask that is True everywhere is left out. A is left out where drawing it again gives the same bits on every machine;
-its checksum is always there and always checked. docs/format.md describes both files byte for byte.
+A mask that is True everywhere is left out. A is left out where drawing it again gives the same bits on every machine; a
+conditioned one is stored as the integers that it is made from, "<module>.W" and "<module>.e", once for all modules that
+share it. Its checksum is always there and always checked. docs/format.md describes both files byte for byte.
 """
 
 import hashlib
@@ -26,14 +27,17 @@ from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Confi
 from lori_core.errors import AdapterError, ConfigError
 from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file, write_atomic
 from lori_core.method.adapter import Adapter, Factors
+from lori_core.method.conditioned import StoredRows, recover_rows
 from lori_core.method.masks import mask_id
 from lori_core.method.projection import checksum, redraw, source_of
 from lori_core.storage.packing import pack_masks, pack_values, unpack_masks, unpack_values
 from lori_core.storage.records import readable
 from lori_core.storage.tensors import read_tensors
 
-FORMAT_VERSION = 2
-KNOWN_VERSIONS = (1, 2)  # 1 held "<module>.values" and "<module>.mask" as they are; it is read and no longer written
+# 1 held "<module>.values" and "<module>.mask" as they are; it is read and no longer written. 3 is 2 with rows of
+# conditioned As, and written only where there are some.
+FORMAT_VERSION, WITH_ROWS = 2, 3
+KNOWN_VERSIONS = (1, FORMAT_VERSION, WITH_ROWS)
 
 # Entries of A that are drawn for each byte of the tensors' file, and those that are drawn beside any. A byte holds the
 # mask of 64 entries of B at most (packing.py), and B is about as large as A: what is drawn follows from what is there.
@@ -50,6 +54,7 @@ class StoredModule(Config):
     kept: int = Field(ge=0)  # entries of B that the mask keeps
     scaling: float = Field(ge=-LARGEST_SCALING, le=LARGEST_SCALING)
     drawn: bool  # True: A is drawn again; False: it is in the file
+    rows: str | None = None  # a conditioned A: the module under whose name the file holds its rows
     checksum: str  # of A, as projection.checksum makes it
 
     @model_validator(mode="after")
@@ -93,8 +98,9 @@ def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16"
     if _drawn(modules) > _may_be_drawn(sum(map(len, tensors.values()))):
         modules, As = _described(adapter, _DTYPES[dtype], draws=False)
     data = save(tensors | As)
+    with_rows = any(each.rows for each in modules.values())
     header = StoredAdapter(
-        version=FORMAT_VERSION,
+        version=WITH_ROWS if with_rows else FORMAT_VERSION,
         name=adapter.name,
         config=adapter.config,
         record={key: value for key, value in adapter.record.items() if key not in ("id", "version")},
@@ -104,7 +110,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16"
         mask=mask_id(adapter.masks) if masked else None,
         modules=modules,
         tensors=hashlib.sha256(data).hexdigest(),
-    ).model_dump()
+    ).model_dump(exclude={} if with_rows else {"modules": {"__all__": {"rows"}}})
     with folder_atomic(folder) as temporary:
         write_atomic(temporary / "lori.safetensors", data)
         write_atomic(temporary / "adapter.json", _text(header | {"checksum": _header_checksum(header)}))
@@ -122,7 +128,7 @@ def load_adapter(folder: str | Path) -> Adapter:
     masks, values = _checked(folder, header, tensors)
     factors = {}
     for module, stored in header.modules.items():
-        A = _projection(folder, header, module, tensors.get(f"{module}.A"))
+        A = _projection(folder, header, module, tensors)
         factors[module] = Factors(A, values[module], masks[module], stored.scaling)
     record = readable(header.record) | {"id": identity}
     return Adapter(header.name, header.config, factors, record, header.drawn_from)
@@ -175,6 +181,7 @@ def _described(
 ) -> tuple[dict[str, StoredModule], dict[str, Tensor]]:
     """The description of each module, and each A that has to be stored; all of them where `draws` is False."""
     modules, tensors = {}, {}
+    holders: dict[str, str] = {}  # checksum of A -> the module under which its rows are stored
     for module, factors in adapter.factors.items():
         out_features, in_features = factors.shape
         A = factors.A.to(dtype) if adapter.config.train_projection else factors.A
@@ -187,10 +194,26 @@ def _described(
             drawn=draws and _can_be_drawn(adapter, module, factors),
             checksum=checksum(A),
         )
-        if not modules[module].drawn:
+        if modules[module].drawn:
+            continue
+        rows = _rows_of(adapter, A) if draws else None
+        if rows is None:
             # Cloned, since modules may share one A, and safetensors refuses shared memory.
             tensors[f"{module}.A"] = A.clone(memory_format=torch.contiguous_format)
+            continue
+        holder = holders.setdefault(modules[module].checksum, module)
+        modules[module] = modules[module].changed(rows=holder)
+        tensors |= {f"{holder}.W": rows.W, f"{holder}.e": rows.exponents}
     return modules, tensors
+
+
+def _rows_of(adapter: Adapter, A: Tensor) -> StoredRows | None:
+    """The integers that a conditioned A was made from, tried out."""
+    if adapter.config.projection != "conditioned" or adapter.config.train_projection:
+        return None
+    directions = adapter.config.directions
+    narrow = recover_rows(A, None)
+    return narrow if narrow or directions >= A.shape[1] else recover_rows(A, directions)
 
 
 def _can_be_drawn(adapter: Adapter, module: str, factors: Factors) -> bool:
@@ -202,8 +225,8 @@ def _can_be_drawn(adapter: Adapter, module: str, factors: Factors) -> bool:
 
 
 def _drawn(modules: Mapping[str, StoredModule]) -> int:
-    """Entries of all A that are not in the file."""
-    return sum(each.rank * each.in_features for each in modules.values() if each.drawn)
+    """Entries of all A that are not in the file as they are."""
+    return sum(each.rank * each.in_features for each in modules.values() if each.drawn or each.rows)
 
 
 def _may_be_drawn(size: int) -> int:
@@ -218,7 +241,8 @@ def _masked(header: StoredAdapter) -> dict[str, tuple[int, int]]:
 
 def _expected(header: StoredAdapter) -> set[str]:
     """Names of the tensors that the file must hold."""
-    stored = {f"{module}.A" for module, each in header.modules.items() if not each.drawn}
+    stored = {f"{module}.A" for module, each in header.modules.items() if not each.drawn and not each.rows}
+    stored |= {f"{each.rows}.{part}" for each in header.modules.values() if each.rows for part in ("W", "e")}
     if header.version == 1:
         masks = {f"{module}.mask" for module in _masked(header)}
         return stored | masks | {f"{module}.values" for module in header.modules}
@@ -279,11 +303,13 @@ def _unpacked(
     return masks | everywhere, values
 
 
-def _projection(folder: Path, header: StoredAdapter, module: str, A: Tensor | None) -> Tensor:
-    """A of one module, fp32, stored or drawn again."""
+def _projection(folder: Path, header: StoredAdapter, module: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """A of one module, fp32, stored, drawn again, or made again from its rows."""
     stored = header.modules[module]
-    shape = (stored.rank, stored.in_features)
-    if A is None:
+    shape, A = (stored.rank, stored.in_features), tensors.get(f"{module}.A")
+    if stored.rows:
+        A = _expanded(folder, stored, tensors[f"{stored.rows}.W"], tensors[f"{stored.rows}.e"])
+    elif A is None:
         if sum(each.rank for each in header.drawn_from) != stored.rank:
             raise AdapterError("adapter_projection", path=folder, module=module)
         A = redraw(header.drawn_from, module, stored.in_features)
@@ -294,6 +320,14 @@ def _projection(folder: Path, header: StoredAdapter, module: str, A: Tensor | No
     if checksum(A) != stored.checksum:
         raise AdapterError("adapter_projection", path=folder, module=module)
     return A.float()
+
+
+def _expanded(folder: Path, stored: StoredModule, W: Tensor, exponents: Tensor) -> Tensor:
+    fits = W.dim() == 2 and len(W) == stored.rank and 0 < W.shape[1] <= stored.in_features
+    if not fits or exponents.shape != (stored.rank,) or {W.dtype, exponents.dtype} != {torch.int16}:
+        found, expected = (tuple(W.shape), W.dtype), ((stored.rank, "..."), torch.int16)
+        raise AdapterError("adapter_tensor", path=folder, tensor=f"{stored.rows}.W", got=found, expected=expected)
+    return StoredRows(W, exponents).expand(stored.in_features)
 
 
 def _text(content: Mapping[str, Any]) -> str:

@@ -144,7 +144,7 @@ def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
 def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
     store, layout = _store(job.store, job.name), Layout(run.path)
     parts = [load_adapter(folder) for folder in job.adapters]
-    merged = keep(layout, MERGED, merge(parts, job.method, job.weights, job.name, **job.options))
+    merged = keep(layout, MERGED, merge(parts, job.method, job.weights, job.name, None, **job.options))
     if store is not None:
         _stored(store, merged, run, MERGED)
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))

@@ -4,12 +4,14 @@ Prompt and response are tokenised apart and joined, so that training reads the v
 a tokenizer that saw both at once could merge the last letter of one with the first of the other.
 """
 
+import random
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from lori_core.errors import ModelError
-from lori_core.tasks.task import Example
+from lori_core.config import Split
+from lori_core.errors import DataError, ModelError
+from lori_core.tasks.task import Example, Task
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,20 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
     prompt = encode_prompt(tokenizer, example.prompt)
     input_ids = [*prompt, *encode_response(tokenizer, example.response), end_token(tokenizer)]
     return Encoded(input_ids, len(prompt)) if len(input_ids) <= max_length else None
+
+
+def sampled(
+    tokenizer: PreTrainedTokenizerBase, task: Task, split: Split, examples: int, seed: int, max_length: int
+) -> list[list[int]]:
+    """The tokens, prompt and response, of that many examples of a split; those longer than max_length are left out.
+
+    Raises:
+        DataError: no example of those drawn is within max_length.
+    """
+    found = task.examples(split)
+    chosen = random.Random(seed).sample(range(len(found)), min(examples, len(found)))
+    encoded = [encode(tokenizer, found[i], max_length) for i in chosen]
+    sequences = [each.input_ids for each in encoded if each is not None]
+    if not sequences:
+        raise DataError("sampled_none", task=task.name, max_length=max_length, examples=len(chosen))
+    return sequences

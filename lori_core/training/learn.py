@@ -1,6 +1,6 @@
 """LoRI on one page (arXiv 2504.07448, algorithm of section 3).
 
-1. Draw A from (seed, task, module) and freeze it; B = 0.
+1. Draw A from (seed, task, module) and freeze it; B = 0. Ours beside the paper's: an A conditioned on footprints.
 2. Calibrate: train all of B on the task. With this B the adapter is LoRI-D.
 3. Keep the (1 - sparsity) share of entries with the largest |B|, over all modules together: the mask.
 4. Set B back to zero and train the kept entries only: LoRI-S.
@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from lori_core.bases.attach import update_ratio
 from lori_core.bases.load import Base, check_rank, target_modules
 from lori_core.config import AdapterConfig, Method, TrainConfig
 from lori_core.errors import ConfigError, ModelError
 from lori_core.method.adapter import Adapter, blank
+from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.method.masks import Masks
 from lori_core.results import Calibration, Training
 from lori_core.tasks.task import Task
@@ -45,6 +48,7 @@ def learn(
     *,
     calibrated: Calibrated | None = None,
     masks: Masks | None = None,
+    conditions: Conditions | None = None,
     stop_when_stable: bool = False,
     hooks: Hooks | None = None,
     checkpoints: Path | None = None,
@@ -55,20 +59,22 @@ def learn(
         training: method -> its settings, LoRI-S calibrates with those of "lori_d"; None: what is known for the base.
         calibrated: the task's dense run under the same A, made earlier: it is LoRI-D, and LoRI-S takes its mask.
         masks: LoRI-S: a mask of any origin, in place of a calibrated one.
+        conditions: footprints of this task and of the others, which config.projection = "conditioned" needs.
         stop_when_stable: end a calibration once its mask has settled; off is the paper's way.
         checkpoints: a folder; a second call with the same arguments goes on from what is there.
     Raises:
-        ConfigError: the method leaves no adapter, or the settings contradict it.
+        ConfigError: the method leaves no adapter, the settings contradict it, or a conditioned A has no footprints.
     """
     hooks, training = hooks or Hooks(), training or training_for(base.name)
     config = config_of(method, config)
     shapes = target_modules(base.model, config.target_modules)
     check_rank(shapes, config.rank)
+    projections = projections_of(config, shapes, conditions)
     if method == "lori_s" and masks is None:
         calibrated = calibrated or calibrate(
             base,
             task,
-            blank(task.name, shapes, config_of("lori_d", config)),
+            blank(task.name, shapes, config_of("lori_d", config), projections=projections),
             config,
             training["lori_d"],
             stop_when_stable=stop_when_stable,
@@ -79,7 +85,7 @@ def learn(
     if method == "lori_d" and calibrated:
         adapter, report = calibrated.dense, calibrated.report.training
     else:
-        start = blank(task.name, shapes, config, masks)
+        start = blank(task.name, shapes, config, masks, projections)
         adapter, report = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
     calibration = calibrated.report if method == "lori_s" and calibrated else None
     return Learned(adapter, report, calibration, update_ratio(base.model, adapter))
@@ -127,3 +133,12 @@ def config_of(method: Method, config: AdapterConfig) -> AdapterConfig:
             raise ConfigError("lori_s_not_sparse", sparsity=config.sparsity)
         return config
     return config.changed(sparsity=0.0, redraw_projection=False, train_projection=method == "lora")
+
+
+def projections_of(
+    config: AdapterConfig, shapes: Mapping[str, tuple[int, int]], conditions: Conditions | None
+) -> dict[str, Tensor] | None:
+    """module -> a conditioned A; None where A is drawn."""
+    if config.projection != "conditioned" or conditions is None:
+        return None  # blank() refuses a conditioned A without
+    return conditioned(conditions, shapes, config.rank, config.ridge)

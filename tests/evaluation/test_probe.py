@@ -158,7 +158,7 @@ def test_what_cannot_be_probed_is_refused_in_both_languages():
         cross_talk(gpt2(), TOKENIZER, adapters, TASKS)
     raised = {
         "tasks_count": count,
-        "probe_no_examples": examples,
+        "sampled_none": examples,
         "probe_needs_base": attached,
         "no_such_module": module,
     }

@@ -1,17 +1,20 @@
 """Merges against the dense sum, plain references, and PEFT itself on the same factors."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from moments import footprint, inputs, moments
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from lori_core.config import METHOD_OPTIONS, AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, dense_factors
-from lori_core.method.merge import MERGE_METHODS, merge, reduce_rank
+from lori_core.method.footprint import Footprint, random_rows
+from lori_core.method.merge import MERGE_METHODS, NEED_FOOTPRINTS, merge, reduce_rank
 from lori_core.method.projection import uniform
 from lori_core.translate import messages
 
@@ -19,6 +22,7 @@ SHAPES = {"layers.0.q": (12, 16), "layers.0.up": (20, 16), "layers.1.down": (16,
 WEIGHTS = (0.5, 0.3, 0.8)
 ON_UPDATES = ("concat", "task_arithmetic", "magnitude", "ties", "dare")
 OTHER_WEIGHTINGS = ("mergekit_ties", "peft_ties_svd")  # on updates too, whose scale is not their weight
+WITHOUT_FOOTPRINTS = [method for method in MERGE_METHODS if method not in NEED_FOOTPRINTS]
 PEFT_WAYS = ("linear", "peft_magnitude_prune", "peft_ties", "peft_dare_linear")
 
 
@@ -121,7 +125,9 @@ def test_concat_stores_only_the_entries_that_the_tasks_keep(three):
 
 
 def test_task_arithmetic_at_a_rank_is_the_best_approximation_and_says_what_it_lost(three):
-    exact, short = (merge(three, m, WEIGHTS, "m", **o) for m, o in (("concat", {}), ("task_arithmetic", {"rank": 3})))
+    exact, short = (
+        merge(three, m, WEIGHTS, "m", None, **o) for m, o in (("concat", {}), ("task_arithmetic", {"rank": 3}))
+    )
     lost = size = 0.0
     for module, update in updates(exact).items():
         singular = torch.linalg.svdvals(update)
@@ -137,7 +143,7 @@ def test_task_arithmetic_at_a_rank_is_the_best_approximation_and_says_what_it_lo
 @pytest.mark.parametrize("method", ["concat", "ties"])
 @pytest.mark.parametrize("rank", [1, 3, 7, 100])
 def test_a_reduced_rank_is_the_best_approximation_and_says_what_it_lost(three, method, rank):
-    merged = merge(three, method, WEIGHTS, "merged", **({"keep": 0.5} if method == "ties" else {}))
+    merged = merge(three, method, WEIGHTS, "merged", None, **({"keep": 0.5} if method == "ties" else {}))
     reduced = reduce_rank(merged, rank)
     lost = size = left = 0.0
     for module, update in updates(merged).items():
@@ -318,13 +324,13 @@ def nothing_removed(method: str) -> dict[str, float]:
     return {option: value for option, value in (("keep", 1.0), ("drop", 0.0)) if option in METHOD_OPTIONS[method]}
 
 
-@pytest.mark.parametrize("method", MERGE_METHODS)
+@pytest.mark.parametrize("method", WITHOUT_FOOTPRINTS)
 def test_a_merge_of_one_adapter_with_weight_1_is_that_adapter(three, method):
-    merged = merge(three[:1], method, [1.0], "merged", **nothing_removed(method))
+    merged = merge(three[:1], method, [1.0], "merged", None, **nothing_removed(method))
     assert_same_updates(merged, three[0], rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("method", MERGE_METHODS)
+@pytest.mark.parametrize("method", WITHOUT_FOOTPRINTS)
 def test_the_order_of_the_adapters_does_not_matter(three, method):
     forward = merge(three, method, WEIGHTS, "merged")
     backward = merge(three[::-1], method, WEIGHTS[::-1], "merged")
@@ -339,7 +345,7 @@ def test_a_weight_does_what_scaling_the_update_does_negative_ones_too(three, met
     assert_same_updates(weighted, by_hand, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("method", MERGE_METHODS)
+@pytest.mark.parametrize("method", WITHOUT_FOOTPRINTS)
 def test_modules_whose_update_is_zero_stay_zero(three, method):
     merged = merge([scaled(adapter, 0.0) for adapter in three], method, WEIGHTS, "merged")
     assert all(not update.any() for update in updates(merged).values())
@@ -402,4 +408,83 @@ def test_what_cannot_be_merged_is_refused_in_both_languages(three):
 
 def test_every_method_says_which_options_it_reads():
     assert METHOD_OPTIONS.keys() == MERGE_METHODS.keys()
-    assert {*ON_UPDATES, *OTHER_WEIGHTINGS, *PEFT_WAYS} == MERGE_METHODS.keys()
+    assert {*ON_UPDATES, *OTHER_WEIGHTINGS, *PEFT_WAYS, *NEED_FOOTPRINTS} == MERGE_METHODS.keys()
+
+
+# --- removal, which needs footprints
+
+
+def own_footprints(adapters: list[Adapter], directions: int | None = None) -> list[Footprint]:
+    return [
+        footprint(
+            adapter.name,
+            {
+                m: moments(inputs(400, width, 10 * seed + i), directions)
+                for i, (m, (_, width)) in enumerate(SHAPES.items())
+            },
+        )
+        for seed, adapter in enumerate(adapters)
+    ]
+
+
+def test_removal_is_the_update_that_comes_nearest_to_each_task_on_its_own_inputs(three):
+    """Against the normal equations of the dense least squares, ridge included."""
+    given = own_footprints(three)
+    merged = merge(three, "removal", WEIGHTS, "merged", given, ridge=0.05)
+    for module in SHAPES:
+        every = [each.of(module) for each in given]
+        left = torch.stack([m.matrix for m in every]).sum(dim=0)
+        left = left + 0.05 * sum(m.energy for m in every) / len(left) * torch.eye(len(left), dtype=torch.float64)
+        right = torch.stack(
+            [w * a.factors[module].update @ m.matrix for w, a, m in zip(WEIGHTS, three, every, strict=True)]
+        ).sum(dim=0)
+        expected = torch.linalg.solve(left, right.T).T
+        torch.testing.assert_close(merged.factors[module].update, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_removal_keeps_the_masks_and_the_Bs(three):
+    merged = merge(three, "removal", [1.0] * 3, "merged", own_footprints(three))
+    for module, factors in merged.factors.items():
+        assert torch.equal(factors.mask, torch.cat([each.factors[module].mask for each in three], dim=1))
+
+
+def test_removal_of_one_adapter_with_hardly_a_ridge_leaves_it_as_it_is(dense):
+    merged = merge([dense], "removal", [1.0], "merged", own_footprints([dense]), ridge=1e-9)
+    assert_same_updates(merged, dense, rtol=1e-2, atol=1e-2)
+
+
+def test_where_footprints_hold_random_rows_removal_takes_adapters_of_their_span_and_refuses_others(three):
+    given = own_footprints(three, directions=8)
+    inside = [
+        replace(
+            each,
+            factors={
+                m: replace(f, A=torch.randn(4, 8, dtype=torch.float64) @ random_rows(8, f.A.shape[1]))
+                for m, f in each.factors.items()
+            },
+        )
+        for each in three
+    ]
+    merged = merge(inside, "removal", WEIGHTS, "merged", given, ridge=0.05)
+    for module in SHAPES:  # the same least squares among updates N R, in N
+        every, rows = [each.of(module) for each in given], random_rows(8, SHAPES[module][1])
+        left = torch.stack([m.matrix for m in every]).sum(dim=0)
+        left = left + 0.05 * sum(m.energy for m in every) / SHAPES[module][1] * rows @ rows.T
+        right = torch.stack(
+            [
+                w * a.factors[module].update @ torch.linalg.pinv(rows) @ m.matrix
+                for w, a, m in zip(WEIGHTS, inside, every, strict=True)
+            ]
+        ).sum(dim=0)
+        expected = torch.linalg.solve(left, right.T).T @ rows
+        torch.testing.assert_close(merged.factors[module].update, expected, rtol=1e-6, atol=1e-8)
+    with pytest.raises(IncompatibleAdapters) as raised:
+        merge(three, "removal", WEIGHTS, "merged", given)
+    assert raised.value.key == "removal_outside_span"
+
+
+def test_removal_without_footprints_is_refused(three):
+    for given, key in ((None, "needs_footprints"), (own_footprints(three)[:2], "footprints_count")):
+        with pytest.raises(IncompatibleAdapters) as raised:
+            merge(three, "removal", WEIGHTS, "merged", given)
+        assert raised.value.key == key

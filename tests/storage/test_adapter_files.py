@@ -12,11 +12,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moments import inputs, moments
 from safetensors.torch import load_file, save_file
 
 from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
 from lori_core.method.adapter import Adapter, Factors, blank, dense_factors
+from lori_core.method.conditioned import Conditions, conditioned
+from lori_core.method.footprint import Footprint
 from lori_core.method.merge import merge
 from lori_core.method.projection import draw
 from lori_core.storage.adapter_files import load_adapter, save_adapter
@@ -373,3 +376,61 @@ def test_a_description_of_300_megabytes_is_not_read(saved, tmp_path):
     with open(tmp_path / "adapter" / "adapter.json", "r+b") as file:
         file.truncate(300_000_000)
     assert "300,000,000 bytes" in str(refused(tmp_path / "adapter", "adapter_unreadable"))
+
+
+# --- a conditioned A
+
+
+def conditioned_adapter(directions: int | None = None) -> Adapter:
+    """The two q_proj share an A; values random under a random mask."""
+    config = AdapterConfig(rank=4, sparsity=0.5, projection="conditioned", directions=directions or 256)
+    own, other = (moments(inputs(50, 8, seed), directions) for seed in (0, 1))
+    shared = {module: "model.layers.0.q_proj" if "q_proj" in module else module for module in SHAPES}
+    prints = [
+        Footprint(name, shared, dict.fromkeys(shared.values(), each), 50)
+        for name, each in (("own", own), ("other", other))
+    ]
+    As = conditioned(Conditions(prints[0], prints[1:]), SHAPES, 4, 0.01)
+    masks = {module: torch.rand(out, 4) < 0.5 for module, (out, _) in SHAPES.items()}
+    start = blank("math", SHAPES, config, masks, As)
+    factors = {m: replace(each, values=torch.randn_like(each.values)) for m, each in start.factors.items()}
+    return replace(start, factors=factors, record=RECORD)
+
+
+@pytest.mark.parametrize("directions", [None, 6])
+def test_a_conditioned_A_is_stored_as_its_integers_once_for_all_modules_that_share_it(tmp_path, directions):
+    adapter = conditioned_adapter(directions)
+    save_adapter(adapter, tmp_path / "a", "fp32")
+    assert_same(load_adapter(tmp_path / "a"), adapter)
+    tensors = load_file(tmp_path / "a" / "lori.safetensors")
+    rows = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.endswith(".W")}
+    assert rows == {"model.layers.0.q_proj.W": (4, directions or 8), "model.layers.0.down_proj.W": (4, directions or 8)}
+    assert not any(name.endswith(".A") for name in tensors)
+
+
+def test_a_merge_of_conditioned_adapters_comes_back_to_the_bit(tmp_path):
+    merged = merge([conditioned_adapter(), conditioned_adapter()], "concat", [1.0, 0.5], "merged")
+    save_adapter(merged, tmp_path / "m", "fp32")
+    assert_same(load_adapter(tmp_path / "m"), merged)
+
+
+def test_a_conditioned_A_beside_drawn_ones_is_stored_whole(tmp_path):
+    drawn = blank("code", SHAPES, AdapterConfig(rank=4, sparsity=0.0))
+    merged = merge([drawn, conditioned_adapter()], "concat", [1.0, 1.0], "merged")
+    save_adapter(merged, tmp_path / "m", "fp32")
+    assert_same(load_adapter(tmp_path / "m"), merged)
+
+
+@pytest.mark.parametrize("tensor", [f"{MODULE}.W", f"{MODULE}.e"])
+def test_rows_of_another_shape_or_type_are_refused(tmp_path, tensor):
+    save_adapter(conditioned_adapter(), tmp_path / "a", "fp32")
+    for i, wrong in enumerate((torch.zeros(3, 8, dtype=torch.int16), torch.zeros(4, 8), torch.zeros(4, 9).short())):
+        refused(
+            forge(tmp_path / "a", tmp_path / str(i), tensors=lambda t, w=wrong: t.update({tensor: w})), "adapter_tensor"
+        )
+
+
+def test_other_rows_are_not_the_A_that_was_saved(tmp_path):
+    save_adapter(conditioned_adapter(), tmp_path / "a", "fp32")
+    forged = forge(tmp_path / "a", tmp_path / "b", tensors=lambda t: t.update({f"{MODULE}.W": t[f"{MODULE}.W"] + 1}))
+    refused(forged, "adapter_projection")
