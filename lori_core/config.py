@@ -12,6 +12,7 @@ Portable = Literal["kaiming_uniform", "sparse"]  # drawn with the same bits on e
 Granularity = Literal["model", "kind", "projection", "layer", "matrix"]
 AdapterMethod = Literal["lora", "lori_d", "lori_s"]
 Method = Literal[AdapterMethod, "full"]  # full fine-tuning leaves no adapter
+StudyMethod = Literal[Method, "lori_d_conditioned", "lori_s_conditioned"]  # with an A that reads its task alone
 Schedule = Literal["constant", "linear", "cosine"]
 LossPer = Literal["token", "example"]
 ClipPer = Literal["model", "matrix"]
@@ -176,3 +177,4 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "peft_dare_linear": ("drop", "seed"),
     "removal": ("ridge",),
 }
+NEED_FOOTPRINTS = ("removal",)  # merge methods that need a footprint of each adapter's task

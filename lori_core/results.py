@@ -220,7 +220,7 @@ class MergedResult:
     """The adapters of all tasks merged into one, by one merge method, at the weight that was best on validation."""
 
     tasks: tuple[str, ...]
-    method: str  # of the adapters: lora | lori_d | lori_s
+    method: str  # of the adapters: lora | lori_d | lori_s | lori_d_conditioned | lori_s_conditioned
     merge: str  # concat | linear | ...
     shared_projection: bool
     seed: int
@@ -228,6 +228,9 @@ class MergedResult:
     validation: dict[str, float]  # weight (as text) -> mean validation score
     scores: dict[str, Score]  # task -> test score
     retention: dict[str, float]  # task -> (merged - base) / (single - base)
+    # the same with every adapter at weight 1, which is searched nowhere; empty: of a result that did not measure it
+    scores_at_one: dict[str, Score] = field(default_factory=dict)
+    retention_at_one: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,7 @@ class ContinualResult:
     later_rate: float = 1.0  # share of its learning rate at which each task after the first was learned
     later_masks: str = "continued"  # how LoRI-S found the masks of those tasks: config.LaterMasks
     learning_rate: float | None = None  # of those tasks; None: of a result that does not say
+    beside: bool = False  # each task has factors of its own, the earlier ones frozen beside it (training/beside.py)
 
 
 @dataclass(frozen=True)

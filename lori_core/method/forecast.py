@@ -8,6 +8,7 @@ lets through E‖x_t‖² / in_features of its own squared norm.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -37,6 +38,12 @@ def forecast(adapters: Sequence[Adapter], footprints: Sequence[Footprint]) -> Pa
     total = [[_sum([cells[s][t] for cells in by_module.values()]) for t in tasks] for s in tasks]
     names = [adapter.name for adapter in adapters]
     return pair_matrix("forecast", names, _readings(total), {m: _readings(cells) for m, cells in by_module.items()})
+
+
+def untrained(adapter: Adapter) -> Adapter:
+    """The adapter as it was before training, B = 0: what is forecast of it is of its A alone."""
+    factors = {m: replace(each, values=torch.zeros_like(each.values)) for m, each in adapter.factors.items()}
+    return replace(adapter, factors=factors)
 
 
 def input_map(factors: Factors) -> Tensor:

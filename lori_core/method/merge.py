@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from lori_core.config import METHOD_OPTIONS, AdapterConfig, MergeOptions, ProjectionSource
+from lori_core.config import METHOD_OPTIONS, NEED_FOOTPRINTS, AdapterConfig, MergeOptions, ProjectionSource
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
 from lori_core.method.footprint import Footprint
 from lori_core.method.masks import sparsity_of
-from lori_core.method.merge_methods import MERGE_METHODS, NEED_FOOTPRINTS, Merged, Part, compress
+from lori_core.method.merge_methods import MERGE_METHODS, Merged, Part, compress
 
-__all__ = ["MERGE_METHODS", "NEED_FOOTPRINTS", "merge", "reduce_rank"]
+__all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
 
 
 def merge(

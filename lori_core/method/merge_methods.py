@@ -272,5 +272,3 @@ MERGE_METHODS: dict[str, MergeMethod] = {
     "peft_dare_linear": peft_dare_linear,
     "removal": removal,
 }
-
-NEED_FOOTPRINTS = ("removal",)

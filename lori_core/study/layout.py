@@ -3,7 +3,7 @@
     units/<unit>.json     the unit's result           seconds/<unit>       its wall time over all sittings
     adapters/<unit>       the adapter it left         checkpoints/<unit>/  of its training
     report.html, report.ja.html
-    units of a study      base-<task>, calibrate-<own|shared>-<task>-<seed>, single-<variant>-<task>-<seed>,
+    units of a study      base-<task>, calibrate-<own|shared|conditioned>-<task>-<seed>, single-<variant>-<task>-<seed>,
                           merge-<merge method>-<variant>-<seed>, continual-<variant>-<seed>,
                           interference-<variant>-<measure>
     adapters of a job     dense, mask (the dense run pruned to its mask), trained, merged, after-0, after-1 ...
@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lori_core.config import Method
+from lori_core.config import NEED_FOOTPRINTS, Method, StudyMethod
 from lori_core.study.specs import StudyConfig
 
 TRAINED, MERGED = "trained", "merged"  # adapters of a job
@@ -25,14 +25,35 @@ _INTERMEDIATE = ("calibrate-", "dense", "mask")  # adapters that are steps on th
 
 @dataclass(frozen=True)
 class Variant:
-    """How adapters came about: by which method, and whether all tasks share one A (the control)."""
+    """How adapters came about: by which method, and by which A, a task's own random one or another.
+
+    Attributes:
+        shared: all tasks share one A (the control).
+        conditioned: A reads what its task uses and the study's other tasks do not.
+    """
 
     method: Method
     shared: bool = False
+    conditioned: bool = False
+
+    @property
+    def projection(self) -> str:
+        return "shared" if self.shared else "conditioned" if self.conditioned else "own"
+
+    @property
+    def study_method(self) -> str:
+        """As results name it: the control is the same method under another A."""
+        return f"{self.method}_conditioned" if self.conditioned else self.method
 
     @property
     def label(self) -> str:
-        return f"{self.method}_shared" if self.shared else self.method
+        return f"{self.method}_shared" if self.shared else self.study_method
+
+
+def variant_of(method: StudyMethod) -> Variant:
+    if method == "lori_d_conditioned":
+        return Variant("lori_d", conditioned=True)
+    return Variant("lori_s", conditioned=True) if method == "lori_s_conditioned" else Variant(method)
 
 
 def is_control(label: str) -> bool:
@@ -96,8 +117,9 @@ def base_unit(index: int) -> str:
     return f"base-{index}"
 
 
-def calibration_unit(shared: bool, index: int, seed: int) -> str:
-    return f"calibrate-{'shared' if shared else 'own'}-{index}-{seed}"
+def calibration_unit(projection: str, index: int, seed: int) -> str:
+    """projection: as Variant has it."""
+    return f"calibrate-{projection}-{index}-{seed}"
 
 
 def single_unit(label: str, index: int, seed: int) -> str:
@@ -133,30 +155,38 @@ def kind_of(unit: str) -> str:
 
 def variants(config: StudyConfig) -> list[Variant]:
     """Those that leave adapters; the control, LoRI-D with one A for all tasks, only beside LoRI-D itself."""
-    own = [Variant(method) for method in config.methods if method != "full"]
+    own = [variant_of(method) for method in config.methods if method != "full"]
     compared = len(config.tasks) > 1 and config.shared_control and "lori_d" in config.methods
     return [*own, Variant("lori_d", shared=True)] if compared else own
 
 
-def measures(variant: Variant) -> list[str]:
+def measures(config: StudyConfig, variant: Variant) -> list[str]:
     """Of interference; a mask that keeps everything overlaps wholly and says nothing."""
-    return ["cosine", *(["masks"] if variant.method == "lori_s" else []), "function"]
+    masks = ["masks"] if variant.method == "lori_s" else []
+    frozen_alone = variant.method != "lora" and not variant.shared
+    return ["cosine", *masks, "function", *(["forecast"] if frozen_alone and knows_footprints(config) else [])]
+
+
+def knows_footprints(config: StudyConfig) -> bool:
+    """Whether the study measures footprints: only where something is made of them."""
+    conditioned = any(variant.conditioned for variant in variants(config))
+    return conditioned or any(method in NEED_FOOTPRINTS for method in config.merge_methods)
 
 
 def planned(config: StudyConfig) -> list[str]:
     """The names of all units of a study."""
     adapted, tasks, seeds = variants(config), range(len(config.tasks)), config.seeds
-    dense = dict.fromkeys(variant.shared for variant in adapted if variant.method != "lora")
+    dense = dict.fromkeys(variant.projection for variant in adapted if variant.method != "lora")
     learned = [*adapted, *([Variant("full")] if "full" in config.methods else [])]
     places = [(task, seed) for seed in seeds for task in tasks]
     units = [base_unit(task) for task in tasks]
-    units += [calibration_unit(shared, *place) for shared in dense for place in places]
+    units += [calibration_unit(projection, *place) for projection in dense for place in places]
     units += [single_unit(variant.label, *place) for variant in learned for place in places]
     if len(tasks) > 1:
         units += [merge_unit(how, v.label, seed) for how in config.merge_methods for v in adapted for seed in seeds]
         if config.continual is not None:
             units += [sequence_unit(v.label, seed) for v in adapted if not v.shared for seed in seeds]
-        units += [interference_unit(v.label, measure) for v in adapted for measure in measures(v)]
+        units += [interference_unit(v.label, measure) for v in adapted for measure in measures(config, v)]
     return units
 
 
@@ -176,9 +206,9 @@ def score_file(adapter: Path) -> Path:
 
 def dense_run_of(adapter: Path) -> Path | None:
     """Where the dense run lies that gave a LoRI-S adapter its mask, in a run or among the ready-made ones."""
-    study = re.fullmatch(r"single-lori_s(_shared)?-(\d+)-(\d+)", adapter.name)
+    study = re.fullmatch(r"single-lori_s(?:_(shared|conditioned))?-(\d+)-(\d+)", adapter.name)
     if study:
-        calibration = calibration_unit(bool(study[1]), int(study[2]), int(study[3]))
+        calibration = calibration_unit(study[1] or "own", int(study[2]), int(study[3]))
         return adapter.parent / Layout(adapter.parent.parent).dense_run(calibration).dense
     beside = {TRAINED: "dense", "mask": "dense", "lori_s": "lori_d"}.get(adapter.name)
     return adapter.parent / beside if beside else None

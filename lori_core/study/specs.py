@@ -17,6 +17,7 @@ from lori_core.config import (
     Precision,
     Sampling,
     Split,
+    StudyMethod,
     TrainConfig,
 )
 
@@ -35,7 +36,7 @@ class StudyConfig(BaseConfig):
 
     # mini tasks, or name=path?column=...
     tasks: tuple[str, ...] = Field(default=("nlu", "math", "code", "safety"), min_length=1)
-    methods: tuple[Method, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
+    methods: tuple[StudyMethod, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
     train: dict[Method, TrainConfig] = {}  # by method; missing ones as in training/recipes.py
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)

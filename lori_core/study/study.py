@@ -7,20 +7,23 @@ study that was stopped or killed goes on where it was.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import checked_device, default_precision
-from lori_core.config import AdapterConfig, Method, Split, TrainConfig
+from lori_core.config import NEED_FOOTPRINTS, AdapterConfig, Method, Split, TrainConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.evaluation.merge_trial import best_weight
 from lori_core.evaluation.probe import cross_talk
 from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
+from lori_core.method.conditioned import Conditions
+from lori_core.method.footprint import Footprint
+from lori_core.method.forecast import forecast, untrained
 from lori_core.method.merge import MERGE_METHODS, merge
 from lori_core.method.metrics import cosine_matrix, mask_overlap
 from lori_core.results import (
@@ -51,8 +54,10 @@ from lori_core.study.layout import (
 from lori_core.study.specs import StudyConfig
 from lori_core.study.units import Work, calibrate_unit, check_fit, learn_unit, load_tasks, open_work
 from lori_core.tasks.task import Task
+from lori_core.training.beside import learn_beside
 from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
+from lori_core.training.footprints import task_footprint
 from lori_core.training.hooks import Hooks
 from lori_core.training.recipes import seeded, training_for
 
@@ -74,11 +79,29 @@ class Study:
     def tasks(self) -> tuple[Task, ...]:
         return self.work.tasks
 
-    def adapter_config(self, index: int, seed: int, shared: bool = False) -> AdapterConfig:
+    def adapter_config(self, index: int, seed: int, variant: Variant) -> AdapterConfig:
         """Of the task at that place; orthogonal projections give each task its own row block."""
-        slots = {"slot": index, "slots": len(self.tasks)} if self.config.adapter.projection == "orthogonal" else {}
         first = self.config.adapter.projection_seed
-        return self.config.adapter.changed(projection_seed=first + seed, shared_projection=shared, **slots)
+        if variant.conditioned:
+            return self.config.adapter.changed(projection_seed=first + seed, projection="conditioned")
+        slots = {"slot": index, "slots": len(self.tasks)} if self.config.adapter.projection == "orthogonal" else {}
+        return self.config.adapter.changed(projection_seed=first + seed, shared_projection=variant.shared, **slots)
+
+    @cached_property
+    def footprints(self) -> list[Footprint]:
+        """What each task feeds into the modules of the bare base."""
+        config = self.config.adapter
+        return [
+            task_footprint(self.work.base, task, config.target_modules, directions=config.directions)
+            for task in self.tasks
+        ]
+
+    def conditions(self, variant: Variant, index: int) -> Conditions | None:
+        """What the A of the task at that place is conditioned on: the study's other tasks."""
+        if not variant.conditioned:
+            return None
+        others = [each for place, each in enumerate(self.footprints) if place != index]
+        return Conditions(self.footprints[index], others)
 
     def training_with(self, seed: int) -> dict[Method, TrainConfig]:
         return seeded(self.training, seed)
@@ -187,12 +210,15 @@ def _learn(study: Study, variant: Variant, index: int, seed: int) -> SingleResul
     name = single_unit(variant.label, index, seed)
 
     def make() -> SingleResult:
-        given = {} if variant.method in ("lora", "full") else {"calibrated": _calibrated(study, variant, index, seed)}
+        given: dict[str, Any] = {}
+        if variant.method not in ("lora", "full"):
+            given = {"calibrated": _calibrated(study, variant, index, seed)}
+            given |= {"conditions": study.conditions(variant, index)}
         return learn_unit(
             study.work,
             study.tasks[index],
             variant,
-            study.adapter_config(index, seed, variant.shared),
+            study.adapter_config(index, seed, variant),
             study.training_with(seed),
             seed,
             name,
@@ -205,12 +231,13 @@ def _learn(study: Study, variant: Variant, index: int, seed: int) -> SingleResul
 
 def _calibrated(study: Study, variant: Variant, index: int, seed: int) -> Calibrated:
     """The dense run of one task: it is LoRI-D, and it gives LoRI-S its mask. Done once for both."""
-    name = calibration_unit(variant.shared, index, seed)
-    run, config = study.work.layout.dense_run(name), study.adapter_config(index, seed, variant.shared)
+    name = calibration_unit(variant.projection, index, seed)
+    run, config = study.work.layout.dense_run(name), study.adapter_config(index, seed, variant)
 
     def make() -> Calibration:
         training = study.training_with(seed)["lori_d"]
-        return calibrate_unit(study.work, study.tasks[index], variant, config, training, run)
+        conditions = study.conditions(variant, index)
+        return calibrate_unit(study.work, study.tasks[index], variant, config, training, run, conditions)
 
     return study.work.calibrated(run, study.unit(name, Calibration, make))
 
@@ -224,11 +251,12 @@ def _merge_tasks(
     base_scores: Mapping[str, Score],
     singles: Mapping[Key, SingleResult],
 ) -> MergedResult:
-    """All tasks' adapters merged at one weight, the one that was best on the validation split."""
+    """All tasks' adapters merged at one weight, the one that was best on the validation split, and at weight 1."""
     parts = [adapters[variant, task.name, seed] for task in study.tasks]
 
     def scores(weight: float, split: Split) -> dict[str, Score]:
-        merged = merge(parts, merge_method, [weight] * len(parts), "merged")
+        footprints = study.footprints if merge_method in NEED_FOOTPRINTS else None
+        merged = merge(parts, merge_method, [weight] * len(parts), "merged", footprints)
         with applied(study.work.base.model, merged):
             return {task.name: study.work.score(task, split).score for task in study.tasks}
 
@@ -237,10 +265,11 @@ def _merge_tasks(
             study.config.merge_weights, lambda w: fmean(score.value for score in scores(w, "validation").values())
         )
         tested = scores(best, "test")
+        at_one = tested if best == 1 else scores(1.0, "test")
         singly = {task.name: singles[variant, task.name, seed].score for task in study.tasks}
         return MergedResult(
             tasks=tuple(task.name for task in study.tasks),
-            method=variant.method,
+            method=variant.study_method,
             merge=merge_method,
             shared_projection=variant.shared,
             seed=seed,
@@ -248,6 +277,8 @@ def _merge_tasks(
             validation={str(weight): mean for weight, mean in means.items()},
             scores=tested,
             retention=_retention(base_scores, singly, tested),
+            scores_at_one=at_one,
+            retention_at_one=_retention(base_scores, singly, at_one),
         )
 
     return study.unit(merge_unit(merge_method, variant.label, seed), MergedResult, make)
@@ -263,12 +294,26 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
     name = sequence_unit(variant.label, seed)
     tasks = _sequence_of(study)
 
+    def beside() -> ContinualResult:
+        learned = learn_beside(
+            study.work.base,
+            tasks,
+            variant.method,
+            study.adapter_config(study.tasks.index(tasks[0]), seed, variant),
+            study.training_with(seed),
+            lambda task: study.work.score(task).score,
+            hooks=study.work.hooks,
+            checkpoints=study.work.layout.checkpoints(name),
+        )
+        study.work.keep(name, learned.adapters[-1])
+        return replace(learned.result, seed=seed, method=variant.study_method)
+
     def make() -> ContinualResult:
         learned = learn_sequence(
             study.work.base,
             tasks,
             variant.method,
-            study.adapter_config(study.tasks.index(tasks[0]), seed),
+            study.adapter_config(study.tasks.index(tasks[0]), seed, variant),
             study.training_with(seed),
             lambda task: study.work.score(task).score,
             overlap=study.config.overlap,
@@ -281,7 +326,7 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
         study.work.keep(name, learned.adapters[-1])
         return replace(learned.result, seed=seed)
 
-    return study.unit(name, ContinualResult, make)
+    return study.unit(name, ContinualResult, beside if variant.conditioned else make)
 
 
 def _sequence_of(study: Study) -> list[Task]:
@@ -304,8 +349,9 @@ def _interference(study: Study, adapters: Mapping[Key, Adapter]) -> Iterator[tup
             "cosine": partial(cosine_matrix, parts, shared),
             "masks": partial(mask_overlap, parts),
             "function": partial(cross_talk, base.model, base.tokenizer, parts, study.tasks),
+            "forecast": lambda parts=parts: forecast([untrained(part) for part in parts], study.footprints),
         }
-        for measure in measures(variant):
+        for measure in measures(study.config, variant):
             yield variant.label, study.unit(interference_unit(variant.label, measure), PairMatrix, made[measure])
 
 

@@ -8,20 +8,21 @@ from typing import Any
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, check_rank, open_base, target_modules
-from lori_core.config import AdapterConfig, BaseConfig, Method, Split, TrainConfig
+from lori_core.config import AdapterConfig, BaseConfig, Method, Split, StudyMethod, TrainConfig
 from lori_core.errors import ConfigError
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter, blank
+from lori_core.method.conditioned import Conditions
 from lori_core.results import Calibration, SingleResult
 from lori_core.storage.adapter_files import load_adapter, save_adapter
-from lori_core.study.layout import DenseRun, Layout, Variant
+from lori_core.study.layout import DenseRun, Layout, Variant, variant_of
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import Task
 from lori_core.training.calibrate import Calibrated, calibrate
 from lori_core.training.hooks import Hooks
-from lori_core.training.learn import config_of, fine_tune, learn
+from lori_core.training.learn import config_of, fine_tune, learn, projections_of
 
 SAMPLES = 4  # outputs of each task that are kept for reading
 
@@ -86,23 +87,32 @@ def open_work(
     return Work(base, tasks, Layout(folder), hooks, limits)
 
 
-def check_fit(work: Work, methods: Sequence[Method], config: AdapterConfig) -> None:
+def check_fit(work: Work, methods: Sequence[StudyMethod], config: AdapterConfig) -> None:
     """Raises ConfigError where the methods and the settings contradict each other or the base is too narrow."""
     for method in methods:
         if method != "full":
-            config_of(method, config)
+            config_of(variant_of(method).method, config)
+        if method.endswith("_conditioned") and len(work.tasks) < 2:
+            raise ConfigError("conditioned_on_nothing", task=", ".join(task.name for task in work.tasks))
     check_rank(target_modules(work.base.model, config.target_modules), config.rank)
 
 
 def calibrate_unit(
-    work: Work, task: Task, variant: Variant, config: AdapterConfig, training: TrainConfig, run: DenseRun
+    work: Work,
+    task: Task,
+    variant: Variant,
+    config: AdapterConfig,
+    training: TrainConfig,
+    run: DenseRun,
+    conditions: Conditions | None = None,
 ) -> Calibration:
     """One dense run and its mask, both kept as adapters; returns the report, which the caller keeps."""
     shapes = target_modules(work.base.model, config.target_modules)
+    projections = projections_of(config, shapes, conditions)
     made = calibrate(
         work.base,
         task,
-        blank(task.name, shapes, config_of("lori_d", config)),
+        blank(task.name, shapes, config_of("lori_d", config), projections=projections),
         config,
         training,
         hooks=work.hooks.named(task=task.name, method=variant.label),
@@ -127,7 +137,7 @@ def learn_unit(
     """One adapter learned, kept under the name, and scored.
 
     Args:
-        given: what was made earlier: `calibrated` or `masks` of learn().
+        given: what was made earlier: `calibrated`, `masks` or `conditions` of learn().
     """
     if variant.method == "full":
         return _fine_tune_unit(work, task, training["full"], seed, checkpoints)
@@ -138,7 +148,7 @@ def learn_unit(
         test, validation = work.score(task), work.score(task, "validation")
     return SingleResult(
         task=task.name,
-        method=variant.method,
+        method=variant.study_method,
         seed=seed,
         score=test.score,
         validation=validation.score,

@@ -56,6 +56,7 @@ def calibrate(
     train_config: TrainConfig,
     *,
     exclude: Masks | None = None,
+    trained: Masks | None = None,
     stop_when_stable: bool = False,
     hooks: Hooks | None = None,
     checkpoints: Path | None = None,
@@ -66,6 +67,7 @@ def calibrate(
         start: an adapter whose mask is all True: blank, or dense with what earlier tasks left.
         config: sparsity and granularity of the mask.
         exclude: entries that the mask must leave to earlier tasks.
+        trained: the entries that move, where that is not all of B.
         stop_when_stable: end the dense run once the mask has stopped moving; off is the paper's way.
     """
     watches: list[MaskWatch] = []
@@ -76,7 +78,15 @@ def calibrate(
         return watches[0]
 
     dense, training = fit(
-        base, task, start, train_config, stage="calibrate", watch=watch, hooks=hooks, checkpoints=checkpoints
+        base,
+        task,
+        start,
+        train_config,
+        stage="calibrate",
+        trained=trained,
+        watch=watch,
+        hooks=hooks,
+        checkpoints=checkpoints,
     )
     masks = magnitude_masks(moved(dense, start), config.sparsity, config.granularity, exclude)
     report = Calibration(

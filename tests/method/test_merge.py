@@ -10,11 +10,11 @@ from moments import footprint, inputs, moments
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from lori_core.config import METHOD_OPTIONS, AdapterConfig
+from lori_core.config import METHOD_OPTIONS, NEED_FOOTPRINTS, AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, dense_factors
 from lori_core.method.footprint import Footprint, random_rows
-from lori_core.method.merge import MERGE_METHODS, NEED_FOOTPRINTS, merge, reduce_rank
+from lori_core.method.merge import MERGE_METHODS, merge, reduce_rank
 from lori_core.method.projection import uniform
 from lori_core.translate import messages
 
