@@ -63,9 +63,9 @@ def learn_beside(
         else:
             adapter = learn(base, task, method, first, training, hooks=stage, checkpoints=folder).adapter
         adapters.append(adapter)
+        if config.projection == "conditioned":
+            footprints.append(_footprint(base, task, config, adapter))
         with applied(base.model, adapter):
-            if config.projection == "conditioned":
-                footprints.append(task_footprint(base, task, config.target_modules, directions=config.directions))
             scores.append(tuple(score(each) for each in tasks))
     matrix = tuple(tuple(each.value for each in row) for row in scores)
     result = ContinualResult(
@@ -98,9 +98,7 @@ def _next(
     shapes = target_modules(base.model, config.target_modules)
     conditions = None
     if config.projection == "conditioned":
-        with applied(base.model, earlier):
-            own = task_footprint(base, task, config.target_modules, directions=config.directions)
-        conditions = Conditions(own, footprints)
+        conditions = Conditions(_footprint(base, task, config, earlier), footprints)
     projections = projections_of(config, shapes, conditions)
     new = blank(task.name, shapes, config_of("lori_d", config), projections=projections)
     start, moves = stacked(earlier, new)
@@ -111,6 +109,10 @@ def _next(
     adapter, _ = fit(base, task, start, training[method], trained=moves, hooks=hooks, checkpoints=checkpoints)
     adapter.record["parents"] = [as_parent(earlier)]
     return adapter
+
+
+def _footprint(base: Base, task: Task, config: AdapterConfig, adapter: Adapter) -> Footprint:
+    return task_footprint(base, task, config.target_modules, adapter=adapter, directions=config.directions)
 
 
 def _own_masks(

@@ -1,14 +1,17 @@
 """Measuring footprints: one forward pass of the base over some examples of a task, or over any text."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lori_core.bases.attach import applied
 from lori_core.bases.inputs import in_batches, listening
 from lori_core.bases.load import Base, target_modules
 from lori_core.errors import DataError
+from lori_core.method.adapter import Adapter
 from lori_core.method.footprint import EXACT, Footprint, Moments, moments_of, random_rows
 from lori_core.tasks.encode import sampled
 from lori_core.tasks.task import Task, fingerprint
@@ -21,15 +24,16 @@ def task_footprint(
     task: Task,
     modules: Sequence[str] = (),
     *,
+    adapter: Adapter | None = None,
     examples: int = EXAMPLES,
     directions: int = 256,
     seed: int = 0,
     max_length: int = 512,
 ) -> Footprint:
-    """What a task's training examples, prompt and response, feed into the modules; the base as it is, with an adapter
-    where one is attached.
+    """What a task's training examples, prompt and response, feed into the modules.
 
     Args:
+        adapter: in place while they are read; None: the bare base.
         modules: as target_modules() takes them; empty: those of the architecture.
         directions: of inputs wider than EXACT.
         seed: draws the examples.
@@ -42,7 +46,7 @@ def task_footprint(
         "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
         "examples": len(sequences),
     }
-    return _measured(base, task.name, sequences, modules, directions, record)
+    return _measured(base, task.name, sequences, modules, directions, record, adapter)
 
 
 def text_footprint(
@@ -81,12 +85,14 @@ def _measured(
     modules: Sequence[str],
     directions: int,
     record: dict[str, object],
+    adapter: Adapter | None = None,
 ) -> Footprint:
     # the first token of each is left out: a text of one has nothing to count
     if not (sequences := [each for each in sequences if len(each) > 1]):
         raise DataError("footprint_of_nothing", name=name)
     shapes = target_modules(base.model, modules)
-    inputs, sums = _second_moments(base, sequences, shapes, directions)
+    with applied(base.model, adapter) if adapter else nullcontext():
+        inputs, sums = _second_moments(base, sequences, shapes, directions)
     tokens = sum(len(each) - 1 for each in sequences)
     moments: dict[str, Moments] = {}
     for module, (second, energy) in sums.items():
