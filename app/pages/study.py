@@ -9,7 +9,7 @@ from app.own_file import own_file
 from app.pages.runs import offer_interrupted, opens_run
 from app.resources import fit
 from app.sequence_options import later_tasks
-from lori_core.config import AdapterConfig, LaterMasks, Method
+from lori_core.config import AdapterConfig, LaterMasks, StudyMethod
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label
 from lori_core.study.specs import StudyConfig
@@ -17,7 +17,8 @@ from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.mini import LEVELS, MINI_TASKS, USUAL_LEVEL
 
 DEFAULTS = AdapterConfig()
-METHODS: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
+METHODS: tuple[StudyMethod, ...] = ("lora", "lori_d", "lori_s")
+CHOICES: tuple[StudyMethod, ...] = (*METHODS, "lori_d_conditioned", "lori_s_conditioned")
 PRESET = ("nlu", "math", "safety")
 
 
@@ -50,7 +51,7 @@ def build(page: Context) -> None:
         own_file(page, tasks)
     _step(page, 3)
     methods = gr.CheckboxGroup(
-        [(method_label(method, page.language), method) for method in METHODS],
+        [(method_label(method, page.language), method) for method in CHOICES],
         value=list(METHODS),
         label=page.say("study.methods"),
     )
@@ -90,7 +91,7 @@ def _config(
     tasks: list[str],
     level: int,
     paper: list[str],
-    methods: list[Method],
+    methods: list[StudyMethod],
     rank: int,
     sparsity: float,
     seeds: int,

@@ -24,7 +24,7 @@ from lori_core.commands.options import (
 )
 from lori_core.commands.running import start
 from lori_core.commands.telling import told
-from lori_core.config import Method
+from lori_core.config import StudyMethod
 from lori_core.study.specs import CalibrateJob, ContinualJob, StudyConfig, TrainJob
 
 DEFAULTS = StudyConfig()
@@ -38,7 +38,7 @@ TASKS, METHODS, MERGES = (
 @with_groups
 def study(
     tasks: Tasks = TASKS,
-    methods: Annotated[list[str], typer.Option("--method", help=f"{choices(Method)}. Repeat it.")] = METHODS,
+    methods: Annotated[list[str], typer.Option("--method", help=f"{choices(StudyMethod)}. Repeat it.")] = METHODS,
     seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
     merge_methods: Annotated[list[str], typer.Option("--merge-method", help="Repeat it.")] = MERGES,
     later_rate: LaterRate = DEFAULTS.later_rate,

@@ -1,0 +1,86 @@
+"""A study on the embedded base, a few steps a training: what it makes of a conditioned A."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lori_core.config import AdapterConfig, Method, TrainConfig
+from lori_core.errors import ConfigError
+from lori_core.results import StudyResult
+from lori_core.storage.adapter_files import load_adapter
+from lori_core.study.layout import Layout, dense_run_of, planned
+from lori_core.study.specs import StudyConfig
+from lori_core.study.study import run_study
+
+FEW = TrainConfig(learning_rate=1e-3, steps=2, batch_size=2, warmup_steps=0)
+TRAINING: dict[Method, TrainConfig] = {"lori_d": FEW, "lori_s": FEW}
+CONFIG = StudyConfig(
+    tasks=("math", "nlu"),
+    methods=("lori_d", "lori_s_conditioned"),
+    adapter=AdapterConfig(rank=4),
+    train=TRAINING,
+    shared_control=False,
+    merge_methods=("concat", "removal"),
+    merge_weights=(0.5,),
+    validation_examples=2,
+    test_examples=2,
+    device="cpu",
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> tuple[StudyResult, Path]:
+    folder = tmp_path_factory.mktemp("study")
+    return run_study(CONFIG, folder), folder
+
+
+def test_all_that_was_planned_is_there(done):
+    assert set(Layout(done[1]).done()) == set(planned(CONFIG))
+
+
+def test_a_conditioned_A_is_one_of_the_methods_of_the_result(done):
+    result, folder = done
+    assert [single.method for single in result.singles] == ["lori_d", "lori_s_conditioned"] * 2
+    adapter = load_adapter(folder / "adapters" / "single-lori_s_conditioned-0-0")
+    assert adapter.config.projection == "conditioned"
+    assert not adapter.drawn_from
+
+
+def test_mask_and_adapter_of_a_conditioned_A_share_it(done):
+    adapter = done[1] / "adapters" / "single-lori_s_conditioned-1-0"
+    dense = dense_run_of(adapter)
+    assert dense is not None
+    sparse, whole = load_adapter(adapter), load_adapter(dense)
+    assert all(torch.equal(factors.A, whole.factors[module].A) for module, factors in sparse.factors.items())
+
+
+def test_every_merge_is_scored_at_weight_1_too(done):
+    for merged in done[0].merges:
+        assert merged.weight == 0.5
+        assert merged.scores_at_one.keys() == merged.scores.keys()
+    assert {(merged.method, merged.merge) for merged in done[0].merges} == {
+        (method, merge) for method in ("lori_d", "lori_s_conditioned") for merge in ("concat", "removal")
+    }
+
+
+def test_the_forecast_says_before_training_which_A_reads_the_other_task(done):
+    found = {label: matrix for label, matrix in done[0].interference if matrix.measure == "forecast"}
+    assert found.keys() == {"lori_d", "lori_s_conditioned"}
+    for s, t in ((0, 1), (1, 0)):
+        random, conditioned = (found[label].values[s][t] for label in ("lori_d", "lori_s_conditioned"))
+        assert random is not None and conditioned is not None
+        assert conditioned < 0.7 * random
+
+
+def test_the_sequence_under_a_conditioned_A_leaves_earlier_adapters_beside(done):
+    assert {sequence.method: sequence.beside for sequence in done[0].continual} == {
+        "lori_d": False,
+        "lori_s_conditioned": True,
+    }
+
+
+def test_of_one_task_no_A_can_be_conditioned(tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        run_study(CONFIG.changed(tasks=("math",)), tmp_path)
+    assert raised.value.key == "conditioned_on_nothing"
