@@ -6,6 +6,7 @@ random A give beside, at their best searched weight and with the same seeds, is 
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -24,6 +25,7 @@ from lori_core.config import AdapterConfig, Method
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.evaluation.probe import cross_talk
+from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.method.footprint import Footprint
@@ -73,6 +75,15 @@ def kept(merged: Mapping[str, float], single: Mapping[str, float]) -> dict[str, 
 # --- a conditioned A, merged at weight 1
 
 
+def once(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A row that is kept as soon as it is measured."""
+    path = FOLDER / "rows" / f"{name}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(make()))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def learned_once(folder: Path, learning: Callable[[], Learned]) -> Adapter:
     """From the folder if it was learned before."""
     if not folder.exists():
@@ -99,7 +110,10 @@ def designed_set(
 
 def one_design(job: tuple[Method, int]) -> dict[str, Any]:
     """Singles and the merge at weight 1, n = 500."""
-    method, seed = job
+    return once(f"designed-{job[0]}-{job[1]}", partial(_designed, *job))
+
+
+def _designed(method: Method, seed: int) -> dict[str, Any]:
     adapters = designed_set(method, seed, footprints_of(), "designed")
     single = {a.name: scores(a, [a.name])[a.name] for a in adapters}
     merged = scores(merge(adapters, "concat", [1.0] * len(adapters), "merged"))
@@ -165,8 +179,10 @@ def removal(processes: int) -> dict[str, Any]:
 
 
 def one_sequence(job: tuple[Method, str, int]) -> dict[str, Any]:
-    method, projection, seed = job
+    return once(f"sequence-{'-'.join(map(str, job))}", partial(_sequence, *job))
 
+
+def _sequence(method: Method, projection: str, seed: int) -> dict[str, Any]:
     def judged(task: Task) -> Score:
         return evaluate(base().model, base().tokenizer, task, "test", SHORT).score
 
