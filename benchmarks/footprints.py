@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.methods import SEEDS, TEST, VALIDATION, over_seeds
@@ -29,7 +30,7 @@ from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.method.footprint import Footprint
-from lori_core.method.forecast import forecast
+from lori_core.method.forecast import forecast, untrained
 from lori_core.method.merge import merge
 from lori_core.results import Score
 from lori_core.storage.adapter_files import load_adapter, save_adapter
@@ -175,6 +176,50 @@ def removal(processes: int) -> dict[str, Any]:
     return dict(zip(variants, spread(one_removal, variants, processes), strict=True))
 
 
+# --- forecast against measured cross-talk
+
+
+def one_forecast(job: tuple[str, int]) -> dict[str, Any]:
+    """One set of four: pairs (s, t), s ≠ t, as (forecast of A alone, forecast of the update, measured)."""
+    return once(f"forecast-{'-'.join(map(str, job))}", partial(_forecast, *job))
+
+
+def _forecast(label: str, seed: int) -> dict[str, Any]:
+    if seed < 0:
+        adapters = [ready_made(name, cast("Variant", label)) for name in TASKS]
+    else:
+        adapters = [load_adapter(FOLDER / "designed" / f"{label}-{name}-{seed}") for name in TASKS]
+    footprints = footprints_of()
+    before = forecast([untrained(each) for each in adapters], footprints).values
+    after = forecast(adapters, footprints).values
+    measured = cross_talk(base().model, base().tokenizer, adapters, [task_of(name) for name in TASKS]).values
+    places = [(s, t) for s in range(len(TASKS)) for t in range(len(TASKS)) if s != t]
+    return {"pairs": [(before[s][t], after[s][t], measured[s][t]) for s, t in places]}
+
+
+def forecasts(processes: int) -> dict[str, Any]:
+    """The ready-made adapters (seed -1), and those of the part "designed"; rank correlations over all pairs."""
+    jobs = [(label, -1) for label in ("lora", "lori_d", "lori_s", "lori_d_shared")]
+    jobs += [(method, seed) for seed in SEEDS for method in METHODS]
+    rows = spread(one_forecast, jobs, processes)
+    before, after, measured = (
+        torch.tensor(each) for each in zip(*(p for row in rows for p in row["pairs"]), strict=True)
+    )
+    return {
+        "sets": len(jobs),
+        "pairs": len(measured),
+        "spearman_before_training": rank_correlation(before, measured),
+        "spearman_after_training": rank_correlation(after, measured),
+        "rows": {f"{label} {seed}": row["pairs"] for (label, seed), row in zip(jobs, rows, strict=True)},
+    }
+
+
+def rank_correlation(left: Tensor, right: Tensor) -> float:
+    """Spearman's, no ties."""
+    ranks = [each.argsort().argsort().double() for each in (left, right)]
+    return torch.corrcoef(torch.stack(ranks))[0, 1].item()
+
+
 # --- a sequence at the whole rate
 
 
@@ -298,6 +343,7 @@ def cost(processes: int) -> dict[str, Any]:
 PARTS: dict[str, Callable[[int], Any]] = {
     "designed": designed,
     "removal": removal,
+    "forecasts": forecasts,
     "sequence": sequence,
     "cost": cost,
     "controls": controls,
