@@ -13,7 +13,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -86,8 +86,13 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def folder_size(path: str | Path) -> int:
-    """Bytes of all files in the folder and below it."""
-    return sum(each.stat().st_size for each in Path(path).rglob("*") if each.is_file())
+    """Bytes of all files in the folder and below it; what goes away meanwhile has none."""
+    size = 0
+    for folder, _, names in os.walk(path):
+        for file in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):
+                size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def append_line(path: str | Path, text: str) -> None:
