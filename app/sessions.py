@@ -78,7 +78,9 @@ class Sessions(StateHolder):
 
 def bound_sessions(web: FastAPI) -> list[Sessions]:
     """Puts Sessions in place of those of each gradio app that is mounted in `web`."""
-    mounted = [route.app for route in web.routes if isinstance(route, Mount) and isinstance(route.app, App)]
-    for app in mounted:
-        app.state_holder = Sessions(app.get_blocks())
-    return [app.state_holder for app in mounted]
+    kept = []
+    for route in web.routes:
+        if isinstance(route, Mount) and isinstance(route.app, App):
+            route.app.state_holder = sessions = Sessions(route.app.get_blocks())
+            kept.append(sessions)
+    return kept

@@ -298,8 +298,8 @@ def _answered(client: httpx.Client, session: str, call: dict[str, Any]) -> float
     return time.perf_counter() - began
 
 
-def sessions(_: Browser, folder: Path) -> dict[str, float]:
-    """Memory of the server before and after NEW_SESSIONS requests, each of a session of its own that asks once.
+def sessions(browser: Browser, folder: Path) -> dict[str, float]:
+    """Memory of the server before and after NEW_SESSIONS requests, each of a session of its own; no browser asks.
 
     Every second one goes through the queue, and nobody fetches its answer.
     """
@@ -324,8 +324,8 @@ def sessions(_: Browser, folder: Path) -> dict[str, float]:
         after = server.memory_info().rss
         time.sleep(LATER)
         later = server.memory_info().rss
-    sizes = {"before_mb": before, "after_mb": after, f"after_{LATER}_s_mb": later}
-    return {"sessions": NEW_SESSIONS} | {name: size / 1e6 for name, size in sizes.items()}
+    sizes = {"before_mb": before, "after_mb": after, f"{LATER}_s_later_mb": later}
+    return {name: size / 1e6 for name, size in sizes.items()} | {"sessions": NEW_SESSIONS}
 
 
 def steps_a_second(run: Run, seconds: float) -> float:

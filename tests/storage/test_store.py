@@ -42,8 +42,8 @@ def same(left: Adapter, right: Adapter) -> bool:
 def child(script: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHILD + script, store, Path(stored.__file__).parent, *arguments]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(list(map(str, command)), text=True, env=env, **pipes)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(list(map(str, command)), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
 
 
 def references(store: AdapterStore) -> list[str]:
