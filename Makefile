@@ -58,15 +58,16 @@ lock:
 
 setup: $(READY)
 
-# --no-deps: the lock has everything, and pip leaves nothing out of it nor looks for more. torch comes with CUDA or without,
-# as the index has it; with it `pip check` misses what the second lock has.
+# --no-deps: the locks have everything, so pip looks for nothing more, and `pip check` sees that nothing is missing.
+# torch comes without CUDA where such a build is offered, else as it is for this system: on Linux with CUDA.
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-deps
+LOCKED := $(INSTALL) --require-hashes -r
 
-$(READY): requirements.lock requirements-cuda.lock pyproject.toml
+$(READY): requirements.lock requirements-torch.lock requirements-torch-cpu.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --require-hashes -r requirements.lock
-	$(PIP) check >/dev/null || $(INSTALL) --require-hashes -r requirements-cuda.lock
+	$(LOCKED) requirements.lock
+	$(LOCKED) requirements-torch-cpu.lock 2>/dev/null || $(LOCKED) requirements-torch.lock
 	$(INSTALL) --no-build-isolation --editable .
 	$(PIP) check
 	touch $(READY)

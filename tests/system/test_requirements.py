@@ -19,7 +19,7 @@ OURS = {
     *(path.stem for path in (ROOT / "tests/support").glob("*.py")),
 }
 OPTIONAL = {"lm_eval", "markupsafe"}  # an extra that the lab runs without; jinja2's own strings
-LOCKS = ("requirements.lock", "requirements-cuda.lock")
+LOCKS = ("requirements.lock", "requirements-torch.lock", "requirements-torch-cpu.lock")
 
 
 def canonical(name: str) -> str:
@@ -72,7 +72,9 @@ def test_the_lock_has_every_pin_and_a_checksum_for_every_package():
         assert "://" not in text
 
 
-def test_what_cuda_needs_is_in_a_lock_of_its_own():
-    cuda = ("nvidia-", "cuda-", "triton")
-    assert all(pin.startswith(cuda) for pin in pins("requirements-cuda.lock"))
-    assert not any(pin.startswith(cuda) for pin in pins("requirements.lock"))
+def test_torch_and_what_it_needs_for_cuda_are_in_locks_of_their_own():
+    of_torch = ("torch==", "nvidia-", "cuda-", "triton==")
+    assert all(pin.startswith(of_torch) for pin in pins("requirements-torch.lock"))
+    assert not any(pin.startswith(of_torch) for pin in pins("requirements.lock"))
+    (torch,) = (pin for pin in pins("requirements-torch.lock") if pin.startswith("torch=="))
+    assert pins("requirements-torch-cpu.lock") == [f"{torch}+cpu"]
