@@ -2,7 +2,7 @@
 
     python .ci/lock.py        needs uv (pip install uv); versions that are locked already stay where they can
 
-requirements.lock has all but torch, requirements-torch.lock torch and what it needs for CUDA on Linux, which is some GB;
+requirements.lock has all but torch; requirements-torch.lock has torch and what it needs for CUDA on Linux, some GB;
 requirements-torch-cpu.lock is written by hand.
 """
 

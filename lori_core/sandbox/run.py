@@ -90,7 +90,7 @@ def run_benchmark(programs: Sequence[Foreign]) -> list[Verdict]:
 
 
 def isolation() -> Isolation:
-    """What holds programs in here, beside limits: namespaces or Landlock, a filter of system calls, both, or neither."""
+    """What holds programs in here beside limits: namespaces or Landlock, a filter of system calls, both, neither."""
     return _isolation_in(FOLDER) if hasattr(os, "fork") else "limits"
 
 

@@ -182,7 +182,7 @@ def f(xs):
 
 
 def sandbox_without(missing: str, folder: Path) -> Path:
-    """A copy of the sandbox's folder, as on a system that refuses "namespaces", "landlock", "seccomp", some with a +."""
+    """A copy of the sandbox's folder, as where "namespaces", "landlock", "seccomp" or some with a + are refused."""
     copy = folder / "sandbox"
     shutil.copytree(sandbox.FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
     refusing = {"namespaces": ("jail", "build"), "landlock": ("landlock", "install"), "seccomp": ("seccomp", "install")}
