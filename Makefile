@@ -4,12 +4,13 @@
 # make notebooks  set up everything and open JupyterLab with the teaching notebooks
 # make notebooks-build  build the notebooks again from notebooks/source
 # make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
+# make lock  lock all packages that requirements.txt needs, with checksums; needs uv
 # make bench the slow studies; results go to benchmarks/results
 
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: notebooks notebooks-build lab study test bench base setup
+.PHONY: notebooks notebooks-build lab study test bench base lock setup
 
 lab: setup
 	.venv/bin/python -m app --store lab
@@ -52,10 +53,21 @@ bench: setup
 base: setup
 	.venv/bin/python -m lori_core.embedded
 
+lock:
+	$(PYTHON) .ci/lock.py
+
 setup: $(READY)
 
-$(READY): requirements.txt pyproject.toml
+# --no-deps: the locks have everything, so pip looks for nothing more, and `pip check` sees that nothing is missing.
+# torch comes without CUDA where such a build is offered, else as it is for this system: on Linux with CUDA.
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-deps
+LOCKED := $(INSTALL) --require-hashes -r
+
+$(READY): requirements.lock requirements-torch.lock requirements-torch-cpu.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(LOCKED) requirements.lock
+	$(LOCKED) requirements-torch-cpu.lock 2>/dev/null || $(LOCKED) requirements-torch.lock
+	$(INSTALL) --no-build-isolation --editable .
+	$(PIP) check
 	touch $(READY)

@@ -21,6 +21,7 @@ from app.entry_token import AskToken
 from app.lab import Context, Lab
 from app.pages import PAGES, report
 from app.passwords import AskPassword, Passwords
+from app.sessions import bound_sessions
 from lori_core.assets import ASSETS, PLOTLY_JS
 from lori_core.translate import LANGUAGES, translate
 
@@ -79,6 +80,7 @@ def application(
             css_paths=ASSETS / "app" / "style.css",
             head=_words(language),
         )
+    bound_sessions(web)
     return web
 
 

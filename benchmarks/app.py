@@ -39,6 +39,7 @@ from lori_core.study.specs import StudyConfig
 
 UPDATES, UPDATE = 600, 0.25  # live updates, seconds between two
 READERS, POLL = 20, 1.0  # sessions that poll one run, seconds between two polls of one
+NEW_SESSIONS, LATER = 2000, 300  # requests of sessions of their own; seconds until memory is looked at again
 WINDOW = 20.0  # seconds in which polls and steps are counted
 EVENTS = 1000  # training steps that a page shows which comes back
 REST = 1.0  # seconds between two clicks of a reader
@@ -297,6 +298,36 @@ def _answered(client: httpx.Client, session: str, call: dict[str, Any]) -> float
     return time.perf_counter() - began
 
 
+def sessions(browser: Browser, folder: Path) -> dict[str, float]:
+    """Memory of the server before and after NEW_SESSIONS requests, each of a session of its own; no browser asks.
+
+    Every second one goes through the queue, and nobody fetches its answer.
+    """
+    with served(folder) as (address, server, _), httpx.Client(base_url=f"{address}/en", timeout=60) as client:
+        known = client.get("/config").json()["dependencies"]
+        (tick,) = [each["id"] for each in known if any(target[1] == "tick" for target in each["targets"])]
+        opened = [each for each in known if any(target[1] == "load" for target in each["targets"])]
+        loads = [each["id"] for each in opened if not each["inputs"]]
+        plain = {"fn_index": tick, "data": ["", None]}
+
+        def ask(number: int) -> None:
+            queued = {"fn_index": loads[number // 2 % len(loads)], "data": []}
+            place, call = ("queue/join", queued) if number % 2 else ("run/predict", plain)
+            client.post(f"/gradio_api/{place}", json=call | {"session_hash": f"session{number}"}).raise_for_status()
+
+        for number in range(50):  # they fill caches, and start the process that answers
+            ask(number)
+        time.sleep(20)
+        before = server.memory_info().rss
+        for number in range(50, 50 + NEW_SESSIONS):
+            ask(number)
+        after = server.memory_info().rss
+        time.sleep(LATER)
+        later = server.memory_info().rss
+    sizes = {"before_mb": before, "after_mb": after, f"{LATER}_s_later_mb": later}
+    return {name: size / 1e6 for name, size in sizes.items()} | {"sessions": NEW_SESSIONS}
+
+
 def steps_a_second(run: Run, seconds: float) -> float:
     def steps() -> int:
         return sum(event["kind"] == "step" for event in run.events())
@@ -352,6 +383,7 @@ PARTS: dict[str, Callable[[Browser, Path], dict[str, Any]]] = {
     "cancel": cancel,
     "masks": masks,
     "readers": readers,
+    "sessions": sessions,
     "updates": updates,
 }
 

@@ -7,18 +7,19 @@ one, the new one or none, never a half. What the disk refuses is a StorageError 
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from lori_core.errors import StorageError
+from lori_core.errors import LoRIError, StorageError
 
 # errno -> key of the message; what is not here is no refusal of the disk and stays an OSError.
 _REFUSALS = {
@@ -42,11 +43,15 @@ _PATIENCE = 0.3  # seconds to try again: is_locked() holds the lock for an insta
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
-    """The file whole with that content (text as UTF-8), or as it was before; folders above it are made."""
-    path = Path(path)
+    """The file whole with that content (text as UTF-8), or as it was before; folders above it are made.
+
+    Raises:
+        StorageError: the disk refused, or the text holds half a character, which UTF-8 cannot.
+    """
+    path, data = Path(path), _encoded(data) if isinstance(data, str) else data
     with refusals(path), _beside(path) as temporary:
         with open(temporary, "xb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -86,8 +91,13 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def folder_size(path: str | Path) -> int:
-    """Bytes of all files in the folder and below it."""
-    return sum(each.stat().st_size for each in Path(path).rglob("*") if each.is_file())
+    """Bytes of all files in the folder and below it; what goes away meanwhile has none."""
+    size = 0
+    for folder, _, names in os.walk(path):
+        for file in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):
+                size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def append_line(path: str | Path, text: str) -> None:
@@ -281,10 +291,26 @@ def refusals(path: Path) -> Iterator[None]:
     """Turns what the disk refuses into StorageError."""
     try:
         yield
-    except OSError as error:
-        if (key := _REFUSALS.get(error.errno or 0)) is None:
+    except Exception as error:
+        number = _system_error(error)
+        if (key := _REFUSALS.get(number)) is None:
             raise
-        raise StorageError(key, path=path, reason=error.strerror) from error
+        raise StorageError(key, path=path, reason=os.strerror(number)) from error
+
+
+def _system_error(error: Exception) -> int:
+    """errno of what the system refused, else 0; safetensors and tokenizers, being Rust, have it in their message."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    told = None if isinstance(error, LoRIError) else re.search(r"\(os error ([0-9]{1,4})\)", str(error))
+    return int(told[1]) if told else 0
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:  # a command line passes bytes that are no text on as such halves
+        raise StorageError("half_character", quoted=text[max(0, error.start - 30) : error.end + 30]) from None
 
 
 def _sync(path: Path) -> None:

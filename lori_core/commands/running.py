@@ -29,7 +29,7 @@ def carry_out_fresh(run: Run, language: str) -> None:
         carry_out(run, language)
     except LoRIError:
         if all(event["kind"] in ("state", "base", "plan") for event in run.events()):
-            shutil.rmtree(run.path)
+            shutil.rmtree(run.path, ignore_errors=True)  # somebody else may have removed it
         raise
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from . import jail, seccomp
+from . import jail, landlock, seccomp
 
 OPEN_FILES = 64
 
@@ -19,14 +19,23 @@ class Walls:
 
     Attributes:
         cells: the folder of the jail's cells; empty: there is no jail.
+        landlocked: whether Landlock keeps them from files, in place of a jail and beside the filter.
         filtered: whether the kernel takes the filter of system calls.
     """
 
     cells: str
+    landlocked: bool
     filtered: bool
 
     def __str__(self) -> str:
-        return "+".join(["namespaces"] * bool(self.cells) + ["seccomp"] * self.filtered) or "limits"
+        named = {"namespaces": bool(self.cells), "landlock": self.landlocked, "seccomp": self.filtered}
+        return "+".join(name for name, there in named.items() if there) or "limits"
+
+
+def walls_in(cells: str) -> Walls:
+    """What there is beside that jail."""
+    filtered = seccomp.works()
+    return Walls(cells, filtered and not cells and landlock.works(), filtered)
 
 
 def contain(seconds: float, memory: int, file_size: int, open_files: int = OPEN_FILES) -> None:
@@ -50,8 +59,10 @@ def contain(seconds: float, memory: int, file_size: int, open_files: int = OPEN_
 
 
 def forgo(walls: Walls, alone: bool) -> None:
-    """Every right of this process, and the system calls of the filter. Raises OSError where it fails against hope."""
+    """Every right of this process, files and system calls. Raises OSError where it fails against hope."""
     jail.drop_capabilities()
+    if walls.landlocked:
+        landlock.install()
     if walls.filtered:
         seccomp.install(alone)
 

@@ -31,7 +31,7 @@ from lori_core.sandbox.literals import dumps
 
 Verdict = Literal["passed", "wrong", "error", "refused", "timeout", "crash"]
 
-Isolation = Literal["namespaces+seccomp", "namespaces", "seccomp", "limits"]
+Isolation = Literal["namespaces+seccomp", "namespaces", "landlock+seccomp", "seccomp", "limits"]
 
 FOLDER = Path(__file__).parent
 # Nothing but Python's own modules and this folder's, as a package; programs find only the former.
@@ -90,7 +90,7 @@ def run_benchmark(programs: Sequence[Foreign]) -> list[Verdict]:
 
 
 def isolation() -> Isolation:
-    """What holds programs in here: namespaces, a filter of system calls, both, or limits alone."""
+    """What holds programs in here beside limits: namespaces or Landlock, a filter of system calls, both, neither."""
     return _isolation_in(FOLDER) if hasattr(os, "fork") else "limits"
 
 

@@ -3,7 +3,7 @@
     <root>/<name>/<number>/      an adapter's folder (adapter_files.py); numbers count from 1 and are given once
     <root>/<name>/tags.json      tag -> number
     <root>/.trash/<name>/<n>/    what was deleted, until gc(); an empty folder keeps its number from being given again
-    <root>/.new/                 what is being written
+    <root>/.new/<random>/        a version being written, and a lock that is held as long as it is
     <root>/.index.sqlite         see store_index.py
 
 A version is written aside, synced, and renamed under a lock that every process waits for: after a kill it is whole or
@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,13 @@ from pydantic import TypeAdapter
 
 from lori_core.config import Precision
 from lori_core.errors import AdapterError, LoRIError, StorageError
-from lori_core.files import folder_size, locked, move_folder, read_json, refusals, write_atomic
+from lori_core.files import folder_size, is_locked, locked, move_folder, read_json, refusals, write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header, save_adapter
 from lori_core.storage.diff import Difference, difference
 from lori_core.storage.store_index import Index, Key, Row
 
 PATIENCE = 60  # seconds that a process waits for others to finish a rename
-ABANDONED = 3600  # seconds after which what is in .new counts as left behind by a process that died
 
 _NAME = re.compile(r"\w([\w.+ -]{0,98}[\w+-])?")  # one folder's name on every system: no separator, no leading dot
 _TAGS = TypeAdapter(dict[str, int])
@@ -69,12 +68,12 @@ class AdapterStore:
         """
         name = checked_name(adapter.name if name is None else name)
         saved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        new = self.root / ".new" / secrets.token_hex(8)
-        save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), new, dtype)
-        with locked(self.root / ".lock", PATIENCE):
-            number = 1 + max((*self._numbers(name), *_numbers(self.root / ".trash" / name)), default=0)
-            move_folder(new, self.root / name / str(number))
-            self._index.change(put=[self._row(name, number)])
+        with self._being_written() as place:
+            save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), place / "version", dtype)
+            with locked(self.root / ".lock", PATIENCE):
+                number = 1 + max((*self._numbers(name), *_numbers(self.root / ".trash" / name)), default=0)
+                move_folder(place / "version", self.root / name / str(number))
+                self._index.change(put=[self._row(name, number)])
         return f"{name}@{number}"
 
     def load(self, reference: str) -> Adapter:
@@ -142,8 +141,9 @@ class AdapterStore:
         """Empties the trash and removes what killed processes left; returns the bytes that became free."""
         with self._lock():
             versions = [path for path in (self.root / ".trash").glob("*/*") if path.is_dir()]
-            freed = sum(folder_size(path) for path in [*versions, *self._abandoned()])
-            for path in self._abandoned():
+            abandoned = self._abandoned()
+            freed = sum(folder_size(path) for path in [*versions, *abandoned])
+            for path in abandoned:
                 shutil.rmtree(path, ignore_errors=True)
             for version in versions:
                 for path in version.iterdir():
@@ -163,6 +163,16 @@ class AdapterStore:
             raise StorageError("no_store", path=self.root)
         with locked(self.root / ".lock", PATIENCE), refusals(self.root):
             yield
+
+    @contextmanager
+    def _being_written(self) -> Iterator[Path]:
+        """A new folder in .new, removed after the block; its lock, which no clock moves, tells gc() to leave it."""
+        place = self.root / ".new" / secrets.token_hex(8)
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, place, ignore_errors=True)
+            with locked(self.root / ".lock", PATIENCE):  # gc() must not see it before it is locked
+                stack.enter_context(locked(place / "lock"))
+            yield place
 
     def _find(self, reference: str) -> Key:
         name, _, wanted = reference.partition("@")
@@ -219,12 +229,8 @@ class AdapterStore:
         )
 
     def _abandoned(self) -> list[Path]:
-        """What stands in .new since so long that no living process can be writing it."""
-        old = []
-        for path in (self.root / ".new").glob("*"):
-            with suppress(FileNotFoundError):  # another process is at work there
-                old += [path] if time.time() - path.stat().st_mtime > ABANDONED else []
-        return old
+        """What stands in .new and no living process is writing."""
+        return [path for path in (self.root / ".new").glob("*") if not is_locked(path / "lock")]
 
     def _tags(self, name: str) -> dict[str, int]:
         path = self.root / name / "tags.json"

@@ -114,7 +114,13 @@ class Run:
             self._emit_state("finished")
 
     def emit(self, event: dict[str, Any]) -> None:
-        """Appends one event, {"kind": ..., ...} of JSON values; the time is added. Kind "state" is the run's own."""
+        """Appends one event, {"kind": ..., ...} of JSON values; the time is added. Kind "state" is the run's own.
+
+        Raises:
+            StorageError: the disk refused, or somebody removed the run's folder, which is not made again.
+        """
+        if not (self.path / "spec.json").exists():
+            raise StorageError("run_removed", path=self.path)
         append_line(self.path / "events.jsonl", json.dumps({"time": time.time(), "kind": event["kind"]} | event))
 
     def events(self) -> list[dict[str, Any]]:

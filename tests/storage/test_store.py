@@ -7,7 +7,6 @@ import random
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import mask_id
 from lori_core.method.merge import merge
-from lori_core.storage.store import ABANDONED, AdapterStore
+from lori_core.storage.store import AdapterStore
 
 # What child processes run: an adapter, and a store in sys.argv[1].
 CHILD = """
@@ -43,7 +42,8 @@ def same(left: Adapter, right: Adapter) -> bool:
 def child(script: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHILD + script, store, Path(stored.__file__).parent, *arguments]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(list(map(str, command)), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
 
 
 def references(store: AdapterStore) -> list[str]:
@@ -145,17 +145,42 @@ def test_a_deleted_version_lies_in_the_trash_until_gc_and_its_number_is_not_give
     assert store.save(sparse()) == "math@3"
 
 
-def test_gc_removes_what_was_left_behind_long_ago_and_leaves_what_is_being_written(tmp_path):
+# A save that says when a file of it is half written, and goes on when it is told to.
+HELD_UP = """
+import os
+sync = os.fsync
+def hold_up(descriptor):
+    print("syncing", flush=True)
+    sys.stdin.readline()
+    sync(descriptor)
+os.fsync = hold_up
+store.save(sparse(seed=5))
+"""
+
+
+def test_gc_leaves_what_is_being_written_whatever_the_clock_says(tmp_path):
     store = AdapterStore(tmp_path)
     store.save(sparse())
-    old, young = tmp_path / ".new" / ".old.tmp", tmp_path / ".new" / ".young.tmp"
-    for folder in (old, young):
-        folder.mkdir()
-        (folder / "lori.safetensors").write_bytes(b"half")
-    long_ago = time.time() - 2 * ABANDONED
-    os.utime(old, (long_ago, long_ago))
-    assert store.gc() == 4
-    assert not old.exists() and young.exists()
+    with child(HELD_UP, tmp_path) as process:
+        assert process.stdout is not None and process.stdout.readline() == "syncing\n"
+        for path in (tmp_path / ".new").rglob("*"):
+            os.utime(path, (0, 0))
+        assert store.gc() == 0
+        _, errors = process.communicate("\n" * 100)
+    assert process.returncode == 0, errors
+    assert references(store) == ["math@1", "math@2"] and store.verify() == {}
+    assert same(store.load("math@2"), sparse(seed=5))
+    assert not list((tmp_path / ".new").iterdir())
+
+
+def test_gc_removes_what_a_killed_process_left_at_once(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    with child(HELD_UP, tmp_path) as process:
+        assert process.stdout is not None and process.stdout.readline() == "syncing\n"
+        process.kill()
+    assert store.gc() > 0
+    assert not list((tmp_path / ".new").iterdir())
     assert references(store) == ["math@1"] and store.verify() == {}
 
 
@@ -381,6 +406,7 @@ for number in range(100):
     assert len(found) > 1
     assert store.verify() == {}
     assert list((tmp_path / ".new").iterdir())  # some were killed while they wrote
+    assert store.gc() > 0 and not list((tmp_path / ".new").iterdir())
     assert store.save(sparse()) == f"math@{len(found) + 1}"
 
 

@@ -299,3 +299,19 @@ def test_what_is_no_plain_file_in_a_run_is_not_opened(tmp_path, name, make):
         with pytest.raises(RunError) as caught:
             run.result()
         assert caught.value.key == "damaged_result"
+
+
+def test_a_setting_that_is_no_text_is_refused_and_no_folder_is_made(tmp_path):
+    with pytest.raises(StorageError) as caught:
+        Run.create(tmp_path, "study", {"base": "folder \udcff"})  # as Python reads the byte ff of a command line
+    assert caught.value.key == "half_character" and "folder" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_whose_folder_is_removed_says_so_and_does_not_make_it_again(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    with pytest.raises(StorageError) as caught, run.start():
+        shutil.rmtree(run.path)
+        run.emit({"kind": "step", "step": 1})
+    assert caught.value.key == "run_removed"
+    assert not run.path.exists()

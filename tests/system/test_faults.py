@@ -273,3 +273,20 @@ except StorageError as error:
     print(error.key, os.listdir(sys.argv[1]))
 """
     assert on_small_disk(script, tmp_path) == "disk_full []"
+
+
+@pytest.mark.parametrize("kilobytes", [64, 136, 140])  # the weights do not fit, or what is written after them
+def test_a_merged_base_that_does_not_fit_on_the_disk_is_not_there_at_all(tmp_path, kilobytes):
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+import tiny
+from lori_core.bases.merged_base import export_merged_base
+from lori_core.errors import StorageError
+base = tiny.base()
+try:
+    export_merged_base(base, tiny.start(base), sys.argv[1] + "/merged", ["a"])
+except StorageError as error:
+    print(error.key, os.listdir(sys.argv[1]))
+"""
+    assert on_small_disk(script, tmp_path, kilobytes) == "disk_full []"
