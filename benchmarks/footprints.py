@@ -156,6 +156,33 @@ def designed(processes: int) -> dict[str, Any]:
     return found
 
 
+def one_ridge(job: tuple[Method, float]) -> dict[str, Any]:
+    return once(f"ridge-{job[0]}-{job[1]}", partial(_ridge, *job))
+
+
+def _ridge(method: Method, ridge: float) -> dict[str, Any]:
+    adapters = designed_set(method, 0, footprints_of(), f"ridge-{ridge}", ridge=ridge)
+    single = {a.name: scores(a, [a.name], SHORT)[a.name] for a in adapters}
+    merged = scores(merge(adapters, "concat", [1.0] * len(adapters), "merged"), limit=SHORT)
+    measured = cross_talk(base().model, base().tokenizer, adapters, [task_of(n) for n in TASKS]).values
+    apart = [measured[s][t] for s in range(len(TASKS)) for t in range(len(TASKS)) if s != t]
+    return {
+        "single": single,
+        "merged": merged,
+        "kept": kept(merged, single),
+        "single_mean": fmean(single.values()),
+        "cross_talk": fmean(value for value in apart if value is not None),
+    }
+
+
+def ridges(processes: int) -> dict[str, Any]:
+    """Price against cross-talk over λ, seed 0; λ = 0.01 is measured again, with as few examples as the others."""
+    jobs: list[tuple[Method, float]] = [("lori_s", ridge) for ridge in (0.03, 0.1, 0.01, 0.3, 0.001)]
+    jobs += [("lori_d", ridge) for ridge in (0.1, 0.01, 1.0)]
+    rows = spread(one_ridge, jobs, processes)
+    return {f"{method} {ridge:g}": row for (method, ridge), row in zip(jobs, rows, strict=True)}
+
+
 # --- removal from adapters that exist
 
 
@@ -342,6 +369,7 @@ def cost(processes: int) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[int], Any]] = {
     "designed": designed,
+    "ridges": ridges,
     "removal": removal,
     "forecasts": forecasts,
     "sequence": sequence,
