@@ -178,7 +178,8 @@ def _ridge(method: Method, ridge: float) -> dict[str, Any]:
 def ridges(processes: int) -> dict[str, Any]:
     """Price against cross-talk over λ, seed 0; λ = 0.01 is measured again, with as few examples as the others."""
     jobs: list[tuple[Method, float]] = [("lori_s", ridge) for ridge in (0.03, 0.1, 0.01, 0.3, 0.001)]
-    jobs += [("lori_d", ridge) for ridge in (0.1, 0.01, 1.0)]
+    for ridge in (0.1, 0.01, 1.0):
+        jobs.append(("lori_d", ridge))
     rows = spread(one_ridge, jobs, processes)
     return {f"{method} {ridge:g}": row for (method, ridge), row in zip(jobs, rows, strict=True)}
 
