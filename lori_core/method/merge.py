@@ -12,7 +12,8 @@ from lori_core.config import METHOD_OPTIONS, AdapterConfig, MergeOptions, Projec
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
 from lori_core.method.masks import sparsity_of
-from lori_core.method.merge_methods import MERGE_METHODS, Merged, Part, compress
+from lori_core.method.merge_methods import MERGE_METHODS
+from lori_core.method.merge_parts import Merged, Part, compress
 
 __all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
 
