@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -18,15 +19,19 @@ from lori_core.method.merge_parts import Merged, Part, compress
 __all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
 
 
-def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], name: str, **options: Any) -> Adapter:
+Weights = Sequence[float] | Mapping[str, Sequence[float]]  # one for each adapter, or these by module
+
+
+def merge(adapters: Sequence[Adapter], method: str, weights: Weights, name: str, **options: Any) -> Adapter:
     """One adapter out of many.
 
-    Its record holds the base, `parents`, and under `merge`: method, weights, options, `error` (relative Frobenius error
-    of writing the method's dW as factors, over all modules) and `notes` (translation keys of what a reader must know).
+    Its record holds the base, `parents`, and under `merge`: method, weights (means where they differ by module, and
+    `weights_by_module`), options, `error` (relative Frobenius error of writing the method's dW as factors, over all
+    modules) and `notes` (translation keys of what a reader must know).
 
     Args:
         method: a key of MERGE_METHODS.
-        weights: one for each adapter; negative and zero are fine.
+        weights: one for each adapter, or these by module; negative and zero are fine.
         options: those fields of MergeOptions that METHOD_OPTIONS lists for the method.
     Raises:
         IncompatibleAdapters: the method or the number of weights is wrong, or the adapters do not fit each other.
@@ -34,23 +39,26 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
     """
     check_comparable(adapters)
     settings = _checked_options(method, options)
-    _check_weights(weights, len(adapters))
+    by_module = weights if isinstance(weights, Mapping) else dict.fromkeys(adapters[0].factors, weights)
+    _check_weights(by_module, adapters)
     names = _distinct([adapter.name for adapter in adapters])
     merged = {}
     for module in adapters[0].factors:
-        parts = [Part(n, a.factors[module], w) for n, a, w in zip(names, adapters, weights, strict=True)]
+        parts = [Part(n, a.factors[module], w) for n, a, w in zip(names, adapters, by_module[module], strict=True)]
         merged[module] = MERGE_METHODS[method](module, parts, settings)
     factors = {module: each.factors for module, each in merged.items()}
     record: dict[str, Any] = {
         "parents": [as_parent(adapter) for adapter in adapters],
         "merge": {
             "method": method,
-            "weights": [float(weight) for weight in weights],
+            "weights": [_mean(each) for each in zip(*by_module.values(), strict=True)],
             "options": {option: getattr(settings, option) for option in METHOD_OPTIONS[method]},
             "error": _relative_error(merged.values()),
             "notes": ["merge.shared_projection"] if _some_share_projection(adapters) else [],
         },
     }
+    if isinstance(weights, Mapping):
+        record["merge"]["weights_by_module"] = {module: list(each) for module, each in weights.items()}
     bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
     if bases:
         record["base"] = bases[0]
@@ -90,11 +98,19 @@ def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
     return MergeOptions(**options)
 
 
-def _check_weights(weights: Sequence[float], adapters: int) -> None:
-    if len(weights) != adapters:
-        raise IncompatibleAdapters("weights_count", weights=len(weights), adapters=adapters)
-    if not all(math.isfinite(weight) for weight in weights):
-        raise IncompatibleAdapters("weight_not_finite", weights=", ".join(f"{weight:g}" for weight in weights))
+def _check_weights(by_module: Mapping[str, Sequence[float]], adapters: Sequence[Adapter]) -> None:
+    if by_module.keys() != adapters[0].factors.keys():
+        raise IncompatibleAdapters("modules_differ", left=adapters[0].name, right="weights")
+    for weights in by_module.values():
+        if len(weights) != len(adapters):
+            raise IncompatibleAdapters("weights_count", weights=len(weights), adapters=len(adapters))
+        if not all(math.isfinite(weight) for weight in weights):
+            raise IncompatibleAdapters("weight_not_finite", weights=", ".join(f"{weight:g}" for weight in weights))
+
+
+def _mean(weights: Sequence[float]) -> float:
+    """The weight itself, to the last bit, where it is the same in all modules."""
+    return fmean(weights) if len(set(weights)) > 1 else float(weights[0])
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

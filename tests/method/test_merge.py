@@ -379,6 +379,19 @@ def test_a_shared_projection_is_noted_in_words_that_exist_in_both_languages(thre
     assert notes[0] in messages("ja")
 
 
+def test_weights_by_module_are_those_of_merges_apart(three):
+    first, *others = SHAPES
+    by_module = {first: (1.0, 0.0, -0.5), **dict.fromkeys(others, WEIGHTS)}
+    merged = merge(three, "mergekit_ties", by_module, "merged")
+    for module, weights in by_module.items():
+        expected = merge(three, "mergekit_ties", weights, "apart").factors[module].update
+        torch.testing.assert_close(merged.factors[module].update, expected)
+    record = merged.record["merge"]
+    assert record["weights_by_module"] == {module: list(weights) for module, weights in by_module.items()}
+    assert record["weights"] == pytest.approx([2 / 3, 0.2, 1.1 / 3])
+    assert "weights_by_module" not in merge(three, "concat", WEIGHTS, "merged").record["merge"]
+
+
 def without(adapter: Adapter, module: str) -> Adapter:
     return Adapter("fewer", adapter.config, {m: f for m, f in adapter.factors.items() if m != module})
 
