@@ -4,9 +4,9 @@
 and writes results/merge_methods.json. Each merge is kept in build/merge_methods/ as soon as it is scored, so that a run
 that was stopped goes on; `--table` writes and prints what there is.
 
-Control: a random adapter has an adapter's A and mask, and random values of the same norm in every module. "others": each
-task's own adapter is merged with random ones in place of the others, which says what a merge of that size costs a task
-whatever the others have learned. "all": all are random, which says what the search over weights finds in noise.
+Control: a random adapter has an adapter's A and mask, and random values of the same norm in every module. "others":
+each task's own adapter is merged with random ones in place of the others, which says what a merge of that size costs a
+task whatever the others have learned. "all": all are random, which says what the search over weights finds in noise.
 """
 
 import argparse
@@ -125,7 +125,7 @@ def one(examples: int, unit: Unit) -> dict[str, Any]:
 
 
 def table(examples: int) -> dict[str, Any]:
-    """variant -> tasks -> row -> weight, scores, their mean, the worst, and the mean beside concat's; of rows measured."""
+    """variant -> tasks -> each row measured: weight, scores, their mean, the worst, and the mean beside concat's."""
     found: dict[str, Any] = {}
     for unit in filter(lambda unit: unit.file(examples).exists(), units()):
         row = one(examples, unit)

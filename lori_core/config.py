@@ -146,6 +146,8 @@ class BaseConfig(Config):
 
 # One weight for all adapters of a merge: those that a search tries on validation.
 MERGE_WEIGHTS = (0.3, 0.5, 0.8, 1.0)
+# Merges that a search of each weight by itself scores beyond those.
+MERGE_BUDGET = 24
 
 
 class MergeOptions(Config):

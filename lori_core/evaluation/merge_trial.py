@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from lori_core.bases.attach import applied
-from lori_core.config import Granularity, Split
+from lori_core.config import MERGE_BUDGET, Granularity, Split
 from lori_core.errors import IncompatibleAdapters
 from lori_core.evaluation.weight_search import GroupWeights, climb
 from lori_core.method.adapter import Adapter
@@ -36,7 +36,7 @@ def merge_trial(
     options: Mapping[str, Any] | None = None,
     scales: Sequence[float] = (1.0,),
     groups: Granularity | None = None,
-    budget: int = 24,
+    budget: int = MERGE_BUDGET,
     name: str = "merged",
 ) -> tuple[Adapter, MergeTrial]:
     """The merged adapter, and what it was measured by.
