@@ -1,8 +1,9 @@
 """Merge methods on the ready-made adapters of two, three and four mini tasks, with the control of random adapters.
 
 `python -m benchmarks.merge_methods` scores every method at the one weight for all adapters that is best on validation,
-and writes results/merge_methods.json. Each merge is kept in build/merge_methods/ as soon as it is scored, so that a run
-that was stopped goes on; `--table` writes and prints what there is.
+and concat at weights searched one by one too, and writes results/merge_methods.json. Each merge is kept in
+build/merge_methods/ as soon as it is scored, so that a run that was stopped goes on; `--table` writes and prints what
+there is.
 
 Control: a random adapter has an adapter's A and mask, and random values of the same norm in every module. "others":
 each task's own adapter is merged with random ones in place of the others, which says what a merge of that size costs a
@@ -12,7 +13,7 @@ task whatever the others have learned. "all": all are random, which says what th
 import argparse
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -22,10 +23,13 @@ import torch
 
 from benchmarks.adapters import PROCESSES, score, spread
 from benchmarks.record import record
+from lori_core.config import MERGE_BUDGET, Granularity
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.merge_trial import best_weight
+from lori_core.evaluation.weight_search import GroupWeights, climb
 from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
+from lori_core.method.masks import GROUP_KEY
 from lori_core.method.merge import merge
 from lori_core.tasks.mini import mini_task
 
@@ -46,13 +50,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "wudi": {},
 }
 CONTROLS = ("alone", "others", "all")
+SEARCHES: dict[str, Granularity] = {"concat_each": "model", "concat_each_kind": "kind"}  # of each weight by itself
+ROWS = (*METHODS, *CONTROLS, *SEARCHES)
 WEIGHTS = (0.3, 0.5, 0.8, 1.3)
 EXAMPLES = 100  # of each task, for the weight and for the score
 FOLDER = Path("build/merge_methods")
 
 
 class Unit(NamedTuple):
-    """One row of the table; how: a key of METHODS or one of CONTROLS."""
+    """One row of the table; how: a key of METHODS or SEARCHES, or one of CONTROLS."""
 
     variant: Variant
     tasks: tuple[str, ...]
@@ -65,7 +71,7 @@ class Unit(NamedTuple):
 def units() -> Iterator[Unit]:
     for tasks in TASK_SETS:
         for variant in VARIANTS:
-            yield from (Unit(variant, tasks, how) for how in (*METHODS, *CONTROLS))
+            yield from (Unit(variant, tasks, how) for how in ROWS)
 
 
 def random_values(adapter: Adapter, seed: int = 0) -> Adapter:
@@ -100,10 +106,28 @@ def each_alone(adapters: Iterable[Adapter], tasks: Iterable[str], examples: int)
     return {task: scores(adapter, [task], "test", examples)[task] for adapter, task in pairs}
 
 
+def at_searched_weights(parts: list[Adapter], unit: Unit, examples: int) -> dict[str, Any]:
+    """concat, from its best weight on; chosen on validation, scored on test."""
+    groups = {module: GROUP_KEY[SEARCHES[unit.how]](module) for module in parts[0].factors}
+
+    def merged(weights: GroupWeights) -> Adapter:
+        return merge(parts, "concat", {module: weights[group] for module, group in groups.items()}, "merged")
+
+    def mean(weights: GroupWeights) -> float:
+        return fmean(scores(merged(weights), unit.tasks, "validation", examples).values())
+
+    alike, grid = one(examples, unit._replace(how="concat")), (0.0, *WEIGHTS)
+    start = alike["weight"], alike["validation"][str(alike["weight"])]
+    found = climb(mean, list(dict.fromkeys(groups.values())), len(parts), grid, *start, MERGE_BUDGET)
+    return asdict(found) | {"scores": scores(merged(found.weights), unit.tasks, "test", examples)}
+
+
 def measure(examples: int, unit: Unit) -> dict[str, Any]:
     parts = [ready_made(task, unit.variant) for task in unit.tasks]
     if unit.how in METHODS:
         return at_best_weight(parts, unit.tasks, unit.how, examples)
+    if unit.how in SEARCHES:
+        return at_searched_weights(parts, unit, examples)
     if unit.how == "alone":
         return {"scores": each_alone(parts, unit.tasks, examples)}
     drawn = [random_values(part, seed) for seed, part in enumerate(parts)]
@@ -142,7 +166,7 @@ def shown(found: dict[str, Any]) -> str:
     columns = [(variant, tasks) for variant, by_tasks in found.items() for tasks in by_tasks]
     lines = ["| | " + " | ".join(f"{variant}, {tasks}" for variant, tasks in columns) + " |"]
     lines.append("|---" * (len(columns) + 1) + "|")
-    for how in (*METHODS, *CONTROLS):
+    for how in ROWS:
         rows = [found[variant][tasks].get(how) for variant, tasks in columns]
         cells = [f"{100 * row['mean']:.1f} ({100 * row['worst']:.0f})" if row else "" for row in rows]
         lines.append(f"| {how} | " + " | ".join(cells) + " |")
@@ -158,7 +182,7 @@ def main() -> None:
     if not given.table:
         spread(partial(one, given.examples), units(), given.processes)
     found = table(given.examples)
-    config = {"examples": given.examples, "weights": WEIGHTS, "options": METHODS}
+    config = {"examples": given.examples, "weights": WEIGHTS, "options": METHODS, "budget": MERGE_BUDGET}
     print(shown(found), f"written {record('merge_methods', config, found)}", sep="\n\n")
 
 

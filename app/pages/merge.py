@@ -1,6 +1,6 @@
 """Merge: many adapters, one adapter: choose, weigh, see each task before and after, keep the result."""
 
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -10,7 +10,7 @@ from app.plot import chart, shown
 from app.run_labels import finished, when
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, MergeOptions
+from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, Granularity, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial
 from lori_core.study.specs import MergeJob, MergeTrialJob
@@ -73,7 +73,7 @@ def build(page: Context) -> None:
         except LoRIError as error:
             raise page.error(error) from None
 
-    def merge_and_score(tasks: str, base: str, search: bool, groups: str, *given: Any) -> str:
+    def merge_and_score(tasks: str, base: str, search: bool, groups: Granularity | Literal[""], *given: Any) -> str:
         try:
             config = MergeTrialJob(
                 merge=job(*given),
