@@ -12,7 +12,7 @@ a core, is (Σ r, Σ r) at most however large dW is. No dW is ever formed. Cores
     pico                 directions that the Bs share are damped, the sum is rescaled (arXiv 2604.16826)
     compress_then_merge  the sum inside bases of a fixed rank that suit all tasks (arXiv 2606.03723)
     wudi                 least interference with the tasks' own rows (arXiv 2503.08099); of updates whose rows are
-                         orthogonal, as those of independent random As nearly are, it is the plain sum
+                         orthogonal it is the plain sum: independent random As come near it only in wide modules
 
 The bases, and with them what core_magnitude, core_ties, core_dare and pico do, depend on how updates are written as
 factors; the others see updates only. The weight of an adapter does what scaling its update by it would do.
