@@ -99,8 +99,8 @@ def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
 
 
 def _check_weights(by_module: Mapping[str, Sequence[float]], adapters: Sequence[Adapter]) -> None:
-    if by_module.keys() != adapters[0].factors.keys():
-        raise IncompatibleAdapters("modules_differ", left=adapters[0].name, right="weights")
+    if wrong := by_module.keys() ^ adapters[0].factors.keys():
+        raise IncompatibleAdapters("weights_modules", module=min(wrong), modules=len(wrong))
     for weights in by_module.values():
         if len(weights) != len(adapters):
             raise IncompatibleAdapters("weights_count", weights=len(weights), adapters=len(adapters))

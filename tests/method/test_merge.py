@@ -408,6 +408,7 @@ def test_what_cannot_be_merged_is_refused_in_both_languages(three):
     cases = {
         "no_adapters": ([], "concat", [], {}),
         "weights_count": ([one, two], "concat", [1.0], {}),
+        "weights_modules": ([one], "concat", dict.fromkeys([*SHAPES, "layers.9.q"], (1.0,)), {}),
         "weight_not_finite": ([one], "concat", [float("nan")], {}),
         "unknown_merge": ([one], "average", [1.0], {}),
         "merge_option": ([one], "concat", [1.0], {"keep": 0.5}),
