@@ -40,6 +40,8 @@ bench: setup
 	.venv/bin/python -m benchmarks.dials level
 	.venv/bin/python -m benchmarks.dials conflict
 	.venv/bin/python -m benchmarks.ready_made
+	.venv/bin/python -m benchmarks.merge_methods
+	.venv/bin/python -m benchmarks.merge_speed
 	.venv/bin/python -m benchmarks.sweeps
 	.venv/bin/python -m benchmarks.stop_when_stable
 	.venv/bin/python -m benchmarks.store

@@ -149,6 +149,8 @@ class BaseConfig(Config):
 
 # One weight for all adapters of a merge: those that a search tries on validation.
 MERGE_WEIGHTS = (0.3, 0.5, 0.8, 1.0)
+# Merges that a search of each weight by itself scores beyond those.
+MERGE_BUDGET = 24
 
 
 class MergeOptions(Config):
@@ -171,6 +173,15 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
     "mergekit_ties": ("keep", "rank"),
     "peft_ties_svd": ("keep", "rank"),
     "dare": ("drop", "seed", "rank"),
+    "core_magnitude": ("keep", "rank"),
+    "core_ties": ("keep", "rank"),
+    "core_dare": ("drop", "seed", "rank"),
+    "knots_ties": ("keep", "rank"),
+    "tsv_m": ("rank",),
+    "iso_c": ("rank",),
+    "pico": ("rank",),
+    "compress_then_merge": ("rank",),
+    "wudi": ("rank",),
     "linear": (),
     "peft_magnitude_prune": ("keep",),
     "peft_ties": ("keep",),

@@ -241,6 +241,8 @@ class MergeTrial:
         weights: of the adapters, those that were taken.
         validation: scale of the weights (as text) -> mean validation score; empty where there was one scale only.
         base, before, after: test scores by task of the bare base, of the task's own adapter, of the merged one.
+        groups: group of modules -> scale of each adapter's weight, where these were searched one by one.
+        climbed: the mean validation score that they reach; tried: merges scored for it, beside those of validation.
     """
 
     tasks: tuple[str, ...]
@@ -251,6 +253,9 @@ class MergeTrial:
     base: dict[str, Score]
     before: dict[str, Score]
     after: dict[str, Score]
+    groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    climbed: float | None = None
+    tried: int = 0
 
 
 @dataclass(frozen=True)

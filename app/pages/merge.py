@@ -1,6 +1,6 @@
 """Merge: many adapters, one adapter: choose, weigh, see each task before and after, keep the result."""
 
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -10,13 +10,14 @@ from app.plot import chart, shown
 from app.run_labels import finished, when
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import MERGE_WEIGHTS, METHOD_OPTIONS, MergeOptions
+from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, Granularity, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial
 from lori_core.study.specs import MergeJob, MergeTrialJob
 
 MOST = 8  # adapters that have a slider of their own
 DEFAULTS = MergeOptions()
+SEARCHED_IN = ("", "model", "kind")  # groups of modules in which each weight is searched by itself; "": it is not
 
 
 def build(page: Context) -> None:
@@ -33,6 +34,12 @@ def build(page: Context) -> None:
     drop = gr.Slider(0, 0.99, DEFAULTS.drop, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
     sliders = [gr.Slider(-1, 2, 1, step=0.05, visible=False, interactive=True) for _ in range(MOST)]
     search = gr.Checkbox(False, label=page.say("merge.search"), info=page.say("merge.search_info"))
+    groups = gr.Dropdown(
+        [(page.say(f"merge.each.{name or 'no'}"), name) for name in SEARCHED_IN],
+        value="",
+        label=page.say("merge.each"),
+        info=page.say("merge.each_info", budget=MERGE_BUDGET),
+    )
     tasks = gr.Textbox(label=page.say("merge.tasks"), info=page.say("merge.tasks_info"))
     with gr.Row():
         name = gr.Textbox("merged", label=page.say("merge.name"))
@@ -66,13 +73,14 @@ def build(page: Context) -> None:
         except LoRIError as error:
             raise page.error(error) from None
 
-    def merge_and_score(tasks: str, base: str, search: bool, *given: Any) -> str:
+    def merge_and_score(tasks: str, base: str, search: bool, groups: Granularity | Literal[""], *given: Any) -> str:
         try:
             config = MergeTrialJob(
                 merge=job(*given),
                 tasks=tuple(filter(None, (task.strip() for task in tasks.split(",")))),
                 base=base.strip(),
                 scales=MERGE_WEIGHTS if search else (1.0,),
+                groups=groups or None,
             )
         except LoRIError as error:
             raise page.error(error) from None
@@ -103,7 +111,7 @@ def build(page: Context) -> None:
     method.change(options, method, [keep, drop], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
     opens_run(plain, merge_only, given)
-    opens_run(score, merge_and_score, [tasks, base, search, *given])
+    opens_run(score, merge_and_score, [tasks, base, search, groups, *given])
     _results(page)
 
 

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from lori_core.figures.drawing import GREY, Drawing, drawing
 from lori_core.figures.means import values_of
 from lori_core.figures.rows import error_bars, height, score_axes
-from lori_core.figures.wording import listed, mean_and_worst, number, plain
+from lori_core.figures.wording import listed, mean_and_worst, number, plain, sentences
 from lori_core.results import MergeTrial, Score
 from lori_core.translate import translate
 
@@ -66,6 +66,11 @@ def weight_search(trial: MergeTrial, language: str = "en") -> Drawing:
     figure.update_xaxes(title_text=translate("figures.axis.scale", language))
     figure.update_yaxes(title_text=translate("figures.axis.validation", language), range=[0, 1.02])
     summary = translate("figures.weight_search.summary", language, scale=f"{best:g}", score=number(curve[best], 2))
+    if trial.climbed is not None:
+        scales = (f"{group} {', '.join(f'{scale:g}' for scale in own)}" for group, own in trial.groups.items())
+        reached = {"score": number(trial.climbed, 2), "weights": listed(scales, language)}
+        each = translate("figures.weight_search.each", language, tried=trial.tried, **reached)
+        summary = sentences([summary, each], language)
     rows = [[f"{scale:g}", number(curve[scale])] for scale in x]
     return drawing("weight_search", language, figure, summary, ("scale", "validation"), rows, 300)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -13,27 +14,32 @@ from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
 from lori_core.method.footprint import Footprint
 from lori_core.method.masks import sparsity_of
-from lori_core.method.merge_methods import MERGE_METHODS, Merged, Part, compress
+from lori_core.method.merge_methods import MERGE_METHODS
+from lori_core.method.merge_parts import Merged, Part, compress
 
 __all__ = ["MERGE_METHODS", "merge", "reduce_rank"]
+
+
+Weights = Sequence[float] | Mapping[str, Sequence[float]]  # one for each adapter, or these by module
 
 
 def merge(
     adapters: Sequence[Adapter],
     method: str,
-    weights: Sequence[float],
+    weights: Weights,
     name: str,
     footprints: Sequence[Footprint] | None = None,
     **options: Any,
 ) -> Adapter:
     """One adapter out of many.
 
-    Its record holds the base, `parents`, and under `merge`: method, weights, options, `error` (relative Frobenius error
-    of writing the method's dW as factors, over all modules) and `notes` (translation keys of what a reader must know).
+    Its record holds the base, `parents`, and under `merge`: method, weights (means where they differ by module, and
+    `weights_by_module`), options, `error` (relative Frobenius error of writing the method's dW as factors, over all
+    modules) and `notes` (translation keys of what a reader must know).
 
     Args:
         method: a key of MERGE_METHODS.
-        weights: one for each adapter; negative and zero are fine.
+        weights: one for each adapter, or these by module; negative and zero are fine.
         footprints: one for each adapter, of its task; the methods of NEED_FOOTPRINTS need them, others ignore them.
         options: those fields of MergeOptions that METHOD_OPTIONS lists for the method.
     Raises:
@@ -42,13 +48,14 @@ def merge(
     """
     check_comparable(adapters)
     settings = _checked_options(method, options)
-    _check_weights(weights, len(adapters))
+    by_module = weights if isinstance(weights, Mapping) else dict.fromkeys(adapters[0].factors, weights)
+    _check_weights(by_module, adapters)
     _check_footprints(adapters, method, footprints)
     names = _distinct([adapter.name for adapter in adapters])
     merged = {}
     for module in adapters[0].factors:
         moments = [each.of(module) for each in footprints] if footprints else [None] * len(adapters)
-        rows = zip(names, adapters, weights, moments, strict=True)
+        rows = zip(names, adapters, by_module[module], moments, strict=True)
         parts = [Part(n, a.factors[module], w, m) for n, a, w, m in rows]
         merged[module] = MERGE_METHODS[method](module, parts, settings)
     factors = {module: each.factors for module, each in merged.items()}
@@ -56,12 +63,14 @@ def merge(
         "parents": [as_parent(adapter) for adapter in adapters],
         "merge": {
             "method": method,
-            "weights": [float(weight) for weight in weights],
+            "weights": [_mean(each) for each in zip(*by_module.values(), strict=True)],
             "options": {option: getattr(settings, option) for option in METHOD_OPTIONS[method]},
             "error": _relative_error(merged.values()),
             "notes": ["merge.shared_projection"] if _some_share_projection(adapters) else [],
         },
     }
+    if isinstance(weights, Mapping):
+        record["merge"]["weights_by_module"] = {module: list(each) for module, each in weights.items()}
     bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
     if bases:
         record["base"] = bases[0]
@@ -108,11 +117,19 @@ def _check_footprints(adapters: Sequence[Adapter], method: str, footprints: Sequ
         raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
 
 
-def _check_weights(weights: Sequence[float], adapters: int) -> None:
-    if len(weights) != adapters:
-        raise IncompatibleAdapters("weights_count", weights=len(weights), adapters=adapters)
-    if not all(math.isfinite(weight) for weight in weights):
-        raise IncompatibleAdapters("weight_not_finite", weights=", ".join(f"{weight:g}" for weight in weights))
+def _check_weights(by_module: Mapping[str, Sequence[float]], adapters: Sequence[Adapter]) -> None:
+    if wrong := by_module.keys() ^ adapters[0].factors.keys():
+        raise IncompatibleAdapters("weights_modules", module=min(wrong), modules=len(wrong))
+    for weights in by_module.values():
+        if len(weights) != len(adapters):
+            raise IncompatibleAdapters("weights_count", weights=len(weights), adapters=len(adapters))
+        if not all(math.isfinite(weight) for weight in weights):
+            raise IncompatibleAdapters("weight_not_finite", weights=", ".join(f"{weight:g}" for weight in weights))
+
+
+def _mean(weights: Sequence[float]) -> float:
+    """The weight itself, to the last bit, where it is the same in all modules."""
+    return fmean(weights) if len(set(weights)) > 1 else float(weights[0])
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -8,57 +8,34 @@
     peft_ties_svd    ties as PEFT weights it, after the sign; at weights of 1 all three are one
     removal          concat after each A is turned away from what the other tasks feed into the module (footprints)
     dare             entries dropped at random and the rest rescaled, then summed (arXiv 2311.03099)
+    core_*, knots_ties, tsv_m, iso_c, pico, compress_then_merge, wudi: on factors alone, in core_space.py
     linear and the other peft_*: PEFT's ways, As and Bs combined apart, which brings in cross terms B_s A_t; baselines
 
-Except for the last line's a method sees updates only: how an update is written as factors does not change the result.
+Except for PEFT's and some in the core a method sees updates only: how one is written as factors changes nothing.
 Except for PEFT's and mergekit's the weight w of an adapter does what scaling its update by w would do.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lori_core.config import MergeOptions
 from lori_core.errors import IncompatibleAdapters
-from lori_core.method.adapter import Factors, dense_factors
-from lori_core.method.footprint import Moments
-from lori_core.method.masks import magnitude_masks
-from lori_core.method.projection import uniform
-
-
-@dataclass(frozen=True)
-class Part:
-    """One adapter's share in a module.
-
-    Attributes:
-        name: unlike that of any other part.
-        moments: what the adapter's task feeds into the module; None where no footprints were given.
-    """
-
-    name: str
-    factors: Factors
-    weight: float
-    moments: Moments | None = None
-
-    @property
-    def scale(self) -> float:
-        return self.weight * self.factors.scaling
-
-
-@dataclass(frozen=True)
-class Merged:
-    """One module of the result, and what writing it as factors cost.
-
-    Attributes:
-        lost: squared Frobenius norm of the method's dW minus what the factors give.
-        size: squared Frobenius norm of the method's dW.
-    """
-
-    factors: Factors
-    lost: float = 0.0
-    size: float = 0.0
+from lori_core.method.adapter import Factors
+from lori_core.method.core_space import (
+    compress_then_merge,
+    core_dare,
+    core_magnitude,
+    core_ties,
+    iso_c,
+    knots_ties,
+    pico,
+    tsv_m,
+    wudi,
+)
+from lori_core.method.merge_parts import Merged, Part, compress, drop_at_random, elect, factorise, trim
 
 
 def concat(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
@@ -76,18 +53,16 @@ def task_arithmetic(module: str, parts: Sequence[Part], options: MergeOptions) -
 
 def magnitude(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
     """Σ w_t trim(dW_t)."""
-    return factorise(_weighted_sum(parts, lambda part: _trim(module, part, options.keep)), options.rank)
+    return factorise(_weighted_sum(parts, lambda part: trim(module, part.factors.update, options.keep)), options.rank)
 
 
 def ties(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
     """Trim each w_t dW_t; an entry's sign is that of the sum; the mean over the tasks whose entry has that sign.
 
-    The paper trims a task's whole update together; here each module is trimmed by itself. Where the sum is zero no
-    sign is elected and the entry is zero.
+    The paper trims a task's whole update together; here each module is trimmed by itself.
     """
-    trimmed = torch.stack([part.weight * _trim(module, part, options.keep) for part in parts])
-    agrees = (trimmed.sign() == trimmed.sum(dim=0).sign()) & (trimmed != 0)
-    return factorise((trimmed * agrees).sum(dim=0) / agrees.sum(dim=0).clamp(min=1), options.rank)
+    trimmed = [part.weight * trim(module, part.factors.update, options.keep) for part in parts]
+    return factorise(elect(torch.stack(trimmed)), options.rank)
 
 
 def mergekit_ties(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
@@ -111,7 +86,7 @@ def dare(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged:
     """Σ w_t keep_t ⊙ dW_t / (1 - drop), where an entry of keep_t is 0 with probability drop."""
 
     def dropped(part: Part) -> Tensor:
-        return _drop(part.factors.update, options.drop, options.seed, part.name, module)
+        return drop_at_random(part.factors.update, options.drop, options.seed, part.name, module)
 
     return factorise(_weighted_sum(parts, dropped), options.rank)
 
@@ -165,54 +140,13 @@ def peft_dare_linear(module: str, parts: Sequence[Part], options: MergeOptions) 
     """PEFT's "dare_linear" since 0.19 (before, it did not rescale): linear after dropping from A and B apart."""
 
     def dropped(part: Part, letter: str, factor: Tensor) -> Tensor:
-        return _drop(factor, options.drop, options.seed, part.name, module, letter)
+        return drop_at_random(factor, options.drop, options.seed, part.name, module, letter)
 
     return _factor_wise(parts, dropped)
 
 
-def factorise(update: Tensor, rank: int | None) -> Merged:
-    """A dense dW (out_features, in_features) as factors: B = U S, A = Vᵀ of its singular value decomposition.
-
-    Args:
-        rank: at most this many singular values stay; None: all above rounding error, so that nothing is lost.
-    """
-    U, S, Vh = torch.linalg.svd(update, full_matrices=False)
-    rounding = S[0] * max(update.shape) * torch.finfo(S.dtype).eps  # as torch.linalg.matrix_rank has it
-    stays = max(1, int(S.gt(rounding).sum()))  # one even for dW = 0: a rank of 0 is no adapter
-    stays = min(stays, rank or stays)
-    A, B = Vh[:stays].contiguous(), U[:, :stays] * S[:stays]
-    lost = (update - B @ A).square().sum().item()
-    return Merged(dense_factors(A, B), lost, update.square().sum().item())
-
-
-def compress(factors: Factors, rank: int | None) -> Merged:
-    """The same dW, or its best approximation of a rank, in the fewest factors; dW itself is never formed.
-
-    Only the (rank, rank) core between the QR factors of both sides is decomposed.
-
-    Args:
-        rank: as factorise has it.
-    """
-    left, left_core = torch.linalg.qr(factors.scaling * factors.B)
-    right, right_core = torch.linalg.qr(factors.A.T)
-    core = factorise(left_core @ right_core.T, rank)
-    return replace(core, factors=dense_factors(core.factors.A @ right.T, left @ core.factors.B))
-
-
 def _weighted_sum(parts: Sequence[Part], changed: Callable[[Part], Tensor]) -> Tensor:
     return torch.stack([part.weight * changed(part) for part in parts]).sum(dim=0)
-
-
-def _trim(module: str, part: Part, keep: float) -> Tensor:
-    """The part's dW, zero but for its largest entries."""
-    update = part.factors.update
-    return update * magnitude_masks({module: update}, 1 - keep)[module].to(update.device)
-
-
-def _drop(values: Tensor, drop: float, *key: object) -> Tensor:
-    """Each entry zero with probability drop, else divided by 1 - drop; the same entries for the same key."""
-    kept = torch.from_numpy(uniform(tuple(values.shape), "dare", *key)) >= 2 * drop - 1
-    return values * kept.to(values.device) / (1 - drop)
 
 
 def _factor_wise(
@@ -266,6 +200,15 @@ MERGE_METHODS: dict[str, MergeMethod] = {
     "mergekit_ties": mergekit_ties,
     "peft_ties_svd": peft_ties_svd,
     "dare": dare,
+    "core_magnitude": core_magnitude,
+    "core_ties": core_ties,
+    "core_dare": core_dare,
+    "knots_ties": knots_ties,
+    "tsv_m": tsv_m,
+    "iso_c": iso_c,
+    "pico": pico,
+    "compress_then_merge": compress_then_merge,
+    "wudi": wudi,
     "linear": linear,
     "peft_magnitude_prune": peft_magnitude_prune,
     "peft_ties": peft_ties,

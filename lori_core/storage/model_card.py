@@ -123,7 +123,8 @@ def _method(adapter: Adapter) -> str:
     record, config = adapter.record, adapter.config
     if "merge" in record:
         weights = [f"{weight:g}" for weight in record["merge"]["weights"]]
-        return f"merge of {len(weights)} adapters: {record['merge']['method']}, weights {', '.join(weights)}"
+        which = "mean weights" if "weights_by_module" in record["merge"] else "weights"
+        return f"merge of {len(weights)} adapters: {record['merge']['method']}, {which} {', '.join(weights)}"
     learned = "LoRA" if config.train_projection else "LoRI-S" if config.sparsity > 0 else "LoRI-D"
     return f"{learned}, imported" if "imported" in record else learned
 

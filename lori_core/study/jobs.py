@@ -165,6 +165,8 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
         parts,
         lambda task, split: work.score(task, split).score,
         scales=job.scales,
+        groups=job.groups,
+        budget=job.budget,
         **settings,
     )
     merged = work.keep(MERGED, merged)

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from lori_core.config import (
+    MERGE_BUDGET,
     MERGE_WEIGHTS,
     AdapterConfig,
     AdapterMethod,
     BaseConfig,
     ChoiceLength,
     Config,
+    Granularity,
     LaterMasks,
     Method,
     Overlap,
@@ -87,6 +89,8 @@ class MergeTrialJob(BaseConfig):
     merge: MergeJob
     tasks: tuple[str, ...] = Field(min_length=1)  # as in a study, one for each adapter
     scales: tuple[float, ...] = (1.0,)  # of all weights; the best one on the validation split is taken
+    groups: Granularity | None = None  # then each adapter's scale by itself, in each such group of modules
+    budget: int = Field(default=MERGE_BUDGET, ge=1)  # merges scored for that
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
 

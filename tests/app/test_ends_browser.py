@@ -235,10 +235,13 @@ def test_a_merge_of_the_ready_made_ones_becomes_a_job_with_the_weights_of_the_sl
     weight.fill("0.5")
     weight.press("Tab")
     tab.get_by_label(translate("app.merge.search", "en")).check()
+    tab.get_by_label(translate("app.merge.each", "en")).click()
+    tab.get_by_role("option", name=translate("app.merge.each.kind", "en"), exact=True).click()
     tab.get_by_role("button", name=translate("app.merge.score", "en")).click()
     tab.wait_for_url("**/en/runs?run=*")
     (run,) = [run for run in list_runs(folder / "runs") if run.kind == "merge_trial" and "tasks" in run.config]
     assert run.config["tasks"] == ["nlu", "math", "code", "safety"] and len(run.config["scales"]) > 1
+    assert run.config["groups"] == "kind"
     assert run.config["merge"]["weights"] == [1, 0.5, 1, 1] and len(run.config["merge"]["adapters"]) == 4
     stop(folder)
 

@@ -13,7 +13,7 @@ from lori_core.errors import IncompatibleAdapters
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.evaluation.merge_trial import merge_trial
 from lori_core.method.merge import merge
-from lori_core.results import Score
+from lori_core.results import MergeTrial, Score, from_json, to_json
 from lori_core.tasks.mini import mini_task
 from lori_core.tasks.task import Task
 
@@ -57,6 +57,24 @@ def test_of_several_scales_the_best_on_validation_is_taken(base):
     assert trial.validation["1"] > trial.validation["0"]  # at 0 it is the bare base
     assert tuple(merged.record["merge"]["weights"]) == trial.weights == (1.0, 0.5)
     assert asked.count("validation") == 4 and asked.count("test") == 6  # the test split has no say
+
+
+def test_weights_are_searched_by_group_of_modules_on_validation_alone(base):
+    parts = [ready_made(task.name) for task in TASKS]
+    asked: list[str] = []
+
+    def scorer(task: Task, split: Split) -> Score:
+        asked.append(split)
+        return score(base, task, split)
+
+    merged, trial = merge_trial(base.model, TASKS, parts, scorer, scales=[1.0], groups="kind", budget=3, **JOB)
+    assert trial.climbed is not None and trial.climbed >= trial.validation["1"]
+    assert trial.tried == 3 and asked.count("validation") == 2 * (1 + 3) and asked.count("test") == 6
+    assert trial.groups.keys() == {"attention", "mlp"}
+    assert from_json(MergeTrial, to_json(trial)) == trial
+    for module, weights in merged.record["merge"]["weights_by_module"].items():
+        scales = trial.groups["mlp" if "mlp" in module else "attention"]
+        assert weights == [scale * weight for scale, weight in zip(scales, JOB["weights"], strict=True)]
 
 
 def test_tasks_and_adapters_that_do_not_pair_up_are_refused_before_anything_is_scored(base):

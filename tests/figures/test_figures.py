@@ -20,7 +20,9 @@ def trial() -> MergeTrial:
     """A merge of three adapters, before and after, with scores drawn by a seeded generator."""
     random_ = random.Random(0)
     scores = [{task: score(random_, task, level) for task in ("nlu", "math", "code")} for level in (0.1, 0.9, 0.8)]
-    return MergeTrial(("nlu", "math", "code"), ("a", "b", "c"), "concat", (0.5,) * 3, {"0.5": 0.8, "1": 0.7}, *scores)
+    base, before, after = scores
+    validation = {"0.5": 0.8, "1": 0.7}
+    return MergeTrial(("nlu", "math", "code"), ("a", "b", "c"), "concat", (0.5,) * 3, validation, base, before, after)
 
 
 def traces(drawing: figures.Drawing) -> list[Any]:
@@ -225,6 +227,14 @@ def test_the_steps_of_a_mask_s_gain_add_up_to_the_whole_and_the_mean_of_seeds_ca
         ends = [means[step][task].value for step in means]
         assert [*density.x[3 * place : 3 * place + 2], position.x[3 * place + 1]] == ends
         assert [mark.x[place] for mark in marks] == ends
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_search_of_single_weights_says_what_it_tried_and_reached(language):
+    searched = replace(trial(), groups={"attention": (0.5, 0.0), "mlp": (1.0, 0.3)}, climbed=0.875, tried=17)
+    assert "0.5, 0" not in figures.weight_search(trial(), language).summary
+    summary = figures.weight_search(searched, language).summary
+    assert all(part in summary for part in ("attention 0.5, 0", "mlp 1, 0.3", "0.88", "17"))
 
 
 def test_the_ring_of_a_search_is_the_best_scale():

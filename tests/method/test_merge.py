@@ -21,6 +21,18 @@ from lori_core.translate import messages
 SHAPES = {"layers.0.q": (12, 16), "layers.0.up": (20, 16), "layers.1.down": (16, 24)}
 WEIGHTS = (0.5, 0.3, 0.8)
 ON_UPDATES = ("concat", "task_arithmetic", "magnitude", "ties", "dare")
+# On factors; each stands against a dense reference in test_core_space.py.
+IN_THE_CORE = (
+    "core_magnitude",
+    "core_ties",
+    "core_dare",
+    "knots_ties",
+    "tsv_m",
+    "iso_c",
+    "pico",
+    "compress_then_merge",
+    "wudi",
+)
 OTHER_WEIGHTINGS = ("mergekit_ties", "peft_ties_svd")  # on updates too, whose scale is not their weight
 WITHOUT_FOOTPRINTS = [method for method in MERGE_METHODS if method not in NEED_FOOTPRINTS]
 PEFT_WAYS = ("linear", "peft_magnitude_prune", "peft_ties", "peft_dare_linear")
@@ -324,7 +336,8 @@ def nothing_removed(method: str) -> dict[str, float]:
     return {option: value for option, value in (("keep", 1.0), ("drop", 0.0)) if option in METHOD_OPTIONS[method]}
 
 
-@pytest.mark.parametrize("method", WITHOUT_FOOTPRINTS)
+# iso_c flattens the spectrum of one too
+@pytest.mark.parametrize("method", sorted(set(WITHOUT_FOOTPRINTS) - {"iso_c"}))
 def test_a_merge_of_one_adapter_with_weight_1_is_that_adapter(three, method):
     merged = merge(three[:1], method, [1.0], "merged", None, **nothing_removed(method))
     assert_same_updates(merged, three[0], rtol=1e-9, atol=1e-10)
@@ -337,7 +350,7 @@ def test_the_order_of_the_adapters_does_not_matter(three, method):
     assert_same_updates(forward, backward, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("method", ON_UPDATES)
+@pytest.mark.parametrize("method", ON_UPDATES + IN_THE_CORE)
 def test_a_weight_does_what_scaling_the_update_does_negative_ones_too(three, method):
     weights = (0.5, -1.5, 0.0)
     weighted = merge(three, method, weights, "merged")
@@ -373,6 +386,19 @@ def test_a_shared_projection_is_noted_in_words_that_exist_in_both_languages(thre
     assert notes[0] in messages("ja")
 
 
+def test_weights_by_module_are_those_of_merges_apart(three):
+    first, *others = SHAPES
+    by_module = {first: (1.0, 0.0, -0.5), **dict.fromkeys(others, WEIGHTS)}
+    merged = merge(three, "mergekit_ties", by_module, "merged")
+    for module, weights in by_module.items():
+        expected = merge(three, "mergekit_ties", weights, "apart").factors[module].update
+        torch.testing.assert_close(merged.factors[module].update, expected)
+    record = merged.record["merge"]
+    assert record["weights_by_module"] == {module: list(weights) for module, weights in by_module.items()}
+    assert record["weights"] == pytest.approx([2 / 3, 0.2, 1.1 / 3])
+    assert "weights_by_module" not in merge(three, "concat", WEIGHTS, "merged").record["merge"]
+
+
 def without(adapter: Adapter, module: str) -> Adapter:
     return Adapter("fewer", adapter.config, {m: f for m, f in adapter.factors.items() if m != module})
 
@@ -389,6 +415,7 @@ def test_what_cannot_be_merged_is_refused_in_both_languages(three):
     cases = {
         "no_adapters": ([], "concat", [], {}),
         "weights_count": ([one, two], "concat", [1.0], {}),
+        "weights_modules": ([one], "concat", dict.fromkeys([*SHAPES, "layers.9.q"], (1.0,)), {}),
         "weight_not_finite": ([one], "concat", [float("nan")], {}),
         "unknown_merge": ([one], "average", [1.0], {}),
         "merge_option": ([one], "concat", [1.0], {"keep": 0.5}),
@@ -408,7 +435,7 @@ def test_what_cannot_be_merged_is_refused_in_both_languages(three):
 
 def test_every_method_says_which_options_it_reads():
     assert METHOD_OPTIONS.keys() == MERGE_METHODS.keys()
-    assert {*ON_UPDATES, *OTHER_WEIGHTINGS, *PEFT_WAYS, *NEED_FOOTPRINTS} == MERGE_METHODS.keys()
+    assert {*ON_UPDATES, *IN_THE_CORE, *OTHER_WEIGHTINGS, *PEFT_WAYS, *NEED_FOOTPRINTS} == MERGE_METHODS.keys()
 
 
 # --- removal, which needs footprints

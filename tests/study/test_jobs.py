@@ -217,10 +217,12 @@ def test_a_merge_is_scored_before_and_after_and_kept_and_goes_into_a_whole_model
     ]
     merge = {"adapters": [str(folder) for folder in folders], "weights": [1, 1], "store": str(tmp_path / "store")}
     few = {"tasks": [spec(given, name) for name in names], "validation_examples": 2, "test_examples": 2}
-    run = Run.create(tmp_path, "merge_trial", where | few | {"merge": merge, "scales": [0.5, 1.0]})
+    search = {"scales": [0.5, 1.0], "groups": "model", "budget": 1}
+    run = Run.create(tmp_path, "merge_trial", where | few | {"merge": merge} | search)
     made = execute(run)
     trial = from_json(MergeTrial, run.result())
     assert made == run.path / "adapters" / "merged" and trial.tasks == names and set(trial.validation) == {"0.5", "1"}
+    assert trial.tried == 1 and trial.groups.keys() == {"model"}
     kept = AdapterStore(tmp_path / "store").show("merged")
     assert [score["value"] for score in kept.record["scores"]] == [trial.after[name].value for name in names]
     assert all("seed" not in score for score in kept.record["scores"])

@@ -17,7 +17,7 @@ from lori_core.study.specs import JOBS, EvaluateJob, ExportJob, MergeJob, StudyC
 NAMES = {
     "attention", "choice_length", "continual", "granularity", "later_masks", "merge_methods", "method", "methods",
     "metric", "name", "overlap", "precision", "projection", "quantization", "schedule", "split",
-    "target_modules", "train", "options",
+    "target_modules", "train", "options", "groups",
 }  # fmt: skip
 
 
