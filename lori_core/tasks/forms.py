@@ -4,19 +4,18 @@ Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many
 Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
 """
 
-import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from lori_core.errors import DataError, TaskError
 from lori_core.files import parse_json
 from lori_core.tasks.files import Row
+from lori_core.tasks.readings import Answer, Readings, answer_text, column_signs, decide, index_of, text_signs
 from lori_core.tasks.scorers import find_number
 from lori_core.tasks.task import Example
-
-_NUMBER = re.compile(r"\d{1,9}")  # of a choice; \d: full-width digits too
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Form:
         choices: columns, one a choice, separated by commas; or one column that holds a list of texts or
             {"text": [...], "label": [...]}.
         fixed: choices that are the same in every row; of two, False and True mean the first and the second.
-        first: number of the first choice where the answer is a number; None: 1 if the file's answers say so, else 0.
+        first: how an answer names the first choice, one of readings.FIRST; empty: all answers together say.
         listed: what choices are called where the prompt lists them: "Answer" makes "Answer1: owl Answer2: oak", and
             labels "answer1/answer2"; empty: labels are the choices' texts.
         between: stands between listed choices.
@@ -50,7 +49,7 @@ class Form:
     response: str
     choices: str = ""
     fixed: tuple[str, ...] = ()
-    first: int | None = None
+    first: str = ""
     listed: str = ""
     between: str = " "
     said: str = ""
@@ -80,11 +79,11 @@ class Form:
         return set(self.columns) <= row.values.keys() and self.marker in str(row.values.get(self.response))
 
 
-def make_example(form: Form, row: Row, first: int) -> Example:
+def make_example(form: Form, row: Row, readings: Readings) -> Example:
     """The row as an example; raises DataError that names file, row and field.
 
     Args:
-        first: number of the first choice, where answers are numbers (see numbered_from).
+        readings: how answers name choices, see readings_of.
     """
     if missing := [column for column in form.columns if column not in row.values]:
         raise DataError(
@@ -94,7 +93,7 @@ def make_example(form: Form, row: Row, first: int) -> Example:
     prompt = _prompt(form, row, texts)
     choices, answer = (), None
     if form.has_choices:
-        answer = _index(row, form.response, texts, labels, first)
+        answer = _index(form, row, texts, labels, readings)
         said = [form.said.format(label) for label in _labels(form, texts)] if form.said else texts
         choices = tuple(_continuation(prompt, text) for text in said)
         response = choices[answer]
@@ -108,16 +107,17 @@ def make_example(form: Form, row: Row, first: int) -> Example:
     return Example(prompt, response, choices, answer, kind, _checks(form, row))
 
 
-def numbered_from(form: Form, rows: Sequence[Row]) -> int:
-    """The number of the first choice: 1 where some answer equals how many choices there are, and none is 0."""
-    if form.first is not None or not form.has_choices:
-        return form.first or 0
-    answers = [str(row.values.get(form.response)).strip() for row in rows]
-    if "0" in answers:
-        return 0
-    numbered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if _NUMBER.fullmatch(answer)]
-    whole = [(row, answer) for row, answer in numbered if set(form.columns) <= row.values.keys()]
-    return int(any(int(answer) == len(_choices(form, row)[0]) for row, answer in whole))
+def readings_of(form: Form, rows: Iterable[Row]) -> Readings:
+    """How the answers of all rows, of every split, name choices; raises DataError where that is in doubt."""
+    if not form.has_choices:
+        return {}
+    answers = []
+    for row in rows:
+        with suppress(DataError):  # is told, or left out and counted, where the row becomes an example
+            if set(form.columns) <= row.values.keys():
+                answers.append(_answer(form, row, *_choices(form, row)))
+    two_truths = len(form.fixed) == 2
+    return decide(answers, form.response, form.first or ("0" if two_truths else ""))
 
 
 def _fields(template: str) -> list[str]:
@@ -215,22 +215,26 @@ def _choices(form: Form, row: Row) -> tuple[list[str], list[str]]:
     return [_as_text(row, form.choices, text) for text in value], labels
 
 
-def _index(row: Row, field: str, texts: list[str], labels: list[str], first: int) -> int:
-    """Which choice the answer names: by label, text, letter, truth value or number, tried in this order."""
-    value = _text(row, field).strip()
+def _index(form: Form, row: Row, texts: list[str], labels: list[str], readings: Readings) -> int:
+    answer = _answer(form, row, texts, labels)
+    index = index_of(answer, readings)
+    if index is None:
+        raise _wrong(row, form.response, answer.value, " | ".join(labels or texts))
+    return index
+
+
+def _answer(form: Form, row: Row, texts: list[str], labels: list[str]) -> Answer:
+    given = row.values[form.response]
+    _text(row, form.response)  # raises where it is empty or no text
+    value = answer_text(given)
     if value == "-1":  # public sets hide the answers of their test splits so
-        raise DataError("empty_field", file=row.file, row=row.number, field=field)
-    if value in labels:
-        return labels.index(value)
-    if value in texts and isinstance(row.values[field], str):  # 2 is an index, "2" may be what a choice says
-        return texts.index(value)
-    if len(value) == 1 and value in string.ascii_uppercase[: len(texts)]:
-        return string.ascii_uppercase.index(value)
-    if len(texts) == 2 and value.lower() in ("false", "true"):
-        return int(value.lower() == "true")
-    if _NUMBER.fullmatch(value) and 0 <= int(value) - first < len(texts):
-        return int(value) - first
-    raise _wrong(row, field, value, " | ".join(labels or texts))
+        raise DataError("empty_field", file=row.file, row=row.number, field=form.response)
+    columns = form.choices.split(",") if "," in form.choices else []
+    signs = tuple(labels) or column_signs(columns) or text_signs(texts)
+    if value in columns and signs:
+        value = signs[columns.index(value)]
+    native = isinstance(given, int | float) and not isinstance(given, bool)
+    return Answer(row, value, tuple(text.strip() for text in texts), signs, native)
 
 
 def _checks(form: Form, row: Row) -> Mapping[str, Any]:

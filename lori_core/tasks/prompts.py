@@ -29,14 +29,14 @@ def request(instruction: str) -> str:
     return REQUEST.replace("{instruction}", instruction)
 
 
-SOCIAL_IQA = Form("{context}\nQuestion: {question}\nAnswer:", "label", choices="answerA,answerB,answerC", first=1)
-PIQA = Form("Question: {goal}\nAnswer:", "label", choices="sol1,sol2", first=0)
+SOCIAL_IQA = Form("{context}\nQuestion: {question}\nAnswer:", "label", choices="answerA,answerB,answerC", first="1")
+PIQA = Form("Question: {goal}\nAnswer:", "label", choices="sol1,sol2", first="0")
 # WinoGrande's blank is asked for, since it may open the sentence.
-WINOGRANDE = Form("Fill in the blank: {sentence}\nAnswer:", "answer", choices="option1,option2", first=1)
+WINOGRANDE = Form("Fill in the blank: {sentence}\nAnswer:", "answer", choices="option1,option2", first="1")
 BOOLQ = Form("{passage}\nQuestion: {question}?\nAnswer:", "answer", fixed=("no", "yes"))
 ARC = Form("Question: {question}\nAnswer:", "answerKey", choices="choices")
 OPENBOOKQA = Form("Question: {question_stem}\nAnswer:", "answerKey", choices="choices")
-HELLASWAG = Form("{ctx}", "label", choices="endings", first=0)
+HELLASWAG = Form("{ctx}", "label", choices="endings", first="0")
 GSM8K = Form("Question: {question}\nAnswer:", "answer", marker="####", scorer="number", max_new_tokens=256)
 HUMANEVAL = Form(
     "{prompt}",
@@ -87,7 +87,7 @@ PROMPTS: Mapping[str, tuple[Form, ...]] = {
         SOCIAL_IQA,
         WINOGRANDE,
         Form(  # JCommonsenseQA
-            "質問：{question}\n回答：", "label", choices="choice0,choice1,choice2,choice3,choice4", first=0
+            "質問：{question}\n回答：", "label", choices="choice0,choice1,choice2,choice3,choice4", first="0"
         ),
         BOOLQ,
         Form(  # MGSM, in Japanese among others
@@ -97,6 +97,7 @@ PROMPTS: Mapping[str, tuple[Form, ...]] = {
         HUMANEVAL,
         *JUDGED_BY_HARM,
         *INSTRUCTIONS,
+        Form("Question: {question}\nAnswer:", "answer", choices="A,B,C,D"),  # MMLU, JMMLU
         Form("{prompt}", "response"),
         Form("Question: {question}\nAnswer:", "answer"),
     ),

@@ -21,14 +21,15 @@ from urllib.parse import parse_qsl, unquote
 from lori_core.errors import DataError, TaskError
 from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.files import Row, read_rows, split_files
-from lori_core.tasks.forms import Form, make_example, numbered_from
+from lori_core.tasks.forms import Form, make_example, readings_of
 from lori_core.tasks.hub import PREFIX, read_hub
 from lori_core.tasks.prompts import DEFAULT, recognise
+from lori_core.tasks.readings import FIRST
 from lori_core.tasks.scorers import SCORERS
 from lori_core.tasks.task import SPLITS, Example, Task
 
 MINI_OPTIONS = ("level", "conflict", "seed")
-COLUMNS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")
+COLUMNS = ("prompt", "template", "response", "choices", "first", "scorer", "system", "kind", "checks", "max_new_tokens")
 OPTIONS = (*COLUMNS, "prompts", "test")
 _WHOLE = re.compile("[0-9]{1,9}")
 
@@ -123,6 +124,8 @@ def _options(query: str) -> list[tuple[str, str]]:
             raise TaskError("unknown_task_option", option=option, known=", ".join(OPTIONS))
         if option == "scorer" and value not in SCORERS:
             raise TaskError("unknown_scorer", scorer=value, known=", ".join(SCORERS))
+        if option == "first" and value not in FIRST:
+            raise TaskError("bad_first", got=value, known=", ".join(FIRST))
     return pairs
 
 
@@ -214,11 +217,11 @@ def _examples(
         dropped: split -> reason -> rows left out; counted up here.
     """
     given: dict[str, list[Example]] = {}
+    readings = readings_of(form, (row for rows in files.values() for row in rows))
     for split, rows in files.items():
-        first = numbered_from(form, rows)
         for row in rows:
             try:
-                given.setdefault(split, []).append(make_example(form, row, first))
+                given.setdefault(split, []).append(make_example(form, row, readings))
             except DataError as error:
                 if not lenient or error.key != "empty_field":
                     raise

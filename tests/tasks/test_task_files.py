@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lori_core.errors import DataError, TaskError
 from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.files import read_rows
-from lori_core.tasks.forms import make_example, numbered_from
+from lori_core.tasks.forms import make_example, readings_of
 from lori_core.tasks.prompts import PROMPTS, REQUEST, REQUEST_WITH_INPUT, recognise
 from lori_core.tasks.registry import load_task, share
 from lori_core.tasks.task import SPLITS, Example, Task
@@ -340,7 +340,8 @@ def test_the_papers_prompts_of_hub_rows_are_those_that_llm_adapters_published(pa
     for file in (real(f"hub/{hub}.jsonl"), real(f"llm_adapters/{published}.jsonl")):
         rows = read_rows(file)
         form = recognise(rows[0], "paper-1")
-        examples = [make_example(form, row, numbered_from(form, rows)) for row in rows]
+        readings = readings_of(form, rows)
+        examples = [make_example(form, row, readings) for row in rows]
         found[file] = [(example.prompt, example.response) for example in examples]
     ours, theirs = found.values()
     assert ours == theirs and len(ours) == PAIRED[pair]
