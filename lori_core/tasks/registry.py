@@ -10,7 +10,6 @@ support=tickets.csv?prompt=question&response=answer                   columns of
 support=tickets.csv?template=Q:%20{q}%0AA:&response=a&scorer=contains values are percent-encoded, as in a URL
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,8 @@ from lori_core.tasks.hub import PREFIX, read_hub
 from lori_core.tasks.prompts import DEFAULT, recognise
 from lori_core.tasks.readings import FIRST
 from lori_core.tasks.scorers import SCORERS
-from lori_core.tasks.task import SPLITS, Example, Task
+from lori_core.tasks.splits import Drawn, Dropped, count, filled, row_text, without_repeats
+from lori_core.tasks.task import Task
 
 MINI_OPTIONS = ("level", "conflict", "seed")
 COLUMNS = ("prompt", "template", "response", "choices", "first", "scorer", "system", "kind", "checks", "max_new_tokens")
@@ -39,7 +39,7 @@ class Source:
     """Examples of one data set, and how they are made and judged."""
 
     form: Form
-    splits: dict[str, list[Example]]  # as the files name them
+    splits: dict[str, list[Drawn]]  # as the files name them
 
 
 def load_task(spec: str, allow_code_execution: bool = False) -> Task:
@@ -55,17 +55,17 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         return _mini(spec)
     options = {option: value for option, value in pairs if option != "test"}
     version = options.pop("prompts", DEFAULT)
-    dropped: dict[str, dict[str, int]] = {}
+    dropped: Dropped = {}
     learned = _source(place, options, version, dropped)
     tests = [(value, _source(value, {}, version, dropped)) for option, value in pairs if option == "test"]
     judged = _tested_on(learned, tests) if tests else learned
     if judged.form.scorer == "program" and not allow_code_execution:
         raise TaskError("code_execution_off", task=name)
-    splits = _without_repeats(_filled(judged.splits, judged.form.test_only), dropped)
+    splits = without_repeats(filled(judged.splits, judged.form.test_only), dropped)
     own = options.keys() & {"prompt", "template"}
     return Task(
         name,
-        {split: tuple(examples) for split, examples in splits.items()}.__getitem__,
+        splits.__getitem__,
         judged.form.scorer,
         max(judged.form.max_new_tokens, learned.form.max_new_tokens),
         source="; ".join([place, *(value for value, _ in tests)]),
@@ -129,7 +129,7 @@ def _options(query: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _source(place: str, options: dict[str, str], version: str, dropped: dict[str, dict[str, int]]) -> Source:
+def _source(place: str, options: dict[str, str], version: str, dropped: Dropped) -> Source:
     """All examples of a path or of "hf:id"; counts rows left out in `dropped`."""
     if place.startswith(PREFIX):
         rows = read_hub(place.removeprefix(PREFIX))
@@ -155,8 +155,9 @@ def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
     examples = []
     for place, source in tests:
         kind = place.removeprefix(PREFIX).rstrip("/").rsplit("/")[-1] if len(tests) > 1 else ""
-        for example in _filled(source.splits, test_only=True)["test"]:
-            examples.append(example if example.kind else replace(example, kind=kind))
+        for drawn in filled(source.splits, test_only=True)["test"]:
+            named = drawn.example if drawn.example.kind else replace(drawn.example, kind=kind)
+            examples.append(replace(drawn, example=named))
     kept = {"train" if split == "all" else split: those for split, those in learned.splits.items() if split != "test"}
     if not kept:
         raise TaskError("nothing_to_learn", source=tests[0][0])
@@ -207,8 +208,8 @@ def _positive(text: str) -> int:
 
 
 def _examples(
-    files: Mapping[str, Sequence[Row]], form: Form, lenient: bool, dropped: dict[str, dict[str, int]]
-) -> dict[str, list[Example]]:
+    files: Mapping[str, Sequence[Row]], form: Form, lenient: bool, dropped: Dropped
+) -> dict[str, list[Drawn]]:
     """Split -> its examples.
 
     Args:
@@ -216,60 +217,18 @@ def _examples(
             of whole test splits. In columns that the user named, one is a mistake to be told.
         dropped: split -> reason -> rows left out; counted up here.
     """
-    given: dict[str, list[Example]] = {}
+    given: dict[str, list[Drawn]] = {}
     readings = readings_of(form, (row for rows in files.values() for row in rows))
     for split, rows in files.items():
         for row in rows:
             try:
-                given.setdefault(split, []).append(make_example(form, row, readings))
+                drawn = Drawn(make_example(form, row, readings), row_text(row.values))
+                given.setdefault(split, []).append(drawn)
             except DataError as error:
                 if not lenient or error.key != "empty_field":
                     raise
-                _count(dropped, split, "empty")
+                count(dropped, split, "empty")
     given = {split: examples for split, examples in given.items() if examples}
     if not given:
         raise DataError("no_rows_left", file=next(iter(files.values()))[0].file)
     return given
-
-
-def _count(dropped: dict[str, dict[str, int]], split: str, reason: str) -> None:
-    reasons = dropped.setdefault(split, {})
-    reasons[reason] = reasons.get(reason, 0) + 1
-
-
-def _filled(given: Mapping[str, list[Example]], test_only: bool) -> dict[str, list[Example]]:
-    """All three splits. Missing ones take their share of the train split (or the next best) by a hash of the prompt.
-
-    A test split is never cut, and what is there to test with is test split, whatever its files are called. Where only
-    train and validation are there, validation becomes the test split: the public sets that hide their test answers
-    (BoolQ, PIQA, SocialIQA, HellaSwag, WinoGrande) are compared on it.
-    """
-    given = dict(given)
-    if "test" not in given and "validation" in given and (test_only or "train" in given):
-        given["test"] = given.pop("validation")
-    source = next((split for split in ("train", "all", "validation") if split in given), None)
-    if test_only or source is None:
-        return {"test": given.get("test") or [example for examples in given.values() for example in examples]}
-    splits: dict[str, list[Example]] = {split: [] for split in SPLITS} | given | {source: []}
-    for example in given[source]:
-        wanted = share(example.prompt)
-        splits[wanted if wanted == source or wanted not in given else source].append(example)
-    return splits
-
-
-def share(prompt: str) -> str:
-    """The split that a prompt falls into: 80 % train, 10 % validation, 10 % test, the same on every machine."""
-    number = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") % 10
-    return {0: "validation", 1: "test"}.get(number, "train")
-
-
-def _without_repeats(splits: dict[str, list[Example]], dropped: dict[str, dict[str, int]]) -> dict[str, list[Example]]:
-    """Prompts of the test split leave validation and train, those of validation leave train; they are counted."""
-    held: set[str] = set()
-    kept = {}
-    for split in (each for each in ("test", "validation", "train") if each in splits):
-        kept[split] = [example for example in splits[split] if example.prompt not in held]
-        for _ in range(len(splits[split]) - len(kept[split])):
-            _count(dropped, split, "duplicate")
-        held |= {example.prompt for example in kept[split]}
-    return kept

@@ -18,7 +18,8 @@ from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.files import read_rows
 from lori_core.tasks.forms import make_example, readings_of
 from lori_core.tasks.prompts import PROMPTS, REQUEST, REQUEST_WITH_INPUT, recognise
-from lori_core.tasks.registry import load_task, share
+from lori_core.tasks.registry import load_task
+from lori_core.tasks.splits import share
 from lori_core.tasks.task import SPLITS, Example, Task
 
 Rows = Sequence[Mapping[str, Any]]
@@ -446,7 +447,7 @@ def sizes(task: Task) -> tuple[int, ...]:
     return tuple(len(task.examples(split)) for split in SPLITS)
 
 
-def test_one_file_is_split_by_the_prompt_whatever_the_order_of_its_rows(tmp_path: Path):
+def test_one_file_is_split_whatever_the_order_of_its_rows(tmp_path: Path):
     rows = numbered(0, 2000)
     task = load_task(f"t={write(tmp_path / 'a.jsonl', rows)}")
     backwards = load_task(f"t={write(tmp_path / 'b.jsonl', rows[::-1])}")
@@ -457,7 +458,7 @@ def test_one_file_is_split_by_the_prompt_whatever_the_order_of_its_rows(tmp_path
 
 
 @given(st.text())
-def test_the_share_of_a_prompt_is_read_from_its_sha256(prompt: str):
+def test_a_share_is_read_from_the_sha256_of_a_text(prompt: str):
     tenth = int(hashlib.sha256(prompt.encode("utf-8")).hexdigest()[:16], 16) % 10
     assert share(prompt) == ("validation" if tenth == 0 else "test" if tenth == 1 else "train")
 
