@@ -54,6 +54,9 @@ def merge(adapters: Sequence[Adapter], method: str, weights: Sequence[float], na
     if bases:
         record["base"] = bases[0]
     config = _config(adapters[0].config, factors)
+    wordings = [adapter.record.get("wording") for adapter in adapters]
+    if wordings[0] and all(wording == wordings[0] for wording in wordings):
+        record["wording"] = wordings[0]
     return Adapter(name, config, factors, record, _drawn_from(adapters, method))
 
 

@@ -54,6 +54,7 @@ from lori_core.study.specs import (
 )
 from lori_core.study.study import run_study
 from lori_core.study.units import Work, calibrate_unit, check_fit, keep, learn_unit, load_tasks, open_work
+from lori_core.tasks.wording import wording_notes
 from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
@@ -225,7 +226,9 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
         for task in work.tasks if job.harness else ():
             checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
             hooks.check_stop()
-    notes = () if adapter is None else base_notes(adapter, base.quantization)
+    notes: tuple[str, ...] = ()
+    if adapter is not None:
+        notes = base_notes(adapter, base.quantization) + wording_notes(adapter.record, base, work.tasks)
     run.save_result(to_json(Evaluated(job.adapter, by_task, checked, notes)))
 
 

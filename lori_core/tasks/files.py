@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,7 @@ def _csv(path: Path, content: bytes) -> Iterator[Row]:
         for line in lines:
             fields = [line[0], category[1]] if category and line else line
             if header is None:
-                header = fields
+                header = _columns(path, fields)
             elif fields:
                 number += 1
                 if len(fields) != len(header):
@@ -139,6 +140,14 @@ def _csv(path: Path, content: bytes) -> Iterator[Row]:
                 yield Row(path, number, dict(zip(header, fields, strict=True)))
     except csv.Error as error:
         raise DataError("bad_csv", file=path, reason=error) from None
+
+
+def _columns(path: Path, header: list[str]) -> list[str]:
+    """Raises DataError where two columns have one name: the second would hide the first."""
+    twice = [name for name, times in Counter(header).items() if times > 1]
+    if twice:
+        raise DataError("columns_twice", file=path, column=twice[0], columns=", ".join(header))
+    return header
 
 
 def _parquet(path: Path, content: bytes) -> Iterator[Row]:

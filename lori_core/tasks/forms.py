@@ -15,7 +15,7 @@ from lori_core.files import parse_json
 from lori_core.tasks.files import Row
 from lori_core.tasks.readings import Answer, Readings, answer_text, column_signs, decide, index_of, text_signs
 from lori_core.tasks.scorers import find_number
-from lori_core.tasks.task import Example
+from lori_core.tasks.task import Example, Prompt
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ class Form:
         return bool(self.choices or self.fixed)
 
     @property
+    def asked(self) -> list[str]:
+        """The columns that stand in the prompt."""
+        return [field for field in _fields(self.template) if not field.startswith("*")]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have."""
-        fields = [field for field in _fields(self.template) if not field.startswith("*")]
+        fields = self.asked
         named = [self.response, *self.choices.split(","), self.kind, *self.checks.split(",")]
         return tuple(dict.fromkeys([*fields, *(name for name in named if name)]))
 
@@ -131,7 +136,7 @@ def _fields(template: str) -> list[str]:
     return fields
 
 
-def _prompt(form: Form, row: Row, texts: Sequence[str]) -> str:
+def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
     template = form.longer if form.longer and str(row.values.get("input") or "").strip() else form.template
     labels = _labels(form, texts)
     named = zip(labels, texts, strict=True)
@@ -139,11 +144,14 @@ def _prompt(form: Form, row: Row, texts: Sequence[str]) -> str:
         "*labels": "/".join(labels),
         "*listed": form.between.join(f"{label.capitalize()}: {text}" for label, text in named),
     }
-    parts = [
-        text + ("" if field is None else lists.get(field) or _filled_in(row, field, conversion))
-        for text, field, _, conversion in string.Formatter().parse(template)
-    ]
-    return (f"{form.system}\n\n" if form.system else "") + "".join(parts)
+    prompt, data = (f"{form.system}\n\n" if form.system else ""), []
+    for text, field, _, conversion in string.Formatter().parse(template):
+        prompt += text
+        if field is not None:
+            value = lists[field] if field in lists else _filled_in(row, field, conversion)
+            data.append((len(prompt), len(prompt) + len(value)))
+            prompt += value
+    return Prompt(prompt, data)
 
 
 def _filled_in(row: Row, field: str, conversion: str | None) -> str:
@@ -178,7 +186,7 @@ def _as_text(row: Row, field: str, value: Any) -> str:
         raise DataError("empty_field", file=row.file, row=row.number, field=field)
     if not isinstance(value, str | int | float):
         raise _wrong(row, field, value, "text")
-    text = str(value)
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON's escapes can write half a character, which no tokenizer reads

@@ -63,6 +63,7 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         raise TaskError("code_execution_off", task=name)
     splits = without_repeats(filled(judged.splits, judged.form.test_only), dropped)
     own = options.keys() & {"prompt", "template"}
+    form = learned.form
     return Task(
         name,
         splits.__getitem__,
@@ -74,6 +75,8 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         test_only="train" not in splits,
         dropped=dropped,
         stop=judged.form.stop,
+        template=form.template if own else "",
+        system=form.system,
     )
 
 
@@ -167,7 +170,7 @@ def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
 
 def _form(options: dict[str, str], version: str, row: Row) -> Form:
     """The user's columns, or those of a known data set with the user's changes."""
-    options = dict(options)
+    options = options | {option: _typed(options[option]) for option in ("template", "system") if option in options}
     for option in ("choices", "checks"):
         if options.get(option) and not all(options[option].split(",")):
             raise TaskError("empty_column", option=option, got=options[option])
@@ -179,6 +182,8 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
             raise TaskError("bad_template", template="", reason="it is empty")
     else:
         form = recognise(row, version)
+    if form.response in form.asked:
+        raise TaskError("answer_in_prompt", field=form.response)
     changes: dict[str, object] = dict(options)
     if "max_new_tokens" in options:
         changes["max_new_tokens"] = _positive(options["max_new_tokens"])
@@ -199,6 +204,11 @@ def _is_text(spec: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _typed(text: str) -> str:
+    """A line break or a tab as a shell passes it on, a backslash and a letter; two backslashes are one."""
+    return re.sub(r"\\([\\nt])", lambda found: {"n": "\n", "t": "\t", "\\": "\\"}[found[1]], text)
 
 
 def _positive(text: str) -> int:

@@ -14,6 +14,25 @@ from lori_core.errors import TaskError
 SPLITS = ("train", "validation", "test")
 
 
+class Prompt(str):
+    """A prompt that knows which stretches of it are data: a control token's name there is text, not that token.
+
+    Attributes:
+        data: (start, end) of each stretch, in order. A plain str is data from end to end.
+    """
+
+    data: tuple[tuple[int, int], ...]
+
+    def __new__(cls, text: str, data: Iterable[tuple[int, int]] = ()) -> "Prompt":
+        made = super().__new__(cls, text)
+        made.data = tuple(data)
+        return made
+
+
+def data_of(prompt: str) -> tuple[tuple[int, int], ...]:
+    return prompt.data if isinstance(prompt, Prompt) else ((0, len(prompt)),)
+
+
 @dataclass(frozen=True)
 class Example:
     """One example. The model reads `prompt` and should write `response` and its end token; these are trained on."""
@@ -38,7 +57,9 @@ class Task:
         validation_scorer: how validation is judged, where that is another data set than test; empty: as test.
         max_new_tokens: how far to generate for one answer.
         stop: texts that end an answer and do not belong to it; they stand in what the model writes, not in the prompt.
-        dropped: split -> reason ("duplicate" | "empty") -> rows of the source that were left out.
+        dropped: split -> reason ("duplicate" | "near_duplicate" | "empty") -> rows of the source that were left out.
+        template: of the user's own prompts. system: stands before every prompt, or in a chat is its system turn.
+        chat: whether the prompts stand in a chat template, see chat.py.
     """
 
     name: str
@@ -52,6 +73,9 @@ class Task:
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
+    template: str = ""
+    system: str = ""
+    chat: bool = False
 
     def examples(self, split: str) -> Sequence[Example]:
         if self.test_only and split != "test":

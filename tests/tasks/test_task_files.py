@@ -361,6 +361,14 @@ def test_own_columns_template_and_system_are_percent_decoded(tmp_path: Path):
     assert (task.scorer, task.max_new_tokens, task.source) == ("contains", 7, str(file))
 
 
+def test_line_breaks_typed_as_a_backslash_and_n_are_line_breaks(tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", [{"q": "a \\n in a cell\r\nstays", "a": "one\rtwo"}])
+    typed = quote(r"Q: {q}\nA:\tin \\n words:")
+    assert only(load_task(f"t={file}?template={typed}&response=a")) == Example(
+        "Q: a \\n in a cell\nstays\nA:\tin \\n words:", " one\ntwo"
+    )
+
+
 def test_a_prompt_column_alone_is_a_template_of_itself(tmp_path: Path):
     file = write(tmp_path / "a.jsonl", [{"q": "two?\n", "a": 2}])
     assert only(load_task(f"t={file}?prompt=q&response=a&scorer=number")) == Example("two?\n", "2")
@@ -534,6 +542,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "no json list": ("a.json", b'[{"prompt": "a"},\n{"prompt" "b"}]', "a.json, row 2: not JSON"),
     "no object": ("a.jsonl", (GOOD + '["a"]\n').encode(), "a.jsonl, row 2: expected an object .* got list"),
     "fields": ("a.csv", b"prompt,response\na,b\na,b,c\n", "a.csv, row 2: 3 fields, but the header names 2"),
+    "columns twice": ("a.csv", b"prompt,response,prompt\na,b,c\n", "a.csv names two columns 'prompt'"),
     "quotes": ("a.csv", b'prompt,response\na,"b\n', "a.csv is not CSV"),
     "parquet": ("a.parquet", b"PAR1 not really", "a.parquet cannot be read as Parquet"),
     "ending": ("a.txt", b"hello", r"a.txt is of no kind .* \.csv, \.json, \.jsonl, \.parquet"),
@@ -590,7 +599,9 @@ BAD_SPECS: dict[str, tuple[str, str]] = {
     "columns without names": ("prompt=q&response=a&choices=,", "'choices' is ',', which leaves a column without"),
     "checks without names": ("prompt=q&response=a&checks=q,,a", "'checks' is 'q,,a'"),
     "tokens without measure": (f"prompt=q&response=a&max_new_tokens={'9' * 5000}", "max_new_tokens is '999"),
-    "bad answer": ("prompt=q&response=q&choices=c", "row 1: 'q' holds 'bird\\?', expected oak | owl"),
+    "bad answer": ("prompt=a&response=q&choices=c", "row 1: 'q' holds 'bird\\?', expected oak | owl"),
+    "answer in the prompt": ("prompt=q&response=q", "'q' is the answer, and it stands in the prompt too"),
+    "answer in the template": ("template={q} {a}&response=a", "'a' is the answer, and it stands in the prompt too"),
 }
 
 
