@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lori_core.errors import RunError
 from lori_core.figures.continual import lost_and_learned
+from lori_core.figures.wording import number
 from lori_core.files import folder_size
 from lori_core.report.findings import isolation_notes
 from lori_core.results import (
@@ -91,19 +92,47 @@ def study_table(result: StudyResult, language: str) -> Table:
         label = _label(merged.method, merged.shared_projection, language)
         for task, score in merged.scores.items():
             add(translate("command.merged", language, method=label, merge=merged.merge), task, score)
-    rows = [[name, *(f"{fmean(scores[task]):.3f}" for task in result.tasks)] for name, scores in columns.items()]
+    rows = floor_rows(result.base_scores, result.tasks, language)
+    rows += [[name, *(f"{fmean(scores[task]):.3f}" for task in result.tasks)] for name, scores in columns.items()]
     return _plain([translate("command.column.scores", language), *result.tasks], rows)
 
 
-def score_table(scores: Sequence[Score], language: str) -> Table:
+def floor_rows(scores: Mapping[str, Score], tasks: Sequence[str], language: str) -> list[list[str]]:
+    """What is reached without reading the question, a row for chance and one for the commonest answer, where known."""
+    rows = []
+    for name in ("chance", "majority"):
+        values = [getattr(scores[task], name) if task in scores else None for task in tasks]
+        if any(value is not None for value in values):
+            rows.append([translate(f"figures.{name}", language), *(number(value) for value in values)])
+    return rows
+
+
+def score_table(scores: Sequence[Score], language: str) -> RenderableType:
+    """A row a score; beneath it its parts, what is reached without reading the question, and its classes."""
     rows = []
     for score in scores:
         rows.append([score.task, *_interval(score), score.metric])
         rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
-    return _table(["task", "score", "interval", "n", "metric"], rows, language)
+        floors = floor_rows({score.task: score}, [score.task], language)
+        rows += [[f"  {name}", value, "", "", ""] for name, value in floors]
+        for name, share in score.recall.items():
+            count = str(sum(score.confusion[name].values()))
+            rows.append([f"  {translate('command.class', language, name=name)}", f"{share:.3f}", "", count, ""])
+    table = _table(["task", "score", "interval", "n", "metric"], rows, language)
+    return Group(table, *(confusion_table(score, language) for score in scores if score.confusion))
 
 
-def _with_notes(table: Table, scores: Iterable[Score], language: str, notes: Iterable[str] = ()) -> RenderableType:
+def confusion_table(score: Score, language: str) -> Table:
+    """A row for each class of the right answers, a column for what was said."""
+    said = dict.fromkeys([*score.confusion, *(name for row in score.confusion.values() for name in row)])
+    rows = [[name, *(str(row.get(each, 0)) for each in said)] for name, row in score.confusion.items()]
+    names = [each or translate("command.no_class", language) for each in said]
+    return _plain([f"{score.task}: {translate('command.confusion', language)}", *names], rows)
+
+
+def _with_notes(
+    table: RenderableType, scores: Iterable[Score], language: str, notes: Iterable[str] = ()
+) -> RenderableType:
     """The table, and beneath it what a reader has to know: the notes, and what held programs that were run to judge."""
     sentences = [*(translate(note, language) for note in notes), *isolation_notes(scores, language)]
     return Group(table, *map(Text, sentences))
@@ -115,7 +144,8 @@ def _interval(score: Score | Share) -> list[str]:
 
 def continual_table(result: ContinualResult, language: str) -> RenderableType:
     """Rows: after each task; columns: on each task. Beneath it, what was lost beside what was learned."""
-    rows = [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
+    rows = floor_rows(dict(zip(result.order, result.scores[-1], strict=True)), result.order, language)
+    rows += [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
     rows.append(
         [translate("command.forgetting", language), *(f"{result.forgetting.get(t, 0):.3f}" for t in result.order)]
     )
@@ -131,7 +161,10 @@ def merge_trial_table(result: MergeTrial, language: str) -> Table:
         ("figures.column.single", result.before),
         ("figures.column.merged", result.after),
     )
-    rows = [[translate(key, language), *(f"{scores[task].value:.3f}" for task in result.tasks)] for key, scores in ends]
+    rows = floor_rows(result.base, result.tasks, language)
+    rows += [
+        [translate(key, language), *(f"{scores[task].value:.3f}" for task in result.tasks)] for key, scores in ends
+    ]
     return _plain([translate("command.column.scores", language), *result.tasks], rows)
 
 
@@ -243,8 +276,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], language: str)
 def _plain(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Cells are Text: names may hold brackets, which rich would take for markup."""
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for number, name in enumerate(header):
-        table.add_column(Text(name), overflow="fold", justify="left" if number == 0 else "right")
+    for place, name in enumerate(header):
+        table.add_column(Text(name), overflow="fold", justify="left" if place == 0 else "right")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

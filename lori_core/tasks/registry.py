@@ -11,6 +11,7 @@ support=tickets.csv?template=Q:%20{q}%0AA:&response=a&scorer=contains values are
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from lori_core.tasks.task import Task
 MINI_OPTIONS = ("level", "conflict", "seed")
 COLUMNS = ("prompt", "template", "response", "choices", "first", "scorer", "system", "kind", "checks", "max_new_tokens")
 OPTIONS = (*COLUMNS, "prompts", "test")
+MOST_LABELS = 100  # different answers that are taken for labels
 _WHOLE = re.compile("[0-9]{1,9}")
 
 
@@ -143,7 +145,21 @@ def _source(place: str, options: dict[str, str], version: str, dropped: Dropped)
     if first is None:
         raise DataError("empty_file", file=place)
     form = _form(options, version, first)
-    return Source(form, _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped))
+    examples = _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped)
+    labelled = form.scorer == "label" and not form.said and not form.marker
+    return Source(form, _with_labels(examples, place) if labelled else examples)
+
+
+def _with_labels(examples: dict[str, list[Drawn]], place: str) -> dict[str, list[Drawn]]:
+    """What the scorer "label" looks for: the answers that the data have. Raises TaskError where they are no labels."""
+    answers = Counter(drawn.example.response.strip() for those in examples.values() for drawn in those)
+    if len(answers) > MOST_LABELS:
+        raise TaskError("no_labels", source=place, count=len(answers), most=MOST_LABELS)
+    checks = {"labels": sorted(answers)}
+    return {
+        split: [replace(drawn, example=replace(drawn.example, checks=checks)) for drawn in those]
+        for split, those in examples.items()
+    }
 
 
 def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
