@@ -304,6 +304,7 @@ class StudyResult:
     versions: dict[str, str]
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know
     controls: tuple[SingleResult, ...] = ()  # LoRI-D adapters that share one A
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)  # task -> reason -> rows, see Task.dropped
 
 
 def to_json(result: Any) -> str:

@@ -28,7 +28,7 @@ def carry_out_fresh(run: Run, language: str) -> None:
     try:
         carry_out(run, language)
     except LoRIError:
-        if all(event["kind"] in ("state", "base", "plan") for event in run.events()):
+        if all(event["kind"] in ("state", "base", "plan", "left_out") for event in run.events()):
             shutil.rmtree(run.path)
         raise
 

@@ -21,7 +21,7 @@ from lori_core.figures.means import (
     values_of,
     with_control,
 )
-from lori_core.figures.wording import listed, mean_and_worst, method_label, number, percent, sentences
+from lori_core.figures.wording import listed, mean_and_worst, method_label, number, percent, reasons, sentences
 from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
@@ -59,6 +59,12 @@ def warnings(result: StudyResult, language: str = "en") -> list[str]:
             found.append(
                 translate("report.warning.diverged", language, task=single.task, method=label, seed=single.seed)
             )
+    for task in result.tasks:
+        long = [each.training.dropped for each in result.singles if each.task == task]
+        rows = result.left_out.get(task, {}) | ({"too_long": max(long)} if any(long) else {})
+        if rows:
+            told = reasons(rows, language)
+            found.append(translate("report.warning.left_out", language, task=task, each=told))
     unlearned = [task for task in result.tasks if not _learned(result, task)]
     if unlearned:
         found.append(translate("report.warning.not_learned", language, tasks=listed(unlearned, language)))

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -81,6 +82,14 @@ class Task:
         if self.test_only and split != "test":
             raise TaskError("test_only", task=self.name, split=split)
         return self.load(split)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Reason -> rows of all splits."""
+        total = Counter[str]()
+        for reasons in self.dropped.values():
+            total.update(reasons)
+        return dict(total)
 
     def scorer_of(self, split: str) -> str:
         return self.scorer if split == "test" else self.validation_scorer or self.scorer
