@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lori_core.errors import RunError
 from lori_core.figures.continual import lost_and_learned
-from lori_core.figures.wording import number
+from lori_core.figures.wording import number, reasons
 from lori_core.files import folder_size
 from lori_core.report.findings import isolation_notes
 from lori_core.results import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lori_core.method.adapter import Adapter  # imports torch, which the list of runs need not wait for
     from lori_core.storage.diff import Difference
     from lori_core.storage.store import Version
+    from lori_core.tasks.check import TaskCheck
 
 DRIFT = {"largest": "max_abs", "mean": "mean_abs", "kl": "kl"}  # value of the message -> field of merged_base.Drift
 SHORT = 12  # letters of a checksum that a list shows
@@ -227,6 +228,22 @@ def difference_table(found: "Difference", language: str) -> Table:
         if value is not None:
             rows.append([translate(f"command.{key}", language), "", f"{value:.4f}"])
     return _table(["entry", "left", "right"], rows, language)
+
+
+def check_table(check: "TaskCheck", language: str) -> Table:
+    """Splits, what was left out of them, and what the training split is like."""
+    rows = [
+        [translate(f"command.check.{split}", language), f"{count:,}", reasons(check.left_out.get(split, {}), language)]
+        for split, count in check.counts.items()
+    ]
+    if check.quality:
+        shortest, middle, longest = check.quality.length
+        rows.append([translate("command.check.length", language), f"{shortest:,} / {middle:,.0f} / {longest:,}", ""])
+        total = sum(check.quality.answers.values())
+        for answer, times in check.quality.answers.items():
+            rows.append([f"  {answer[:40]}", f"{times:,}", f"{100 * times / total:.0f} %"])
+    header = [translate(f"command.check.{name}", language) for name in ("what", "rows", "left_out")]
+    return _plain(header, rows)
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from lori_core.bases.load import Base
 from lori_core.errors import ModelError
 from lori_core.tasks.encode import control_tokens, own_ends
-from lori_core.tasks.task import Example, Prompt, Task
+from lori_core.tasks.task import Example, Prompt, Task, Turn
 
 _SAID = "what-is-said"  # stands for anything said, where only what stands around it matters
 
@@ -63,15 +63,32 @@ def _in_turns(example: Example, tokenizer: PreTrainedTokenizerBase, system: str)
 
 def _user_turn(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str) -> Prompt:
     """As text without the begin token where the tokenizer adds one itself; the system text, if any, in its own turn."""
+    if isinstance(prompt, Prompt) and prompt.turns:
+        return _conversation(tokenizer, prompt.turns)
     asked = prompt.removeprefix(f"{system}\n\n") if system else prompt
     turns = [{"role": "system", "content": system}] if system else []
     text = _render(tokenizer, [*turns, {"role": "user", "content": asked}], add_generation_prompt=True)
     opening = _render(tokenizer, [*turns, {"role": "user", "content": _SAID}], add_generation_prompt=True)
-    begin = tokenizer.bos_token
-    if begin is not None and list(tokenizer("")["input_ids"])[:1] == [tokenizer.bos_token_id]:
-        text, opening = text.removeprefix(str(begin)), opening.removeprefix(str(begin))
+    text, opening = _without_begin(tokenizer, text), _without_begin(tokenizer, opening)
     head, _, tail = opening.partition(_SAID)
     return Prompt(text, [(len(head), len(text) - len(tail))])
+
+
+def _conversation(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> Prompt:
+    said = [{"role": role, "content": content} for role, content in turns]
+    text = _without_begin(tokenizer, _render(tokenizer, said, add_generation_prompt=True))
+    data, start = [], 0
+    for _, content in turns:  # templates trim what is said
+        if (at := text.find(content.strip(), start)) >= 0:
+            start = at + len(content.strip())
+            data.append((at, start))
+    return Prompt(text, data)
+
+
+def _without_begin(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """Without the begin token, where the tokenizer adds one itself."""
+    adds = tokenizer.bos_token is not None and list(tokenizer("")["input_ids"])[:1] == [tokenizer.bos_token_id]
+    return text.removeprefix(str(tokenizer.bos_token)) if adds else text
 
 
 def _end_of_turn(base: Base) -> str | None:

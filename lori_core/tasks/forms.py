@@ -4,18 +4,22 @@ Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many
 Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
 """
 
+import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lori_core.errors import DataError, TaskError
 from lori_core.files import parse_json
+from lori_core.tasks.conversations import conversation_examples, is_conversation
 from lori_core.tasks.files import Row
 from lori_core.tasks.readings import Answer, Readings, answer_text, column_signs, decide, index_of, text_signs
 from lori_core.tasks.scorers import find_number
 from lori_core.tasks.task import Example, Prompt
+
+_UNWANTED = ("false", "0", "no", "undesirable")
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Form:
 
     Attributes:
         template: the prompt, "{column}" where a value goes; "{*listed}" and "{*labels}" where the choices do;
-            "{column!c}" puts a space before the value and a capital on it, and nothing where it is empty.
+            "{column?}" may be empty; "{column!c}" puts a space before the value and a capital on it, and nothing where
+            it is empty.
         response: column of the answer; with choices the index, label ("A", or the label beside the text) or text.
             Empty: there is none, as where a refusal is judged.
         choices: columns, one a choice, separated by commas; or one column that holds a list of texts or
@@ -40,6 +45,9 @@ class Form:
         kind: column of what becomes Example.kind. kinds: (value, kind) pairs, where the column says it otherwise; the
             value "*" stands for any.
         checks: column of what becomes Example.checks (an object, or its JSON text); or columns, separated by commas.
+        messages: column of a conversation, every reply of which is an example; the template is not looked at.
+        wanted: column that says whether an answer is a good one; rows of others are left out and counted.
+        notes: see Task.
         system: stands before every prompt, an empty line between.
         stop: texts that end an answer, see Task.
         test_only: the data set is there to test with, so it is never cut into splits.
@@ -60,6 +68,9 @@ class Form:
     kind: str = ""
     kinds: tuple[tuple[str, str], ...] = ()
     checks: str = ""
+    messages: str = ""
+    wanted: str = ""
+    notes: tuple[str, ...] = ()
     system: str = ""
     test_only: bool = False
     stop: tuple[str, ...] = ()
@@ -71,17 +82,50 @@ class Form:
     @property
     def asked(self) -> list[str]:
         """The columns that stand in the prompt."""
-        return [field for field in _fields(self.template) if not field.startswith("*")]
+        return [field.removesuffix("?") for field in _fields(self.template) if not field.startswith("*")]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have."""
+        if self.messages:
+            return (self.messages,)
         fields = self.asked
-        named = [self.response, *self.choices.split(","), self.kind, *self.checks.split(",")]
+        named = [self.wanted, self.response, *self.choices.split(","), self.kind, *self.checks.split(",")]
         return tuple(dict.fromkeys([*fields, *(name for name in named if name)]))
 
     def fits(self, row: Row) -> bool:
-        return set(self.columns) <= row.values.keys() and self.marker in str(row.values.get(self.response))
+        row = with_nested(row, self.columns)
+        known = set(self.columns) <= row.values.keys() and self.marker in str(row.values.get(self.response))
+        return known and (not self.messages or is_conversation(row.values[self.messages]))
+
+
+def make_examples(form: Form, row: Row, readings: Readings) -> list[Example]:
+    """The row's examples: one, or of a conversation one a reply, or none where its answer is not wanted."""
+    row = with_nested(row, form.columns)
+    if form.messages:
+        return conversation_examples(row, form.messages, form.system)
+    if form.wanted and str(row.values.get(form.wanted)).strip().lower() in _UNWANTED:
+        return []
+    return [make_example(form, row, readings)]
+
+
+def with_nested(row: Row, columns: Iterable[str]) -> Row:
+    """With the columns that are named by a path, "question.stem" or "choices.0", as columns of their own."""
+    found = {}
+    for column in columns:
+        first, *rest = column.split(".")
+        if column in row.values or not rest or first not in row.values:
+            continue
+        value = _from_json(row.values[first])
+        for part in rest:
+            if isinstance(value, Mapping):
+                value = value.get(part)
+            elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = None
+        found[column] = value
+    return replace(row, values={**row.values, **found}) if found else row
 
 
 def make_example(form: Form, row: Row, readings: Readings) -> Example:
@@ -119,6 +163,7 @@ def readings_of(form: Form, rows: Iterable[Row]) -> Readings:
     answers = []
     for row in rows:
         with suppress(DataError):  # is told, or left out and counted, where the row becomes an example
+            row = with_nested(row, form.columns)
             if set(form.columns) <= row.values.keys():
                 answers.append(_answer(form, row, *_choices(form, row)))
     two_truths = len(form.fixed) == 2
@@ -155,6 +200,10 @@ def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
 
 
 def _filled_in(row: Row, field: str, conversion: str | None) -> str:
+    if field.endswith("?"):
+        field = field.removesuffix("?")
+        if not str(row.values[field] if row.values[field] is not None else "").strip():
+            return ""
     if conversion == "c":
         text = str(row.values[field] or "").strip()
         return f" {text[0].upper()}{text[1:]}" if text else ""
@@ -218,6 +267,9 @@ def _choices(form: Form, row: Row) -> tuple[list[str], list[str]]:
     if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
         given = value["label"]
         value, labels = value["text"], [str(label) for label in given] if isinstance(given, list) else []
+    if isinstance(value, list) and value and all(isinstance(each, Mapping) and "text" in each for each in value):
+        labels = [str(each["label"]) for each in value if "label" in each]
+        value = [each["text"] for each in value]
     if not isinstance(value, list) or len(value) < 2 or len(labels) not in (0, len(value)):
         raise _wrong(row, form.choices, value, '["...", "..."]')
     return [_as_text(row, form.choices, text) for text in value], labels
@@ -252,6 +304,26 @@ def _checks(form: Form, row: Row) -> Mapping[str, Any]:
     if not form.checks:
         return {}
     checks = _from_json(row.values[form.checks])
+    if form.scorer == "program" and isinstance(checks, list):
+        return asserted(row, form, checks)
     if not isinstance(checks, Mapping) or (form.scorer == "code" and not {"entry_point", "tests"} <= checks.keys()):
         raise _wrong(row, form.checks, checks, '{"entry_point": "f", "tests": [[[arguments], result]]}')
     return checks
+
+
+def asserted(row: Row, form: Form, tests: Sequence[object]) -> Mapping[str, str]:
+    """What a benchmark brings, of a list of assertions: MBPP's ["assert add(1, 2) == 3", ...] and the code they test.
+
+    The model writes the whole function, so what stands before it is a head that is defined anew.
+    """
+    body = [str(test) for test in tests]
+    names = re.findall(r"^def\s+(\w+)", _text(row, form.response), re.MULTILINE)
+    name = next((each for each in names if body and re.search(rf"\b{each}\(", body[0])), None)
+    if name is None:
+        raise _wrong(row, form.checks, tests, '["assert f(1) == 2"], f as the code defines it')
+    test = "\n".join(f"    {line}" for each in body for line in each.splitlines())
+    return {
+        "prompt": f'def {name}(*_):\n    """Is defined anew."""\n',
+        "test": f"def check(candidate):\n    {name} = candidate\n{test}\n",
+        "entry_point": name,
+    }

@@ -48,6 +48,13 @@ HUMANEVAL = Form(
     # The prompt is gone on with; a body ends where one of these begins (Chen et al. 2021, arXiv 2107.03374).
     stop=("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
 )
+MBPP = Form(  # its tests are lists of assertions, see forms.asserted
+    "{text}\nThe function has to pass this test: {test_list.0}\n",
+    "code",
+    checks="test_list",
+    scorer="program",
+    max_new_tokens=512,
+)
 JUDGED_BY_HARM: tuple[Form, ...] = (
     Form(  # XSTest
         request("{prompt}"),
@@ -62,6 +69,15 @@ JUDGED_BY_HARM: tuple[Form, ...] = (
         for column in ("category", "tags")
     ),
 )
+CONVERSATIONS = tuple(
+    Form("", "", messages=column, scorer="likelihood", max_new_tokens=256) for column in ("messages", "conversations")
+)
+# Of preference data the answer that people took is learned; the other one is not looked at.
+PREFERENCES: tuple[Form, ...] = (
+    Form("{prompt}", "chosen", scorer="likelihood", max_new_tokens=256, notes=("note.chosen",)),  # DPO
+    Form("", "", messages="chosen", scorer="likelihood", max_new_tokens=256, notes=("note.chosen",)),
+)
+RATED = Form("{prompt}", "completion", wanted="label", scorer="likelihood", notes=("note.wanted",))  # KTO
 INSTRUCTIONS: tuple[Form, ...] = (
     Form(REQUEST, "output", marker="the correct answer is", scorer="label", max_new_tokens=16),  # commonsense_170k
     Form(REQUEST, "output", longer=REQUEST_WITH_INPUT, scorer="likelihood", max_new_tokens=256),  # Alpaca, CodeAlpaca
@@ -95,10 +111,15 @@ PROMPTS: Mapping[str, tuple[Form, ...]] = {
         ),
         GSM8K,
         HUMANEVAL,
+        RATED,  # before XSTest, which has labels of prompts too
         *JUDGED_BY_HARM,
         *INSTRUCTIONS,
+        *CONVERSATIONS,
+        MBPP,
         Form("Question: {question}\nAnswer:", "answer", choices="A,B,C,D"),  # MMLU, JMMLU
+        *PREFERENCES,
         Form("{prompt}", "response"),
+        Form("{prompt}", "completion"),
         Form("Question: {question}\nAnswer:", "answer"),
     ),
     "paper-1": (

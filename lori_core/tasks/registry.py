@@ -20,18 +20,30 @@ from urllib.parse import parse_qsl, unquote
 
 from lori_core.errors import DataError, TaskError
 from lori_core.tasks.catalog import CATALOG
-from lori_core.tasks.files import Row, read_rows, split_files
-from lori_core.tasks.forms import Form, make_example, readings_of
+from lori_core.tasks.files import Row, open_rows, rows_of, split_files
+from lori_core.tasks.forms import Form, make_examples, readings_of
 from lori_core.tasks.hub import PREFIX, read_hub
-from lori_core.tasks.prompts import DEFAULT, recognise
+from lori_core.tasks.prompts import CONVERSATIONS, DEFAULT, recognise
 from lori_core.tasks.readings import FIRST
 from lori_core.tasks.scorers import SCORERS
 from lori_core.tasks.splits import Drawn, Dropped, count, filled, row_text, without_repeats
 from lori_core.tasks.task import Task
 
 MINI_OPTIONS = ("level", "conflict", "seed")
-COLUMNS = ("prompt", "template", "response", "choices", "first", "scorer", "system", "kind", "checks", "max_new_tokens")
-OPTIONS = (*COLUMNS, "prompts", "test")
+COLUMNS = (
+    "prompt",
+    "template",
+    "response",
+    "messages",
+    "choices",
+    "first",
+    "scorer",
+    "system",
+    "kind",
+    "checks",
+    "max_new_tokens",
+)
+OPTIONS = (*COLUMNS, "prompts", "test", "columns", "encoding")
 MOST_LABELS = 100  # different answers that are taken for labels
 _WHOLE = re.compile("[0-9]{1,9}")
 
@@ -42,6 +54,7 @@ class Source:
 
     form: Form
     splits: dict[str, list[Drawn]]  # as the files name them
+    read_as: tuple[str, ...] = ()  # how files were read that are no plain UTF-8 with commas
 
 
 def load_task(spec: str, allow_code_execution: bool = False) -> Task:
@@ -77,8 +90,10 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         test_only="train" not in splits,
         dropped=dropped,
         stop=judged.form.stop,
+        read_as=tuple(note for source in (learned, *(each for _, each in tests)) for note in source.read_as),
         template=form.template if own else "",
         system=form.system,
+        notes=form.notes,
     )
 
 
@@ -91,6 +106,11 @@ def places(spec: str) -> list[str]:
     """Where load_task would read data for that spec: paths, or "hf:id"; none for a mini task. Raises TaskError."""
     _, place, pairs = _read(spec)
     return [place, *(value for option, value in pairs if option == "test")] if place else []
+
+
+def asked_of(spec: str) -> dict[str, str]:
+    """The options of a spec; of one that is named twice, the last."""
+    return dict(_read(spec)[2])
 
 
 def _read(spec: str) -> tuple[str, str, list[tuple[str, str]]]:
@@ -111,6 +131,8 @@ def _mini(spec: str) -> Task:
     from lori_core.tasks.mini import mini_task  # its word lists are read only where they are wanted
 
     name, query = name_of(spec), spec.partition("?")[2]
+    if "/" in name or "." in name or "\\" in name:
+        raise TaskError("name_forgotten", spec=spec)
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     for option, text in options.items():
         if option not in MINI_OPTIONS:
@@ -136,18 +158,25 @@ def _options(query: str) -> list[tuple[str, str]]:
 
 def _source(place: str, options: dict[str, str], version: str, dropped: Dropped) -> Source:
     """All examples of a path or of "hf:id"; counts rows left out in `dropped`."""
+    options, read_as = dict(options), ()
     if place.startswith(PREFIX):
         rows = read_hub(place.removeprefix(PREFIX))
     else:
-        files = split_files(Path(place))
-        rows = {split: [row for file in some for row in read_rows(file)] for split, some in files.items()}
+        names = tuple(options.pop("columns", "").split(",")) if options.get("columns") else ()
+        encoding = options.pop("encoding", "")
+        given = {
+            split: [open_rows(path, names, encoding) for path in some]
+            for split, some in split_files(Path(place)).items()
+        }
+        rows = {split: [row for file in files for row in rows_of(file)] for split, files in given.items()}
+        read_as = tuple(file.read_as for files in given.values() for file in files if file.read_as)
     first = next((each[0] for each in rows.values() if each), None)
     if first is None:
         raise DataError("empty_file", file=place)
     form = _form(options, version, first)
     examples = _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped)
     labelled = form.scorer == "label" and not form.said and not form.marker
-    return Source(form, _with_labels(examples, place) if labelled else examples)
+    return Source(form, _with_labels(examples, place) if labelled else examples, read_as)
 
 
 def _with_labels(examples: dict[str, list[Drawn]], place: str) -> dict[str, list[Drawn]]:
@@ -196,6 +225,8 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
         form = Form(options.pop("template", braced), options.pop("response", "response"))
         if not form.template:
             raise TaskError("bad_template", template="", reason="it is empty")
+    elif options.get("messages"):
+        form = replace(CONVERSATIONS[0], messages=options["messages"])
     else:
         form = recognise(row, version)
     if form.response in form.asked:
@@ -248,8 +279,10 @@ def _examples(
     for split, rows in files.items():
         for row in rows:
             try:
-                drawn = Drawn(make_example(form, row, readings), row_text(row.values))
-                given.setdefault(split, []).append(drawn)
+                made = make_examples(form, row, readings)
+                given.setdefault(split, []).extend(Drawn(each, row_text(row.values)) for each in made)
+                if not made:
+                    count(dropped, split, "unwanted")
             except DataError as error:
                 if not lenient or error.key != "empty_field":
                     raise

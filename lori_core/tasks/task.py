@@ -12,6 +12,7 @@ from typing import Any
 
 from lori_core.errors import TaskError
 
+Turn = tuple[str, str]  # ("system" | "user" | "assistant", what was said)
 SPLITS = ("train", "validation", "test")
 
 
@@ -20,13 +21,15 @@ class Prompt(str):
 
     Attributes:
         data: (start, end) of each stretch, in order. A plain str is data from end to end.
+        turns: of a conversation that the prompt is; empty: it is one question.
     """
 
     data: tuple[tuple[int, int], ...]
+    turns: tuple[Turn, ...]
 
-    def __new__(cls, text: str, data: Iterable[tuple[int, int]] = ()) -> "Prompt":
+    def __new__(cls, text: str, data: Iterable[tuple[int, int]] = (), turns: Iterable[Turn] = ()) -> "Prompt":
         made = super().__new__(cls, text)
-        made.data = tuple(data)
+        made.data, made.turns = tuple(data), tuple(turns)
         return made
 
 
@@ -59,6 +62,7 @@ class Task:
         max_new_tokens: how far to generate for one answer.
         stop: texts that end an answer and do not belong to it; they stand in what the model writes, not in the prompt.
         dropped: split -> reason ("duplicate" | "near_duplicate" | "empty") -> rows of the source that were left out.
+        read_as: of each file that is no plain UTF-8, how it was read: "tickets.csv: cp932, separator ;".
         template: of the user's own prompts. system: stands before every prompt, or in a chat is its system turn.
         chat: whether the prompts stand in a chat template, see chat.py.
     """
@@ -74,6 +78,7 @@ class Task:
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()
     template: str = ""
     system: str = ""
     chat: bool = False

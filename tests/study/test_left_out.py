@@ -47,7 +47,7 @@ def test_a_split_without_rows_is_refused_before_the_base_is_looked_at(tmp_path: 
     made = TrainJob(method="lori_d", **settings)
     with pytest.raises(TaskError, match="'t' has no examples in its validation split"):
         execute(Run.create(tmp_path, "train", made.model_dump(mode="json")))
-    scoring = EvaluateJob(tasks=(settings.pop("task"),), split="validation", **settings)
+    scoring = EvaluateJob(tasks=(made.task,), split="validation", base=made.base)
     with pytest.raises(TaskError, match="validation split"):
         execute(Run.create(tmp_path, "evaluate", scoring.model_dump(mode="json")))
 

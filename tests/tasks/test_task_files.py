@@ -1,5 +1,6 @@
 """Tasks from files: known forms, the user's own columns, the splits, and what is said of files that cannot be used."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -536,8 +537,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "empty": ("a.jsonl", b"", "a.jsonl holds no rows"),
     "blank": ("a.json", b"\n\n", "a.json holds no rows"),
     "header alone": ("a.csv", b"prompt,response\n", "a.csv holds no rows"),
-    "latin-1": ("a.jsonl", GOOD.encode() + b'{"prompt": "caf\xe9"}\n', "a.jsonl, row 2: not UTF-8"),
-    "utf-16": ("a.csv", "prompt,response\na,b\n".encode("utf-16"), "a.csv, row 1: not UTF-8"),
+    "no encoding": ("a.jsonl", GOOD.encode() + b'{"prompt": "\x81\xff\x9d\xff\x8d"}\n', "a.jsonl, row 2: not UTF-8"),
     "no json": ("a.jsonl", (GOOD + "\n" + '{"prompt": \n').encode(), "a.jsonl, row 3: not JSON"),
     "no json list": ("a.json", b'[{"prompt": "a"},\n{"prompt" "b"}]', "a.json, row 2: not JSON"),
     "no object": ("a.jsonl", (GOOD + '["a"]\n').encode(), "a.jsonl, row 2: expected an object .* got list"),
@@ -545,7 +545,11 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "columns twice": ("a.csv", b"prompt,response,prompt\na,b,c\n", "a.csv names two columns 'prompt'"),
     "quotes": ("a.csv", b'prompt,response\na,"b\n', "a.csv is not CSV"),
     "parquet": ("a.parquet", b"PAR1 not really", "a.parquet cannot be read as Parquet"),
-    "ending": ("a.txt", b"hello", r"a.txt is of no kind .* \.csv, \.json, \.jsonl, \.parquet"),
+    "ending": ("a.doc", b"hello", r"a.doc is of no kind .* \.csv, .*\.jsonl, \.xlsx, \.parquet"),
+    "no excel": ("a.xlsx", b"PK not really", "a.xlsx cannot be read as an Excel workbook"),
+    "no arrow": ("a.arrow", b"ARROW1 not really", "a.arrow cannot be read as Arrow"),
+    "no gzip": ("a.csv.gz", b"prompt,response", "a.csv.gz cannot be unpacked"),
+    "cut gzip": ("a.csv.gz", gzip.compress(b"prompt,response\na,b\n")[:-4], "a.csv.gz cannot be unpacked"),
     "columns": ("a.jsonl", b'{"x": "a", "y": "b"}', r"a.jsonl \(x, y\) are those of no known"),
     "later column": (
         "a.jsonl",
