@@ -15,6 +15,7 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LOOKED_FOR = ["cp932", "euc_jp", "cp1252"]  # Windows and old Unix in Japan; Windows in the West
+ODD = 0.6  # share of odd letters that is let pass: short, alike cells look odder than prose, for which it is 0.2
 _ESCAPES = (b"\x1b$B", b"\x1b$@")  # of ISO-2022-JP, whose bytes are ASCII
 PLAIN = ("utf-8", "utf-8-sig")
 
@@ -52,5 +53,5 @@ def _found(content: bytes) -> str:
 def _guessed(content: bytes) -> str:
     from charset_normalizer import from_bytes  # takes a part of a second
 
-    best = from_bytes(content, cp_isolation=LOOKED_FOR).best()
+    best = from_bytes(content, cp_isolation=LOOKED_FOR, threshold=ODD).best()
     return best.encoding if best else "utf-8"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lori_core.errors import DataError
+from lori_core.tasks.encodings import decode
 from lori_core.tasks.files import separator_of
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import SPLITS, Example, Prompt, Task
@@ -94,6 +95,25 @@ def test_an_faq_is_read_whatever_file_it_comes_in_and_how_is_told(name: str, tmp
     task = load_task(f"faq={tmp_path / file}?{ASKED}")
     assert sorted((example.prompt, example.response) for example in every(task)) == sorted(FAQ)
     assert task.read_as == ((told,) if told else ())
+
+
+ODD = {
+    "alike": "q,a\n" + "".join(f"問い {n},いいえ\n" for n in range(100)),
+    "short": "q,a\n川,山\n",
+    "half width": "q,a\nﾃｽﾄ,ﾊﾝｶｸ\n",
+    "German": "q;a\n" + "".join(f"Wie groß ist Straße {n}?;Größe {n}\n" for n in range(20)),
+    "French": "q;a\n" + "".join(f"Où est l'été {n}?;là-bas à côté\n" for n in range(20)),
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "euc_jp", "cp1252"])
+@pytest.mark.parametrize("name", ODD)
+def test_short_and_repetitive_tables_are_decoded_too(name: str, encoding: str):
+    try:
+        content = ODD[name].encode(encoding)
+    except UnicodeEncodeError:
+        pytest.skip("the encoding has no such letters")
+    assert decode("a.csv", content) == (ODD[name], encoding)
 
 
 def test_a_table_without_a_header_takes_names_that_are_given(tmp_path: Path):
