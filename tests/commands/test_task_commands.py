@@ -1,5 +1,6 @@
 """`lori tasks` and `lori tasks check`: what is said of a file before anything is learned, how early it is refused."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from lori_core.commands import app
 from lori_core.tasks.check import DOUBTS, check_task
-from lori_core.tasks.registry import load_task
+from lori_core.tasks.registry import OPTIONS, asked_of, load_task
 from lori_core.translate import translate
 
 
@@ -82,3 +83,11 @@ def test_a_wrong_column_is_refused_before_torch_is_loaded(command: str, tmp_path
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False"] and "no column 'question'" in done.stderr
     assert not list((tmp_path / "lab").glob("*"))
+
+
+def test_every_spec_of_the_recipes_has_options_that_there_are():
+    page = (Path(__file__).parents[2] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    specs = re.findall(r"^(?:lori .*)?'?(\w+=\S+?\?[^'\n]+)'?$", page, re.MULTILINE)
+    assert len(specs) >= 6 and all(asked_of(spec) for spec in specs)
+    named = {option for option in re.findall(r"`(\w+)=", page) if option not in ("train", "val")}
+    assert named <= set(OPTIONS)
