@@ -22,11 +22,13 @@ from lori_core.results import (
     ContinualResult,
     Memory,
     MergeTrial,
+    Output,
     Score,
     Share,
     SingleResult,
     StudyResult,
     from_json,
+    from_plain,
 )
 from lori_core.study.runs import Run
 from lori_core.translate import translate
@@ -76,6 +78,24 @@ def _result_table(run: Run, language: str) -> RenderableType:
     merged = json.loads(text)["merge"]
     row = [merged["method"], " ".join(f"{weight:g}" for weight in merged["weights"]), f"{merged['error']:.2g}"]
     return _table(["method", "weights", "error"], [row], language)
+
+
+def outputs_of(run: Run) -> dict[str, tuple[Output, ...]]:
+    """Task -> the outputs that a finished run kept; of runs that score nothing, none. Raises RunError."""
+    try:
+        text = run.result()
+        match run.kind:
+            case "study":
+                return from_json(StudyResult, text).samples
+            case "train":
+                single = from_json(SingleResult, text)
+                return {single.task: single.samples}
+            case "evaluate":
+                by_task = json.loads(text)["by_task"]
+                return {task: from_plain(tuple[Output, ...], each["outputs"]) for task, each in by_task.items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise RunError("damaged_result", path=run.path / "result.json") from None
+    return {}
 
 
 def study_table(result: StudyResult, language: str) -> Table:

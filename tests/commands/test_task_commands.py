@@ -1,14 +1,21 @@
 """`lori tasks` and `lori tasks check`: what is said of a file before anything is learned, how early it is refused."""
 
+import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from lori_core.commands import app
+from lori_core.commands import app, learning
+from lori_core.commands.options import TRAINING_OPTIONS, train_configs
+from lori_core.evaluation.intervals import score_of
+from lori_core.results import Output
+from lori_core.study.runs import Run
 from lori_core.tasks.check import DOUBTS, check_task
 from lori_core.tasks.registry import OPTIONS, asked_of, load_task
 from lori_core.translate import translate
@@ -91,3 +98,23 @@ def test_every_spec_of_the_recipes_has_options_that_there_are():
     assert len(specs) >= 6 and all(asked_of(spec) for spec in specs)
     named = {option for option in re.findall(r"`(\w+)=", page) if option not in ("train", "val")}
     assert named <= set(OPTIONS)
+
+
+def test_a_finished_run_shows_its_outputs_beside_what_was_expected(tmp_path: Path):
+    run = Run.create(tmp_path, "evaluate", {})
+    score = asdict(score_of("t", "test", "exact", [1.0, 0.0], ["", ""], 1.0))
+    outputs = [asdict(Output(f"question {n}", " yes", f" said {n}", float(n == 0))) for n in range(2)]
+    run.save_result(json.dumps({"by_task": {"t": {"score": score, "outputs": outputs}}}))
+    with run.start():
+        pass
+    done = CliRunner().invoke(app, ["show", str(run.path), "--outputs", "1"])
+    assert done.exit_code == 0, done.output
+    assert "question 0" in done.output and "said 0" in done.output and "question 1" not in done.output
+
+
+def test_the_optimizer_batch_and_the_scored_examples_are_options():
+    every = {field: None for field in TRAINING_OPTIONS} | {"gradient_checkpointing": False}
+    configs = train_configs("embedded", **(every | {"optimizer_batch": 7, "batch": 3}))
+    assert {(config.batch_size, config.micro_batch_size) for config in configs.values()} == {(7, 3)}
+    for command in ("train", "study", "continual"):
+        assert "test_examples" in signature(getattr(learning, command)).parameters
