@@ -92,7 +92,9 @@ def outputs_of(run: Run) -> dict[str, tuple[Output, ...]]:
                 return {single.task: single.samples}
             case "evaluate":
                 by_task = json.loads(text)["by_task"]
-                return {task: from_plain(tuple[Output, ...], each["outputs"]) for task, each in by_task.items()}
+                return {
+                    task: tuple(from_plain(Output, one) for one in each["outputs"]) for task, each in by_task.items()
+                }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RunError("damaged_result", path=run.path / "result.json") from None
     return {}
