@@ -32,6 +32,9 @@ class Score:
         prompts: version of the prompts, see tasks/prompts.py; empty: the task's own.
         shares: each kind's share where there are several, and "pass@k" where answers were drawn.
         isolation: what held the programs that a model wrote, see Isolation in sandbox/run.py; empty: none ran.
+        chance, majority: what is reached without reading the question, see evaluation/floors.py; None: nothing is.
+        confusion: class -> what was said of its examples ("" for what is no class) -> how often, where answers are
+            classes.
     """
 
     task: str
@@ -47,6 +50,19 @@ class Score:
     prompts: str = ""
     shares: dict[str, Share] = field(default_factory=dict)
     isolation: str = ""
+    chance: float | None = None
+    majority: float | None = None
+    confusion: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def floor(self) -> float | None:
+        """The higher of chance and majority."""
+        return max((each for each in (self.chance, self.majority) if each is not None), default=None)
+
+    @property
+    def recall(self) -> dict[str, float]:
+        """Class -> share of its examples that were recognised."""
+        return {each: said.get(each, 0) / sum(said.values()) for each, said in self.confusion.items()}
 
 
 @dataclass(frozen=True)
@@ -297,6 +313,7 @@ class StudyResult:
     versions: dict[str, str]
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know
     controls: tuple[SingleResult, ...] = ()  # LoRI-D adapters that share one A
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)  # task -> reason -> rows, see Task.dropped
 
 
 def to_json(result: Any) -> str:

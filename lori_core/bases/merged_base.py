@@ -4,6 +4,7 @@ W + dW is summed in fp32 (fp64 for a fp64 base) and rounded once to the base's d
 measured. To put several adapters in, merge them first (method "concat" is exact): rounding after each would add up.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,11 +55,27 @@ def export_merged_base(
         _check_weights(base, adapter)
         with merged_into(base.model, adapter):
             drift = _drift(beside, [_logits(base.model, row) for row in rows])
-            base.model.save_pretrained(temporary)
-        base.tokenizer.save_pretrained(temporary)
+            _save(base, adapter, temporary)
         dtype = str(base.model.dtype).removeprefix("torch.")
         write_atomic(temporary / "README.md", model_card(adapter, "transformers", scores, drift, dtype))
     return drift
+
+
+def _save(base: Base, adapter: Adapter, folder: Path) -> None:
+    """Model and tokenizer, ending an answer where the adapter learned to: else answers would run on."""
+    tokenizer, own = copy.deepcopy(base.tokenizer), base.model.generation_config
+    end = (adapter.record.get("wording") or {}).get("end")
+    if end is not None and end in tokenizer.get_vocab():
+        tokenizer.eos_token = end
+        ends = getattr(own, "eos_token_id", None)
+        known = [ends] if isinstance(ends, int) else list(ends or ())
+        base.model.generation_config = copy.deepcopy(own)
+        base.model.generation_config.eos_token_id = list(dict.fromkeys([tokenizer.eos_token_id, *known]))
+    try:
+        base.model.save_pretrained(folder)
+    finally:
+        base.model.generation_config = own
+    tokenizer.save_pretrained(folder)
 
 
 @contextmanager

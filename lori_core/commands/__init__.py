@@ -21,7 +21,7 @@ app.command("export")(exchange.export_adapter)
 app.command("import")(exchange.import_adapter)
 for command in (runs.run, runs.resume, runs.show):
     app.command()(command)
-app.command("tasks")(tasks.list_tasks)
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(store.app, name="store")
 for command in (lab.lab, lab.passwords):
     app.command(context_settings=lab.PASSED_ON)(command)

@@ -51,6 +51,13 @@ Batch = Annotated[
     int | None,
     typer.Option("--batch", help="Examples a forward pass; default: the recipe's.", min=1),
 ]
+OptimizerBatch = Annotated[
+    int | None,
+    typer.Option("--optimizer-batch", help="Examples an optimizer step; default: the recipe's.", min=1),
+]
+TestExamples = Annotated[
+    int, typer.Option("--test-examples", help="Test examples that are scored at most, of each task.", min=1)
+]
 Length = Annotated[
     int | None,
     typer.Option("--length", help="Tokens of prompt and response at most; default: the recipe's.", min=8),
@@ -124,6 +131,7 @@ TRAINING_OPTIONS: dict[str, tuple[Any, Any]] = {
     "recipe": (Recipes, None),
     "rates": (Rates, None),
     "batch": (Batch, None),
+    "optimizer_batch": (OptimizerBatch, None),
     "length": (Length, None),
     "gradient_checkpointing": (GradientCheckpointing, False),
 }
@@ -164,6 +172,7 @@ def train_configs(
     recipe: Recipe | None,
     rates: list[str] | None,
     batch: int | None,
+    optimizer_batch: int | None,
     length: int | None,
     gradient_checkpointing: bool,
 ) -> dict[str, TrainConfig]:
@@ -171,7 +180,7 @@ def train_configs(
     if recipe not in (None, *get_args(Recipe)):
         raise ConfigError("bad_recipe", got=recipe, known=", ".join(get_args(Recipe)))
     known = {str(method): config for method, config in training_for(base, recipe=recipe).items()}
-    asked = {"steps": steps, "micro_batch_size": batch, "max_length": length}
+    asked = {"steps": steps, "batch_size": optimizer_batch, "micro_batch_size": batch, "max_length": length}
     for_all: dict[str, Any] = {field: value for field, value in asked.items() if value is not None}
     if gradient_checkpointing:
         for_all["gradient_checkpointing"] = True

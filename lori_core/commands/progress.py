@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from lori_core.figures.wording import reasons
 from lori_core.study.events import how_far, stage_of
 from lori_core.translate import translate
 
@@ -42,6 +43,8 @@ class Bars:
         match event["kind"]:
             case "base":
                 self.bars.console.print(base_line(event, self.language), markup=False, highlight=False)
+            case "left_out":
+                self.bars.console.print(left_out_line(event, self.language), markup=False, highlight=False)
             case "plan":
                 self.done = set(event["done"])
                 label = translate("command.units", self.language)
@@ -74,6 +77,8 @@ class Lines:
         match event["kind"]:
             case "base":
                 self._print(base_line(event, self.language))
+            case "left_out":
+                self._print(left_out_line(event, self.language))
             case "plan":
                 self.planned, self.done = event["units"], set(event["done"])
             case "unit" if event["state"] == "done" and event["name"] not in self.done:
@@ -91,6 +96,11 @@ class Lines:
 def base_line(event: dict[str, Any], language: str) -> str:
     """Which base computes where and in which precision."""
     return translate("command.base", language, **{key: event[key] for key in ("name", "device", "precision")})
+
+
+def left_out_line(event: dict[str, Any], language: str) -> str:
+    """How many rows of a task are not used, and why."""
+    return translate("command.left_out", language, task=event.get("task", ""), each=reasons(event["rows"], language))
 
 
 def stage_name(event: dict[str, Any]) -> str:

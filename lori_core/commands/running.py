@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,22 @@ def start(out: Path, language: str, kind: str, model: type[Config], **values: An
 def carry_out_fresh(run: Run, language: str) -> None:
     """A new run; one that is refused before any work began is not left behind."""
     try:
+        _read_own_data(run.config)
         carry_out(run, language)
     except LoRIError:
-        if all(event["kind"] in ("state", "base", "plan") for event in run.events()):
+        if all(event["kind"] in ("state", "base", "plan", "left_out") for event in run.events()):
             shutil.rmtree(run.path, ignore_errors=True)  # somebody else may have removed it
         raise
+
+
+def _read_own_data(config: Mapping[str, Any]) -> None:
+    """Refuses a wrong column before torch and the base are loaded, which take many seconds; hub sets wait till then."""
+    from lori_core.tasks.registry import load_task, places
+
+    named = config.get("tasks") or [config.get("task")]
+    for spec in named if isinstance(named, list | tuple) else ():
+        if isinstance(spec, str) and (where := places(spec)) and not any(place.startswith("hf:") for place in where):
+            load_task(spec, bool(config.get("allow_code_execution")))
 
 
 def carry_out(run: Run, language: str) -> None:

@@ -38,6 +38,7 @@ def resume(
 
 def show(
     what: Annotated[Path | None, typer.Argument(help="A run or an adapter; default: the list of runs.")] = None,
+    outputs: Annotated[int, typer.Option(help="So many outputs of each task, with what was expected.", min=0)] = 0,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
@@ -52,7 +53,7 @@ def show(
 
             console().print(adapter_table(load_adapter(what), what, language))
         else:
-            _show_run(Run.open(what), language)
+            _show_run(Run.open(what), outputs, language)
 
 
 def _newest_unfinished(out: Path) -> Run:
@@ -62,11 +63,13 @@ def _newest_unfinished(out: Path) -> Run:
     raise RunError("nothing_to_resume", path=out)
 
 
-def _show_run(run: Run, language: str) -> None:
+def _show_run(run: Run, outputs: int, language: str) -> None:
     state = run.state()
     say("command.state", language, path=run.path, kind=run.kind, state=state)
     if state == "finished":
         show_result(run, language)
+        if outputs:
+            _show_outputs(run, outputs, language)
         return
     failed = [event for event in run.events() if event.get("state") == "failed"]
     if state == "failed" and failed:
@@ -74,3 +77,12 @@ def _show_run(run: Run, language: str) -> None:
     say("command.same", language, path=run.path)
     if state != "running":
         say("command.resume", language, path=run.path)
+
+
+def _show_outputs(run: Run, count: int, language: str) -> None:
+    from lori_core.commands.tables import outputs_of
+
+    for task, outputs in outputs_of(run).items():
+        for number, output in enumerate(outputs[:count], 1):
+            values = {"prompt": output.prompt, "expected": output.expected.strip(), "output": output.output.strip()}
+            say("command.output", language, task=task, number=number, score=f"{output.correct:g}", **values)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lori_core.errors import RunError
 from lori_core.figures.continual import lost_and_learned
+from lori_core.figures.wording import number, reasons
 from lori_core.files import folder_size
 from lori_core.report.findings import isolation_notes
 from lori_core.results import (
@@ -21,11 +22,13 @@ from lori_core.results import (
     ContinualResult,
     Memory,
     MergeTrial,
+    Output,
     Score,
     Share,
     SingleResult,
     StudyResult,
     from_json,
+    from_plain,
 )
 from lori_core.study.runs import Run
 from lori_core.translate import translate
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from lori_core.method.adapter import Adapter  # imports torch, which the list of runs need not wait for
     from lori_core.storage.diff import Difference
     from lori_core.storage.store import Version
+    from lori_core.tasks.check import TaskCheck
 
 DRIFT = {"largest": "max_abs", "mean": "mean_abs", "kl": "kl"}  # value of the message -> field of merged_base.Drift
 SHORT = 12  # letters of a checksum that a list shows
@@ -76,6 +80,26 @@ def _result_table(run: Run, language: str) -> RenderableType:
     return _table(["method", "weights", "error"], [row], language)
 
 
+def outputs_of(run: Run) -> dict[str, tuple[Output, ...]]:
+    """Task -> the outputs that a finished run kept; of runs that score nothing, none. Raises RunError."""
+    try:
+        text = run.result()
+        match run.kind:
+            case "study":
+                return from_json(StudyResult, text).samples
+            case "train":
+                single = from_json(SingleResult, text)
+                return {single.task: single.samples}
+            case "evaluate":
+                by_task = json.loads(text)["by_task"]
+                return {
+                    task: tuple(from_plain(Output, one) for one in each["outputs"]) for task, each in by_task.items()
+                }
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise RunError("damaged_result", path=run.path / "result.json") from None
+    return {}
+
+
 def study_table(result: StudyResult, language: str) -> Table:
     """Task by task: the base, each method's own adapter, each method's merged one; means over the seeds."""
     columns: dict[str, dict[str, list[float]]] = {}
@@ -91,19 +115,47 @@ def study_table(result: StudyResult, language: str) -> Table:
         label = _label(merged.method, merged.shared_projection, language)
         for task, score in merged.scores.items():
             add(translate("command.merged", language, method=label, merge=merged.merge), task, score)
-    rows = [[name, *(f"{fmean(scores[task]):.3f}" for task in result.tasks)] for name, scores in columns.items()]
+    rows = floor_rows(result.base_scores, result.tasks, language)
+    rows += [[name, *(f"{fmean(scores[task]):.3f}" for task in result.tasks)] for name, scores in columns.items()]
     return _plain([translate("command.column.scores", language), *result.tasks], rows)
 
 
-def score_table(scores: Sequence[Score], language: str) -> Table:
+def floor_rows(scores: Mapping[str, Score], tasks: Sequence[str], language: str) -> list[list[str]]:
+    """What is reached without reading the question, a row for chance and one for the commonest answer, where known."""
+    rows = []
+    for name in ("chance", "majority"):
+        values = [getattr(scores[task], name) if task in scores else None for task in tasks]
+        if any(value is not None for value in values):
+            rows.append([translate(f"figures.{name}", language), *(number(value) for value in values)])
+    return rows
+
+
+def score_table(scores: Sequence[Score], language: str) -> RenderableType:
+    """A row a score; beneath it its parts, what is reached without reading the question, and its classes."""
     rows = []
     for score in scores:
         rows.append([score.task, *_interval(score), score.metric])
         rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
-    return _table(["task", "score", "interval", "n", "metric"], rows, language)
+        floors = floor_rows({score.task: score}, [score.task], language)
+        rows += [[f"  {name}", value, "", "", ""] for name, value in floors]
+        for name, share in score.recall.items():
+            count = str(sum(score.confusion[name].values()))
+            rows.append([f"  {translate('command.class', language, name=name)}", f"{share:.3f}", "", count, ""])
+    table = _table(["task", "score", "interval", "n", "metric"], rows, language)
+    return Group(table, *(confusion_table(score, language) for score in scores if score.confusion))
 
 
-def _with_notes(table: Table, scores: Iterable[Score], language: str, notes: Iterable[str] = ()) -> RenderableType:
+def confusion_table(score: Score, language: str) -> Table:
+    """A row for each class of the right answers, a column for what was said."""
+    said = dict.fromkeys([*score.confusion, *(name for row in score.confusion.values() for name in row)])
+    rows = [[name, *(str(row.get(each, 0)) for each in said)] for name, row in score.confusion.items()]
+    names = [each or translate("command.no_class", language) for each in said]
+    return _plain([f"{score.task}: {translate('command.confusion', language)}", *names], rows)
+
+
+def _with_notes(
+    table: RenderableType, scores: Iterable[Score], language: str, notes: Iterable[str] = ()
+) -> RenderableType:
     """The table, and beneath it what a reader has to know: the notes, and what held programs that were run to judge."""
     sentences = [*(translate(note, language) for note in notes), *isolation_notes(scores, language)]
     return Group(table, *map(Text, sentences))
@@ -115,7 +167,8 @@ def _interval(score: Score | Share) -> list[str]:
 
 def continual_table(result: ContinualResult, language: str) -> RenderableType:
     """Rows: after each task; columns: on each task. Beneath it, what was lost beside what was learned."""
-    rows = [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
+    rows = floor_rows(dict(zip(result.order, result.scores[-1], strict=True)), result.order, language)
+    rows += [[task, *(f"{value:.3f}" for value in row)] for task, row in zip(result.order, result.matrix, strict=True)]
     rows.append(
         [translate("command.forgetting", language), *(f"{result.forgetting.get(t, 0):.3f}" for t in result.order)]
     )
@@ -131,7 +184,10 @@ def merge_trial_table(result: MergeTrial, language: str) -> Table:
         ("figures.column.single", result.before),
         ("figures.column.merged", result.after),
     )
-    rows = [[translate(key, language), *(f"{scores[task].value:.3f}" for task in result.tasks)] for key, scores in ends]
+    rows = floor_rows(result.base, result.tasks, language)
+    rows += [
+        [translate(key, language), *(f"{scores[task].value:.3f}" for task in result.tasks)] for key, scores in ends
+    ]
     return _plain([translate("command.column.scores", language), *result.tasks], rows)
 
 
@@ -196,6 +252,22 @@ def difference_table(found: "Difference", language: str) -> Table:
     return _table(["entry", "left", "right"], rows, language)
 
 
+def check_table(check: "TaskCheck", language: str) -> Table:
+    """Splits, what was left out of them, and what the training split is like."""
+    rows = [
+        [translate(f"command.check.{split}", language), f"{count:,}", reasons(check.left_out.get(split, {}), language)]
+        for split, count in check.counts.items()
+    ]
+    if check.quality:
+        shortest, middle, longest = check.quality.length
+        rows.append([translate("command.check.length", language), f"{shortest:,} / {middle:,.0f} / {longest:,}", ""])
+        total = sum(check.quality.answers.values())
+        for answer, times in check.quality.answers.items():
+            rows.append([f"  {answer[:40]}", f"{times:,}", f"{100 * times / total:.0f} %"])
+    header = [translate(f"command.check.{name}", language) for name in ("what", "rows", "left_out")]
+    return _plain(header, rows)
+
+
 def _text(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -243,8 +315,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], language: str)
 def _plain(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Cells are Text: names may hold brackets, which rich would take for markup."""
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for number, name in enumerate(header):
-        table.add_column(Text(name), overflow="fold", justify="left" if number == 0 else "right")
+    for place, name in enumerate(header):
+        table.add_column(Text(name), overflow="fold", justify="left" if place == 0 else "right")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -16,7 +16,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTra
 
 from lori_core.config import ChoiceLength, Sampling
 from lori_core.errors import DataError
-from lori_core.tasks.encode import encode_prompt, encode_response, end_token
+from lori_core.tasks.encode import encode_prompt, encode_response, end_token, end_tokens
 from lori_core.tasks.task import Example
 
 # (examples done, index of an example -> its answers) a batch; examples that do not fit the model's positions never come
@@ -36,7 +36,9 @@ def write(
 ) -> Answers:
     """One greedy answer each, or sampling.n drawn ones.
 
-    An answer has at most half of the positions. Its room does not depend on its batch, so neither does the answer.
+    An answer has at most half of the positions, whatever its batch. The batch changes the shapes that are computed
+    with, and so the last bits of the logits: in fp32 that decides nothing but ties; in bf16, whose steps are coarse,
+    some answers of a batch of 1 are others than in a batch of 8.
 
     Args:
         stop: texts before the first of which an answer ends.
@@ -51,7 +53,7 @@ def write(
             if sampling:
                 torch.manual_seed(sampling.seed + done)
             new = _generate(model, tokenizer, ids, mask, room, sampling, stop)
-        texts = [_before(text, stop) for text in _texts(tokenizer, new)]
+        texts = [_before(text, stop) for text in _texts(tokenizer, new, end_tokens(model, tokenizer))]
         yield done, {index: texts[row * each : (row + 1) * each] for row, index in enumerate(batch)}
 
 
@@ -70,10 +72,10 @@ def stream_answer(
     ids, room = encode_prompt(tokenizer, prompt), min(max_new_tokens, positions(model) // 2)
     if len(ids) + room > positions(model):
         raise DataError("prompt_too_long", tokens=len(ids), most=positions(model) - room)
-    cache, new = DynamicCache(config=model.config), []
+    cache, new, ends = DynamicCache(config=model.config), [], end_tokens(model, tokenizer)
     while len(new) < room:
         token = _likeliest(model, new[-1:] or ids, cache)
-        if token == end_token(tokenizer):
+        if token in ends:
             return
         new.append(token)
         text = str(tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -104,7 +106,7 @@ def _generate(
 
     As asked for, whatever the checkpoint's own generation config says: some sample, some penalise repetition.
     """
-    end = end_token(tokenizer)
+    ends = end_tokens(model, tokenizer)
     drawn = (
         {
             "do_sample": True,
@@ -120,8 +122,8 @@ def _generate(
         max_new_tokens=max_new_tokens,
         num_beams=1,
         repetition_penalty=1.0,
-        pad_token_id=end,
-        eos_token_id=end,
+        pad_token_id=ends[0],
+        eos_token_id=ends,
         stop_strings=list(stop) or None,
         **drawn,
     )
@@ -130,10 +132,9 @@ def _generate(
     return generate(ids, attention_mask=mask, generation_config=config, **with_stop)[:, ids.shape[1] :]
 
 
-def _texts(tokenizer: PreTrainedTokenizerBase, new: Tensor) -> list[str]:
-    """What was written before the end token; new: (batch, tokens)."""
-    end = end_token(tokenizer)
-    rows = [row[: row.index(end)] if end in row else row for row in new.tolist()]
+def _texts(tokenizer: PreTrainedTokenizerBase, new: Tensor, ends: Sequence[int]) -> list[str]:
+    """What was written before an end token; new: (batch, tokens)."""
+    rows = [row[: next((at for at, id in enumerate(row) if id in ends), len(row))] for row in new.tolist()]
     return [str(tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for row in rows]
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lori_core.config import ChoiceLength, Sampling
 from lori_core.errors import TaskError
 from lori_core.evaluation.answers import Answers, choose, rate, write
+from lori_core.evaluation.floors import chance_of, confusion_of, majority_of
 from lori_core.evaluation.intervals import pass_at, score_of, share_of
 from lori_core.results import Output, Score, Share
 from lori_core.sandbox.run import isolation
@@ -99,8 +100,15 @@ def evaluate(
         task.prompts,
         _passes(outcomes, each) if sampling and each > 1 else None,
     )
+    score = replace(
+        score,
+        chance=chance_of(scorer, examples),
+        majority=majority_of(scorer, examples),
+        confusion=confusion_of(scorer, examples, written) if each == 1 else {},
+        isolation=isolation() if scorer in RUN_CODE else "",
+    )
     return Evaluation(
-        replace(score, isolation=isolation()) if scorer in RUN_CODE else score,
+        score,
         tuple(_shown(*one, scorer == "choice") for one in zip(asked, written, correct, strict=True)),
         too_long=len(examples) - len(found),
     )

@@ -27,7 +27,7 @@ from lori_core.translate import translate
 def scores(result: StudyResult, language: str = "en") -> Drawing:
     """Test score by task and method with 95 % intervals; the base as a grey line; single seeds as small marks."""
     cells, names = single_scores(result), methods(result)
-    figure = go.Figure(_base_trace(result, language))
+    figure = go.Figure([_base_trace(result, language), *_floor_traces(result, language)])
     for index, method in enumerate(names):
         lane = lane_of(index, len(names))
         figure.add_trace(_interval_trace(of_method(cells, method), result.tasks, method, lane, language))
@@ -49,7 +49,7 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
     single, ours = single_scores(result), merged_scores(result, merge)
     control = with_control(ours, merged_scores(result, merge, shared=True))
     names = [method for method in methods(result) if of_method(ours, method)]
-    figure = go.Figure(_base_trace(result, language))
+    figure = go.Figure([_base_trace(result, language), *_floor_traces(result, language)])
     for index, method in enumerate(names):
         lane = lane_of(index, len(names))
         figure.add_traces(_dumbbells(result.tasks, method, lane, single, ours, language))
@@ -67,11 +67,12 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
         for method in names
     ]
     summary = translate("figures.merged.summary", language, each=listed(each, language))
-    header = ("task", "method", "base_score", "single", "merged", "low", "high", "shared")
+    header = ("task", "method", "floor", "base_score", "single", "merged", "low", "high", "shared")
     rows = [
         [
             task,
             method_label(method, language),
+            number(result.base_scores[task].floor),
             number(result.base_scores[task].value),
             number(single[task, method].value),
             *(number(part) for part in ours[task, method]),
@@ -119,6 +120,19 @@ def _base_trace(result: StudyResult, language: str) -> go.Scatter:
     name = translate("figures.base", language)
     hover = f"{plain(name)} %{{x:.3f}}<extra></extra>"
     return go.Scatter(x=x, y=y, mode="lines", line={"color": GREY, "width": 3}, name=name, hovertemplate=hover)
+
+
+def _floor_traces(result: StudyResult, language: str) -> list[go.Scatter]:
+    """A dotted upright line a task where a score is reached without reading the question; none where none is known."""
+    floors = {row: result.base_scores[task].floor for row, task in enumerate(result.tasks)}
+    known = {row: floor for row, floor in floors.items() if floor is not None}
+    if not known:
+        return []
+    x = [part for floor in known.values() for part in (floor, floor, None)]
+    y = [part for row in known for part in (row - 0.42, row + 0.42, None)]
+    name = translate("figures.floor", language)
+    line, hover = {"color": GREY, "width": 1.5, "dash": "dot"}, f"{plain(name)} %{{x:.3f}}<extra></extra>"
+    return [go.Scatter(x=x, y=y, mode="lines", line=line, name=name, hovertemplate=hover)]
 
 
 def _interval_trace(
@@ -220,6 +234,9 @@ def _score_rows(result: StudyResult, cells: Cells, language: str) -> list[list[s
     rows = []
     for task in result.tasks:
         base = result.base_scores[task]
+        for name, floor in (("chance", base.chance), ("majority", base.majority)):
+            if floor is not None:
+                rows.append([task, translate(f"figures.{name}", language), number(floor), *"––", str(base.n), "–"])
         interval = (number(base.value), number(base.low), number(base.high))
         rows.append([task, translate("figures.base", language), *interval, str(base.n), "–"])
         for method in methods(result):

@@ -20,6 +20,13 @@ def listed(items: Iterable[str], language: str) -> str:
     return translate("figures.separator", language).join(items)
 
 
+def reasons(rows: Mapping[str, int], language: str) -> str:
+    """How many rows were left out for each reason."""
+    return listed(
+        (translate(f"figures.left_out.{reason}", language, rows=count) for reason, count in rows.items()), language
+    )
+
+
 def sentences(parts: Iterable[str], language: str) -> str:
     return translate("report.sentence_space", language).join(parts)
 

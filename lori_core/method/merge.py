@@ -75,6 +75,9 @@ def merge(
     if bases:
         record["base"] = bases[0]
     config = _config(adapters[0].config, factors)
+    wordings = [adapter.record.get("wording") for adapter in adapters]
+    if wordings[0] and all(wording == wordings[0] for wording in wordings):
+        record["wording"] = wordings[0]
     return Adapter(name, config, factors, record, _drawn_from(adapters, method))
 
 

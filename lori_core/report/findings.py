@@ -21,7 +21,7 @@ from lori_core.figures.means import (
     values_of,
     with_control,
 )
-from lori_core.figures.wording import listed, mean_and_worst, method_label, percent, sentences
+from lori_core.figures.wording import listed, mean_and_worst, method_label, number, percent, reasons, sentences
 from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
@@ -33,7 +33,7 @@ SMALLEST_GAIN = 0.02  # below this mean gain over the base, a share of it is noi
 
 def findings(result: StudyResult, language: str = "en") -> list[str]:
     """The key findings, most important first."""
-    found = _single_findings(result, language)
+    found = _floor_findings(result, language) + _single_findings(result, language)
     for merge in merge_methods(result):
         found += _merge_findings(result, merge, language)
     return found + _continual_findings(result.continual, language)
@@ -59,9 +59,18 @@ def warnings(result: StudyResult, language: str = "en") -> list[str]:
             found.append(
                 translate("report.warning.diverged", language, task=single.task, method=label, seed=single.seed)
             )
+    for task in result.tasks:
+        long = [each.training.dropped for each in result.singles if each.task == task]
+        rows = result.left_out.get(task, {}) | ({"too_long": max(long)} if any(long) else {})
+        if rows:
+            told = reasons(rows, language)
+            found.append(translate("report.warning.left_out", language, task=task, each=told))
     unlearned = [task for task in result.tasks if not _learned(result, task)]
     if unlearned:
         found.append(translate("report.warning.not_learned", language, tasks=listed(unlearned, language)))
+    guessed = [task for task in floors(result) if not _above(result, task)]
+    if guessed:
+        found.append(translate("report.warning.at_floor", language, tasks=listed(guessed, language)))
     if any(not matrix.z for _, matrix in result.interference):
         found.append(translate("report.warning.no_null", language))
     return found
@@ -71,6 +80,11 @@ def _learned(result: StudyResult, task: str) -> bool:
     """Whether any method is clearly better than the base."""
     top = result.base_scores[task].high
     return any(score.low > top for (of, _), score in single_scores(result).items() if of == task)
+
+
+def _above(result: StudyResult, task: str) -> bool:
+    """Whether any method is clearly above what is reached without reading the question."""
+    return any(above_floor(result, {of: score}) for (of, _), score in single_scores(result).items() if of == task)
 
 
 def compared(ours: Scores, theirs: Scores, our_name: str, their_name: str, language: str) -> str:
@@ -96,6 +110,26 @@ def isolation_notes(scores: Iterable[Score], language: str) -> list[str]:
     return [translate(f"report.isolation.{each}", language) for each in held]
 
 
+def floors(result: StudyResult) -> dict[str, float]:
+    """Task -> the score that is reached without reading the question, where one is known."""
+    each = {task: score.floor for task, score in result.base_scores.items()}
+    return {task: floor for task, floor in each.items() if floor is not None}
+
+
+def above_floor(result: StudyResult, scores: Scores) -> bool:
+    """Whether every score is clearly above its task's floor, so that a share of it means something."""
+    lowest = floors(result)
+    return all(score.low > lowest.get(task, 0.0) for task, score in scores.items() if task in lowest)
+
+
+def _floor_findings(result: StudyResult, language: str) -> list[str]:
+    each = [
+        translate("report.finding.floor_each", language, task=task, floor=number(floor, 2))
+        for task, floor in floors(result).items()
+    ]
+    return [translate("report.finding.floor", language, each=listed(each, language))] if each else []
+
+
 def _single_findings(result: StudyResult, language: str) -> list[str]:
     """Each method against LoRA: score and trained parameters. Nothing where LoRA was not run."""
     cells, names = single_scores(result), methods(result)
@@ -111,12 +145,13 @@ def _single_findings(result: StudyResult, language: str) -> list[str]:
         both = [{task: scores[task] for task in tasks} for scores in (ours, theirs)]
         our_mean, their_mean = (mean_value(scores.values()) for scores in both)
         label, baseline = method_label(method, language), method_label(BASELINE, language)
+        shares = their_mean > 0 and above_floor(result, both[0]) and above_floor(result, both[1])
         sentence = translate(
-            "report.finding.single" if their_mean > 0 else "report.finding.single_zero",
+            "report.finding.single" if shares else "report.finding.single_zero",
             language,
             method=label,
             baseline=baseline,
-            share=percent(our_mean / their_mean) if their_mean > 0 else "",
+            share=percent(our_mean / their_mean) if shares else "",
             ours=mean_and_worst(values_of(both[0]), language),
             theirs=mean_and_worst(values_of(both[1]), language),
             parameters=percent(_parameters(result, method) / _parameters(result, BASELINE)),
@@ -149,7 +184,7 @@ def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label
     """The share of the mean gain over the base that is left after merging; only the scores where there is no gain."""
     parts = [{task: scores[task].value for task in merged} for scores in (single, merged, result.base_scores)]
     before, after, base = (fmean(scores.values()) for scores in parts)
-    gained = before - base > SMALLEST_GAIN
+    gained = before - base > SMALLEST_GAIN and above_floor(result, {task: single[task] for task in merged})
     return translate(
         "report.finding.merged" if gained else "report.finding.merged_no_gain",
         language,

@@ -6,6 +6,7 @@ with the text is the id of the adapter that was attached.
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -96,7 +97,10 @@ def _answer(
 ) -> Iterator[tuple[str, float | None]]:
     """(text so far, whether it is right once it is whole)."""
     task, example = known or (Task("", lambda split: (), "exact", LENGTH), None)
+    if example is not None and example.prompt == prompt:
+        prompt = example.prompt  # it knows which of it is data
     asked = Task("", lambda split: [Example(prompt, "")], "exact", task.max_new_tokens, stop=task.stop)
+    asked = replace(asked, system=task.system if prompt.startswith(f"{task.system}\n\n") else "")
     if chat:
         base, (asked,) = in_chat(base, [asked])
     (wrapped,) = asked.load("test")

@@ -3,6 +3,7 @@
 Its head is the YAML that model hubs read: https://huggingface.co/docs/hub/model-cards
 """
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -92,6 +93,7 @@ def _facts(adapter: Adapter, base: dict[str, Any]) -> list[tuple[str, str]]:
         ("sparsity", f"{1 - kept / entries:.3f}: {kept:,} of B's {entries:,} entries are kept"),
         ("A", _projection_row(adapter)),
         ("training", _training_row(record)),
+        *_wording_rows(record),
     ]
     return [(what, value) for what, value in rows if value]
 
@@ -164,6 +166,19 @@ def _training_row(record: dict[str, Any]) -> str | None:
         return None
     size = f"{train['steps']} steps of {train['batch_size']} examples"
     return f"{size}, learning rate {train['learning_rate']:g}, seed {train['seed']}"
+
+
+def _wording_rows(record: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """What has to stand around a question, and ends an answer, as it was learned."""
+    wording = record.get("wording") or {}
+    chat = f"the base's own (sha256 {wording.get('chat_template')}...)" if wording.get("chat") else "none: plain text"
+    return [
+        ("prompts", wording.get("prompts")),
+        ("prompt template", wording.get("template") and json.dumps(wording["template"], ensure_ascii=False)),
+        ("system text", wording.get("system") and json.dumps(wording["system"], ensure_ascii=False)),
+        ("chat template", chat if wording else None),
+        ("end of an answer", wording.get("end")),
+    ]
 
 
 def _cell(value: object) -> str:

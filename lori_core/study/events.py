@@ -2,6 +2,7 @@
 
 state     state: created | running | finished | failed | stopped; of a failure error, key, values or traceback
 base      name, device, precision: where and in which precision the base computes
+left_out  rows: reason -> how many rows are not used; task
 plan      units: how many a study has; done: names of those that earlier sittings did
 unit      name; state: started | done
 step      step, steps, loss, learning_rate, tokens_per_second ...; task, method, stage: calibrate | train

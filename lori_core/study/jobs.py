@@ -53,7 +53,8 @@ from lori_core.study.specs import (
     TrainJob,
 )
 from lori_core.study.study import run_study
-from lori_core.study.units import Work, calibrate_unit, check_fit, keep, learn_unit, load_tasks, open_work
+from lori_core.study.units import Work, calibrate_unit, check_fit, check_splits, keep, learn_unit, load_tasks, open_work
+from lori_core.tasks.wording import wording_notes
 from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
@@ -155,7 +156,7 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     store = _store(job.merge.store, job.merge.name)
     parts = [load_adapter(folder) for folder in job.merge.adapters]
     limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
-    work = _opened(job, job.tasks, run, hooks, limits)
+    work = _opened(job, job.tasks, run, hooks, limits, learns=False)
     for adapter in parts:
         check_base(adapter, work.base.name, work.base.revision, work.base.fingerprint)
     settings = job.merge.model_dump(include={"method", "weights", "options", "name"})
@@ -214,7 +215,7 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
 
 def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     adapter = None if job.adapter is None else load_adapter(job.adapter)
-    work = _opened(job, job.tasks, run, hooks, {job.split: job.limit})
+    work = _opened(job, job.tasks, run, hooks, {job.split: job.limit}, learns=False)
     base = work.base
     if adapter is not None:
         check_base(adapter, base.name, base.revision, base.fingerprint)
@@ -227,7 +228,9 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
         for task in work.tasks if job.harness else ():
             checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
             hooks.check_stop()
-    notes = () if adapter is None else base_notes(adapter, base.quantization)
+    notes: tuple[str, ...] = ()
+    if adapter is not None:
+        notes = base_notes(adapter, base.quantization) + wording_notes(adapter.record, base, work.tasks)
     run.save_result(to_json(Evaluated(job.adapter, by_task, checked, notes)))
 
 
@@ -247,8 +250,12 @@ WORK: dict[str, Callable[[Any, Run, Hooks], Path | None]] = {
 # --- what several of them need
 
 
-def _opened(job: BaseConfig, specs: Sequence[str], run: Run, hooks: Hooks, limits: Limits | None = None) -> Work:
-    return open_work(job, load_tasks(specs, job.allow_code_execution), run.path, hooks, limits or {})
+def _opened(
+    job: BaseConfig, specs: Sequence[str], run: Run, hooks: Hooks, limits: Limits | None = None, learns: bool = True
+) -> Work:
+    tasks = load_tasks(specs, job.allow_code_execution)
+    check_splits(tasks, [*(("train",) if learns else ()), *(limits or ())])
+    return open_work(job, tasks, run.path, hooks, limits or {})
 
 
 def _seeded(config: AdapterConfig, seed: int) -> AdapterConfig:

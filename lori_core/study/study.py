@@ -52,7 +52,7 @@ from lori_core.study.layout import (
     variants,
 )
 from lori_core.study.specs import StudyConfig
-from lori_core.study.units import Work, calibrate_unit, check_fit, learn_unit, load_tasks, open_work
+from lori_core.study.units import Work, calibrate_unit, check_fit, check_splits, learn_unit, load_tasks, open_work
 from lori_core.tasks.task import Task
 from lori_core.training.beside import learn_beside
 from lori_core.training.calibrate import Calibrated
@@ -129,6 +129,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     if wrong := set(config.merge_methods) - MERGE_METHODS.keys():
         raise IncompatibleAdapters("unknown_merge", method=min(wrong), known=", ".join(MERGE_METHODS))
     tasks = load_tasks(config.tasks, config.allow_code_execution)
+    check_splits(tasks, ("train", "validation", "test"))
     names = [task.name for task in tasks]
     if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
@@ -194,6 +195,7 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
         seconds=seconds,
         samples={task.name: _samples(list(singles.values()), task.name) for task in study.tasks},
         versions={package: version(package) for package in PACKAGES},
+        left_out={task.name: task.left_out for task in study.tasks if task.left_out},
         notes=tuple(dict.fromkeys(note for task in study.tasks for note in task.notes)),
     )
 

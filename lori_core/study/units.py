@@ -9,7 +9,7 @@ from typing import Any
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, check_rank, open_base, target_modules
 from lori_core.config import AdapterConfig, BaseConfig, Method, Split, StudyMethod, TrainConfig
-from lori_core.errors import ConfigError
+from lori_core.errors import ConfigError, TaskError
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter, blank
@@ -76,12 +76,23 @@ def load_tasks(specs: Sequence[str], allow_code_execution: bool) -> tuple[Task, 
     return tasks
 
 
+def check_splits(tasks: Sequence[Task], splits: Sequence[Split]) -> None:
+    """Raises TaskError, before any work, where a task has no examples in a split that will be needed."""
+    for task in tasks:
+        for split in splits:
+            if not task.examples(split):
+                raise TaskError("empty_split", task=task.name, split=split)
+
+
 def open_work(
     config: BaseConfig, tasks: tuple[Task, ...], folder: Path, hooks: Hooks, limits: Mapping[Split, int | None]
 ) -> Work:
     """The base is loaded, and what wraps prompts is put around the tasks."""
     base = open_base(config)
     hooks.on_event(base.opened)
+    for task in tasks:
+        if task.left_out:
+            hooks.on_event({"kind": "left_out", "task": task.name, "rows": task.left_out})
     if config.chat:
         base, tasks = in_chat(base, tasks)
     return Work(base, tasks, Layout(folder), hooks, limits)

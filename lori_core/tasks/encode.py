@@ -1,17 +1,26 @@
 """Encoding of an example: tokenizer(prompt) with its special tokens, the response without any, the end token.
 
 Prompt and response are tokenised apart and joined, so that training reads the very prompt tokens that evaluation gives:
-a tokenizer that saw both at once could merge the last letter of one with the first of the other.
+a tokenizer that saw both at once could merge the last letter of one with the first of the other. A tokenizer that puts
+a space before every text (SentencePiece's "▁") puts none before a response, which goes on with its prompt.
+
+The names of control tokens inside data ("<|im_end|>" in a cell) are text: such a name is cut after its first letter,
+and the parts are tokenised apart.
 """
 
 import random
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.config import Split
 from lori_core.errors import DataError, ModelError
-from lori_core.tasks.task import Example, Task
+from lori_core.tasks.task import Example, Task, data_of
+
+_BEFORE = "\n"  # stands before a text that goes on with another; in no tokenizer does it merge with a letter
 
 
 @dataclass(frozen=True)
@@ -29,13 +38,45 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int:
     return tokenizer.eos_token_id
 
 
+def own_ends(model: PreTrainedModel) -> list[int]:
+    """The ids at which a checkpoint's own generation config ends a text."""
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    return [ends] if isinstance(ends, int) else list(ends or ())
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids at which an answer ends: the one that was trained first, and the checkpoint's own.
+
+    Of these only control tokens: a config may be another tokenizer's, whose end is a letter here.
+    """
+    known = control_tokens(tokenizer).values()
+    return list(dict.fromkeys([end_token(tokenizer), *(id for id in own_ends(model) if id in known)]))
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Name -> id of the tokens that are no text: those with a role, and those that are only flagged as special."""
+    return _control_tokens(tokenizer, len(tokenizer), str(tokenizer.eos_token))
+
+
+@lru_cache(maxsize=8)
+def _control_tokens(tokenizer: PreTrainedTokenizerBase, size: int, end: str) -> dict[str, int]:
+    """size, end: as they are now, since tokens can be added and another be made the end."""
+    flagged = {str(token): id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return flagged | dict(zip(map(str, tokenizer.all_special_tokens), tokenizer.all_special_ids, strict=True))
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
-    return list(tokenizer(prompt)["input_ids"])
+    first, *rest = _pieces(tokenizer, prompt, data_of(prompt))
+    ids = list(tokenizer(first)["input_ids"])
+    begin = tokenizer.bos_token_id
+    if begin is not None and ids[:2] == [begin, begin]:  # the template has written it, and the tokenizer adds it
+        del ids[0]
+    return ids + [id for piece in rest for id in _going_on(tokenizer, piece)]
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, response: str) -> list[int]:
     """The response's tokens, without the end token."""
-    return list(tokenizer(response, add_special_tokens=False)["input_ids"])
+    return [id for piece in _pieces(tokenizer, response, ((0, len(response)),)) for id in _going_on(tokenizer, piece)]
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> Encoded | None:
@@ -60,3 +101,35 @@ def sampled(
     if not sequences:
         raise DataError("sampled_none", task=task.name, max_length=max_length, examples=len(chosen))
     return sequences
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, data: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """The text, cut inside each name of a control token that reaches into data."""
+    start = 0
+    for at in _cuts(tokenizer, text, data):
+        yield text[start:at]
+        start = at
+    yield text[start:]
+
+
+def _cuts(tokenizer: PreTrainedTokenizerBase, text: str, data: tuple[tuple[int, int], ...]) -> list[int]:
+    """Where in the text; names may overlap each other, and one may reach into data with an end of it only."""
+    names = [name for name in control_tokens(tokenizer) if len(name) > 1 and name in text]
+    found = ((match.start(), name) for name in names for match in re.finditer(f"(?={re.escape(name)})", text))
+    return sorted({at + 1 for at, name in found if any(at < end and at + len(name) > start for start, end in data)})
+
+
+def _going_on(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The tokens of a text that goes on with another: without the space that a tokenizer may put before a text."""
+    if not _adds_space(tokenizer):
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    before = list(tokenizer(_BEFORE, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(_BEFORE + text, add_special_tokens=False)["input_ids"])[len(before) :]
+
+
+@lru_cache(maxsize=8)
+def _adds_space(tokenizer: PreTrainedTokenizerBase) -> bool:
+    alone, before, both = (
+        list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("a", _BEFORE, f"{_BEFORE}a")
+    )
+    return both[: len(before)] == before and both[len(before) :] != alone

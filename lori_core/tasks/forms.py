@@ -6,17 +6,20 @@ Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
 
 import re
 import string
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lori_core.errors import DataError, TaskError
 from lori_core.files import parse_json
+from lori_core.tasks.conversations import conversation_examples, is_conversation
 from lori_core.tasks.files import Row
+from lori_core.tasks.readings import Answer, Readings, answer_text, column_signs, decide, index_of, text_signs
 from lori_core.tasks.scorers import find_number
-from lori_core.tasks.task import Example
+from lori_core.tasks.task import Example, Prompt
 
-_NUMBER = re.compile(r"\d{1,9}")  # of a choice; \d: full-width digits too
+_UNWANTED = ("false", "0", "no", "undesirable")
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,14 @@ class Form:
 
     Attributes:
         template: the prompt, "{column}" where a value goes; "{*listed}" and "{*labels}" where the choices do;
-            "{column!c}" puts a space before the value and a capital on it, and nothing where it is empty.
+            "{column?}" may be empty; "{column!c}" puts a space before the value and a capital on it, and nothing where
+            it is empty.
         response: column of the answer; with choices the index, label ("A", or the label beside the text) or text.
             Empty: there is none, as where a refusal is judged.
         choices: columns, one a choice, separated by commas; or one column that holds a list of texts or
             {"text": [...], "label": [...]}.
         fixed: choices that are the same in every row; of two, False and True mean the first and the second.
-        first: number of the first choice where the answer is a number; None: 1 if the file's answers say so, else 0.
+        first: how an answer names the first choice, one of readings.FIRST; empty: all answers together say.
         listed: what choices are called where the prompt lists them: "Answer" makes "Answer1: owl Answer2: oak", and
             labels "answer1/answer2"; empty: labels are the choices' texts.
         between: stands between listed choices.
@@ -41,6 +45,9 @@ class Form:
         kind: column of what becomes Example.kind. kinds: (value, kind) pairs, where the column says it otherwise; the
             value "*" stands for any.
         checks: column of what becomes Example.checks (an object, or its JSON text); or columns, separated by commas.
+        messages: column of a conversation, every reply of which is an example; the template is not looked at.
+        wanted: column that says whether an answer is a good one; rows of others are left out and counted.
+        notes: see Task.
         system: stands before every prompt, an empty line between.
         stop: texts that end an answer, see Task.
         test_only: the data set is there to test with, so it is never cut into splits.
@@ -50,7 +57,7 @@ class Form:
     response: str
     choices: str = ""
     fixed: tuple[str, ...] = ()
-    first: int | None = None
+    first: str = ""
     listed: str = ""
     between: str = " "
     said: str = ""
@@ -61,6 +68,9 @@ class Form:
     kind: str = ""
     kinds: tuple[tuple[str, str], ...] = ()
     checks: str = ""
+    messages: str = ""
+    wanted: str = ""
+    notes: tuple[str, ...] = ()
     system: str = ""
     test_only: bool = False
     stop: tuple[str, ...] = ()
@@ -70,21 +80,59 @@ class Form:
         return bool(self.choices or self.fixed)
 
     @property
+    def asked(self) -> list[str]:
+        """The columns that stand in the prompt."""
+        return [field.removesuffix("?") for field in _fields(self.template) if not field.startswith("*")]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have."""
-        fields = [field for field in _fields(self.template) if not field.startswith("*")]
-        named = [self.response, *self.choices.split(","), self.kind, *self.checks.split(",")]
+        if self.messages:
+            return (self.messages,)
+        fields = self.asked
+        named = [self.wanted, self.response, *self.choices.split(","), self.kind, *self.checks.split(",")]
         return tuple(dict.fromkeys([*fields, *(name for name in named if name)]))
 
     def fits(self, row: Row) -> bool:
-        return set(self.columns) <= row.values.keys() and self.marker in str(row.values.get(self.response))
+        row = with_nested(row, self.columns)
+        known = set(self.columns) <= row.values.keys() and self.marker in str(row.values.get(self.response))
+        return known and (not self.messages or is_conversation(row.values[self.messages]))
 
 
-def make_example(form: Form, row: Row, first: int) -> Example:
+def make_examples(form: Form, row: Row, readings: Readings) -> list[Example]:
+    """The row's examples: one, or of a conversation one a reply, or none where its answer is not wanted."""
+    row = with_nested(row, form.columns)
+    if form.messages:
+        return conversation_examples(row, form.messages, form.system)
+    if form.wanted and str(row.values.get(form.wanted)).strip().lower() in _UNWANTED:
+        return []
+    return [make_example(form, row, readings)]
+
+
+def with_nested(row: Row, columns: Iterable[str]) -> Row:
+    """With the columns that are named by a path, "question.stem" or "choices.0", as columns of their own."""
+    found = {}
+    for column in columns:
+        first, *rest = column.split(".")
+        if column in row.values or not rest or first not in row.values:
+            continue
+        value = _from_json(row.values[first])
+        for part in rest:
+            if isinstance(value, Mapping):
+                value = value.get(part)
+            elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = None
+        found[column] = value
+    return replace(row, values={**row.values, **found}) if found else row
+
+
+def make_example(form: Form, row: Row, readings: Readings) -> Example:
     """The row as an example; raises DataError that names file, row and field.
 
     Args:
-        first: number of the first choice, where answers are numbers (see numbered_from).
+        readings: how answers name choices, see readings_of.
     """
     if missing := [column for column in form.columns if column not in row.values]:
         raise DataError(
@@ -94,7 +142,7 @@ def make_example(form: Form, row: Row, first: int) -> Example:
     prompt = _prompt(form, row, texts)
     choices, answer = (), None
     if form.has_choices:
-        answer = _index(row, form.response, texts, labels, first)
+        answer = _index(form, row, texts, labels, readings)
         said = [form.said.format(label) for label in _labels(form, texts)] if form.said else texts
         choices = tuple(_continuation(prompt, text) for text in said)
         response = choices[answer]
@@ -108,16 +156,18 @@ def make_example(form: Form, row: Row, first: int) -> Example:
     return Example(prompt, response, choices, answer, kind, _checks(form, row))
 
 
-def numbered_from(form: Form, rows: Sequence[Row]) -> int:
-    """The number of the first choice: 1 where some answer equals how many choices there are, and none is 0."""
-    if form.first is not None or not form.has_choices:
-        return form.first or 0
-    answers = [str(row.values.get(form.response)).strip() for row in rows]
-    if "0" in answers:
-        return 0
-    numbered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if _NUMBER.fullmatch(answer)]
-    whole = [(row, answer) for row, answer in numbered if set(form.columns) <= row.values.keys()]
-    return int(any(int(answer) == len(_choices(form, row)[0]) for row, answer in whole))
+def readings_of(form: Form, rows: Iterable[Row]) -> Readings:
+    """How the answers of all rows, of every split, name choices; raises DataError where that is in doubt."""
+    if not form.has_choices:
+        return {}
+    answers = []
+    for row in rows:
+        with suppress(DataError):  # is told, or left out and counted, where the row becomes an example
+            row = with_nested(row, form.columns)
+            if set(form.columns) <= row.values.keys():
+                answers.append(_answer(form, row, *_choices(form, row)))
+    two_truths = len(form.fixed) == 2
+    return decide(answers, form.response, form.first or ("0" if two_truths else ""))
 
 
 def _fields(template: str) -> list[str]:
@@ -131,7 +181,7 @@ def _fields(template: str) -> list[str]:
     return fields
 
 
-def _prompt(form: Form, row: Row, texts: Sequence[str]) -> str:
+def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
     template = form.longer if form.longer and str(row.values.get("input") or "").strip() else form.template
     labels = _labels(form, texts)
     named = zip(labels, texts, strict=True)
@@ -139,14 +189,21 @@ def _prompt(form: Form, row: Row, texts: Sequence[str]) -> str:
         "*labels": "/".join(labels),
         "*listed": form.between.join(f"{label.capitalize()}: {text}" for label, text in named),
     }
-    parts = [
-        text + ("" if field is None else lists.get(field) or _filled_in(row, field, conversion))
-        for text, field, _, conversion in string.Formatter().parse(template)
-    ]
-    return (f"{form.system}\n\n" if form.system else "") + "".join(parts)
+    prompt, data = (f"{form.system}\n\n" if form.system else ""), []
+    for text, field, _, conversion in string.Formatter().parse(template):
+        prompt += text
+        if field is not None:
+            value = lists[field] if field in lists else _filled_in(row, field, conversion)
+            data.append((len(prompt), len(prompt) + len(value)))
+            prompt += value
+    return Prompt(prompt, data)
 
 
 def _filled_in(row: Row, field: str, conversion: str | None) -> str:
+    if field.endswith("?"):
+        field = field.removesuffix("?")
+        if not str(row.values[field] if row.values[field] is not None else "").strip():
+            return ""
     if conversion == "c":
         text = str(row.values[field] or "").strip()
         return f" {text[0].upper()}{text[1:]}" if text else ""
@@ -178,7 +235,7 @@ def _as_text(row: Row, field: str, value: Any) -> str:
         raise DataError("empty_field", file=row.file, row=row.number, field=field)
     if not isinstance(value, str | int | float):
         raise _wrong(row, field, value, "text")
-    text = str(value)
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON's escapes can write half a character, which no tokenizer reads
@@ -210,27 +267,34 @@ def _choices(form: Form, row: Row) -> tuple[list[str], list[str]]:
     if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
         given = value["label"]
         value, labels = value["text"], [str(label) for label in given] if isinstance(given, list) else []
+    if isinstance(value, list) and value and all(isinstance(each, Mapping) and "text" in each for each in value):
+        labels = [str(each["label"]) for each in value if "label" in each]
+        value = [each["text"] for each in value]
     if not isinstance(value, list) or len(value) < 2 or len(labels) not in (0, len(value)):
         raise _wrong(row, form.choices, value, '["...", "..."]')
     return [_as_text(row, form.choices, text) for text in value], labels
 
 
-def _index(row: Row, field: str, texts: list[str], labels: list[str], first: int) -> int:
-    """Which choice the answer names: by label, text, letter, truth value or number, tried in this order."""
-    value = _text(row, field).strip()
+def _index(form: Form, row: Row, texts: list[str], labels: list[str], readings: Readings) -> int:
+    answer = _answer(form, row, texts, labels)
+    index = index_of(answer, readings)
+    if index is None:
+        raise _wrong(row, form.response, answer.value, " | ".join(labels or texts))
+    return index
+
+
+def _answer(form: Form, row: Row, texts: list[str], labels: list[str]) -> Answer:
+    given = row.values[form.response]
+    _text(row, form.response)  # raises where it is empty or no text
+    value = answer_text(given)
     if value == "-1":  # public sets hide the answers of their test splits so
-        raise DataError("empty_field", file=row.file, row=row.number, field=field)
-    if value in labels:
-        return labels.index(value)
-    if value in texts and isinstance(row.values[field], str):  # 2 is an index, "2" may be what a choice says
-        return texts.index(value)
-    if len(value) == 1 and value in string.ascii_uppercase[: len(texts)]:
-        return string.ascii_uppercase.index(value)
-    if len(texts) == 2 and value.lower() in ("false", "true"):
-        return int(value.lower() == "true")
-    if _NUMBER.fullmatch(value) and 0 <= int(value) - first < len(texts):
-        return int(value) - first
-    raise _wrong(row, field, value, " | ".join(labels or texts))
+        raise DataError("empty_field", file=row.file, row=row.number, field=form.response)
+    columns = form.choices.split(",") if "," in form.choices else []
+    signs = tuple(labels) or column_signs(columns) or text_signs(texts)
+    if value in columns and signs:
+        value = signs[columns.index(value)]
+    native = isinstance(given, int | float) and not isinstance(given, bool)
+    return Answer(row, value, tuple(text.strip() for text in texts), signs, native)
 
 
 def _checks(form: Form, row: Row) -> Mapping[str, Any]:
@@ -240,6 +304,26 @@ def _checks(form: Form, row: Row) -> Mapping[str, Any]:
     if not form.checks:
         return {}
     checks = _from_json(row.values[form.checks])
+    if form.scorer == "program" and isinstance(checks, list):
+        return asserted(row, form, checks)
     if not isinstance(checks, Mapping) or (form.scorer == "code" and not {"entry_point", "tests"} <= checks.keys()):
         raise _wrong(row, form.checks, checks, '{"entry_point": "f", "tests": [[[arguments], result]]}')
     return checks
+
+
+def asserted(row: Row, form: Form, tests: Sequence[object]) -> Mapping[str, str]:
+    """What a benchmark brings, of a list of assertions: MBPP's ["assert add(1, 2) == 3", ...] and the code they test.
+
+    The model writes the whole function, so what stands before it is a head that is defined anew.
+    """
+    body = [str(test) for test in tests]
+    names = re.findall(r"^def\s+(\w+)", _text(row, form.response), re.MULTILINE)
+    name = next((each for each in names if body and re.search(rf"\b{each}\(", body[0])), None)
+    if name is None:
+        raise _wrong(row, form.checks, tests, '["assert f(1) == 2"], f as the code defines it')
+    test = "\n".join(f"    {line}" for each in body for line in each.splitlines())
+    return {
+        "prompt": f'def {name}(*_):\n    """Is defined anew."""\n',
+        "test": f"def check(candidate):\n    {name} = candidate\n{test}\n",
+        "entry_point": name,
+    }

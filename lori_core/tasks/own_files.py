@@ -34,7 +34,7 @@ class Quality:
         counts: split -> examples.
         repeated: training examples whose prompt and answer occurred before.
         contradicting: training prompts that stand there with different answers.
-        left_out: rows that were left out because their prompt is in a split that comes after.
+        left_out: rows that were left out, most because their prompt is in a split that comes after.
         length: (shortest, median, longest) prompt and answer of the training split, characters.
         answers: the answers of the training split with how often they occur, most frequent first; empty where there
             are more than LABELS, as in free text.
@@ -101,7 +101,7 @@ def examine(task: Task) -> Quality:
         counts={split: len(task.examples(split)) for split in SPLITS},
         repeated=len(examples) - len(pairs),
         contradicting=sum(count > 1 for count in prompts.values()),
-        left_out=sum(reasons.get("duplicate", 0) for reasons in task.dropped.values()),
+        left_out=sum(sum(reasons.values()) for reasons in task.dropped.values()),
         length=(min(lengths), median(lengths), max(lengths)) if lengths else (0, 0, 0),
         answers=dict(answers.most_common()) if len(answers) <= LABELS else {},
     )

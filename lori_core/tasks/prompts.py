@@ -29,14 +29,14 @@ def request(instruction: str) -> str:
     return REQUEST.replace("{instruction}", instruction)
 
 
-SOCIAL_IQA = Form("{context}\nQuestion: {question}\nAnswer:", "label", choices="answerA,answerB,answerC", first=1)
-PIQA = Form("Question: {goal}\nAnswer:", "label", choices="sol1,sol2", first=0)
+SOCIAL_IQA = Form("{context}\nQuestion: {question}\nAnswer:", "label", choices="answerA,answerB,answerC", first="1")
+PIQA = Form("Question: {goal}\nAnswer:", "label", choices="sol1,sol2", first="0")
 # WinoGrande's blank is asked for, since it may open the sentence.
-WINOGRANDE = Form("Fill in the blank: {sentence}\nAnswer:", "answer", choices="option1,option2", first=1)
+WINOGRANDE = Form("Fill in the blank: {sentence}\nAnswer:", "answer", choices="option1,option2", first="1")
 BOOLQ = Form("{passage}\nQuestion: {question}?\nAnswer:", "answer", fixed=("no", "yes"))
 ARC = Form("Question: {question}\nAnswer:", "answerKey", choices="choices")
 OPENBOOKQA = Form("Question: {question_stem}\nAnswer:", "answerKey", choices="choices")
-HELLASWAG = Form("{ctx}", "label", choices="endings", first=0)
+HELLASWAG = Form("{ctx}", "label", choices="endings", first="0")
 GSM8K = Form("Question: {question}\nAnswer:", "answer", marker="####", scorer="number", max_new_tokens=256)
 HUMANEVAL = Form(
     "{prompt}",
@@ -47,6 +47,13 @@ HUMANEVAL = Form(
     test_only=True,
     # The prompt is gone on with; a body ends where one of these begins (Chen et al. 2021, arXiv 2107.03374).
     stop=("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
+)
+MBPP = Form(  # its tests are lists of assertions, see forms.asserted
+    "{text}\nThe function has to pass this test: {test_list.0}\n",
+    "code",
+    checks="test_list",
+    scorer="program",
+    max_new_tokens=512,
 )
 JUDGED_BY_HARM: tuple[Form, ...] = (
     Form(  # XSTest
@@ -62,6 +69,15 @@ JUDGED_BY_HARM: tuple[Form, ...] = (
         for column in ("category", "tags")
     ),
 )
+CONVERSATIONS = tuple(
+    Form("", "", messages=column, scorer="likelihood", max_new_tokens=256) for column in ("messages", "conversations")
+)
+# Of preference data the answer that people took is learned; the other one is not looked at.
+PREFERENCES: tuple[Form, ...] = (
+    Form("{prompt}", "chosen", scorer="likelihood", max_new_tokens=256, notes=("note.chosen",)),  # DPO
+    Form("", "", messages="chosen", scorer="likelihood", max_new_tokens=256, notes=("note.chosen",)),
+)
+RATED = Form("{prompt}", "completion", wanted="label", scorer="likelihood", notes=("note.wanted",))  # KTO
 INSTRUCTIONS: tuple[Form, ...] = (
     Form(REQUEST, "output", marker="the correct answer is", scorer="label", max_new_tokens=16),  # commonsense_170k
     Form(REQUEST, "output", longer=REQUEST_WITH_INPUT, scorer="likelihood", max_new_tokens=256),  # Alpaca, CodeAlpaca
@@ -87,7 +103,7 @@ PROMPTS: Mapping[str, tuple[Form, ...]] = {
         SOCIAL_IQA,
         WINOGRANDE,
         Form(  # JCommonsenseQA
-            "質問：{question}\n回答：", "label", choices="choice0,choice1,choice2,choice3,choice4", first=0
+            "質問：{question}\n回答：", "label", choices="choice0,choice1,choice2,choice3,choice4", first="0"
         ),
         BOOLQ,
         Form(  # MGSM, in Japanese among others
@@ -95,9 +111,15 @@ PROMPTS: Mapping[str, tuple[Form, ...]] = {
         ),
         GSM8K,
         HUMANEVAL,
+        RATED,  # before XSTest, which has labels of prompts too
         *JUDGED_BY_HARM,
         *INSTRUCTIONS,
+        *CONVERSATIONS,
+        MBPP,
+        Form("Question: {question}\nAnswer:", "answer", choices="A,B,C,D"),  # MMLU, JMMLU
+        *PREFERENCES,
         Form("{prompt}", "response"),
+        Form("{prompt}", "completion"),
         Form("Question: {question}\nAnswer:", "answer"),
     ),
     "paper-1": (

@@ -10,8 +10,8 @@ support=tickets.csv?prompt=question&response=answer                   columns of
 support=tickets.csv?template=Q:%20{q}%0AA:&response=a&scorer=contains values are percent-encoded, as in a URL
 """
 
-import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,16 +20,31 @@ from urllib.parse import parse_qsl, unquote
 
 from lori_core.errors import DataError, TaskError
 from lori_core.tasks.catalog import CATALOG
-from lori_core.tasks.files import Row, read_rows, split_files
-from lori_core.tasks.forms import Form, make_example, numbered_from
+from lori_core.tasks.files import Row, open_rows, rows_of, split_files
+from lori_core.tasks.forms import Form, make_examples, readings_of
 from lori_core.tasks.hub import PREFIX, read_hub
-from lori_core.tasks.prompts import DEFAULT, recognise
+from lori_core.tasks.prompts import CONVERSATIONS, DEFAULT, recognise
+from lori_core.tasks.readings import FIRST
 from lori_core.tasks.scorers import SCORERS
-from lori_core.tasks.task import SPLITS, Example, Task
+from lori_core.tasks.splits import Drawn, Dropped, count, filled, row_text, without_repeats
+from lori_core.tasks.task import Task
 
 MINI_OPTIONS = ("level", "conflict", "seed")
-COLUMNS = ("prompt", "template", "response", "choices", "scorer", "system", "kind", "checks", "max_new_tokens")
-OPTIONS = (*COLUMNS, "prompts", "test")
+COLUMNS = (
+    "prompt",
+    "template",
+    "response",
+    "messages",
+    "choices",
+    "first",
+    "scorer",
+    "system",
+    "kind",
+    "checks",
+    "max_new_tokens",
+)
+OPTIONS = (*COLUMNS, "prompts", "test", "columns", "encoding")
+MOST_LABELS = 100  # different answers that are taken for labels
 _WHOLE = re.compile("[0-9]{1,9}")
 
 
@@ -38,7 +53,8 @@ class Source:
     """Examples of one data set, and how they are made and judged."""
 
     form: Form
-    splits: dict[str, list[Example]]  # as the files name them
+    splits: dict[str, list[Drawn]]  # as the files name them
+    read_as: tuple[str, ...] = ()  # how files were read that are no plain UTF-8 with commas
 
 
 def load_task(spec: str, allow_code_execution: bool = False) -> Task:
@@ -54,17 +70,18 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         return _mini(spec)
     options = {option: value for option, value in pairs if option != "test"}
     version = options.pop("prompts", DEFAULT)
-    dropped: dict[str, dict[str, int]] = {}
+    dropped: Dropped = {}
     learned = _source(place, options, version, dropped)
     tests = [(value, _source(value, {}, version, dropped)) for option, value in pairs if option == "test"]
     judged = _tested_on(learned, tests) if tests else learned
     if judged.form.scorer == "program" and not allow_code_execution:
         raise TaskError("code_execution_off", task=name)
-    splits = _without_repeats(_filled(judged.splits, judged.form.test_only), dropped)
+    splits = without_repeats(filled(judged.splits, judged.form.test_only), dropped)
     own = options.keys() & {"prompt", "template"}
+    form = learned.form
     return Task(
         name,
-        {split: tuple(examples) for split, examples in splits.items()}.__getitem__,
+        splits.__getitem__,
         judged.form.scorer,
         max(judged.form.max_new_tokens, learned.form.max_new_tokens),
         source="; ".join([place, *(value for value, _ in tests)]),
@@ -73,6 +90,10 @@ def load_task(spec: str, allow_code_execution: bool = False) -> Task:
         test_only="train" not in splits,
         dropped=dropped,
         stop=judged.form.stop,
+        read_as=tuple(note for source in (learned, *(each for _, each in tests)) for note in source.read_as),
+        template=form.template if own else "",
+        system=form.system,
+        notes=form.notes,
     )
 
 
@@ -85,6 +106,11 @@ def places(spec: str) -> list[str]:
     """Where load_task would read data for that spec: paths, or "hf:id"; none for a mini task. Raises TaskError."""
     _, place, pairs = _read(spec)
     return [place, *(value for option, value in pairs if option == "test")] if place else []
+
+
+def asked_of(spec: str) -> dict[str, str]:
+    """The options of a spec; of one that is named twice, the last."""
+    return dict(_read(spec)[2])
 
 
 def _read(spec: str) -> tuple[str, str, list[tuple[str, str]]]:
@@ -105,6 +131,8 @@ def _mini(spec: str) -> Task:
     from lori_core.tasks.mini import mini_task  # its word lists are read only where they are wanted
 
     name, query = name_of(spec), spec.partition("?")[2]
+    if "/" in name or "." in name or "\\" in name:
+        raise TaskError("name_forgotten", spec=spec)
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     for option, text in options.items():
         if option not in MINI_OPTIONS:
@@ -123,21 +151,44 @@ def _options(query: str) -> list[tuple[str, str]]:
             raise TaskError("unknown_task_option", option=option, known=", ".join(OPTIONS))
         if option == "scorer" and value not in SCORERS:
             raise TaskError("unknown_scorer", scorer=value, known=", ".join(SCORERS))
+        if option == "first" and value not in FIRST:
+            raise TaskError("bad_first", got=value, known=", ".join(FIRST))
     return pairs
 
 
-def _source(place: str, options: dict[str, str], version: str, dropped: dict[str, dict[str, int]]) -> Source:
+def _source(place: str, options: dict[str, str], version: str, dropped: Dropped) -> Source:
     """All examples of a path or of "hf:id"; counts rows left out in `dropped`."""
+    options, read_as = dict(options), ()
     if place.startswith(PREFIX):
         rows = read_hub(place.removeprefix(PREFIX))
     else:
-        files = split_files(Path(place))
-        rows = {split: [row for file in some for row in read_rows(file)] for split, some in files.items()}
+        names = tuple(options.pop("columns", "").split(",")) if options.get("columns") else ()
+        encoding = options.pop("encoding", "")
+        given = {
+            split: [open_rows(path, names, encoding) for path in some]
+            for split, some in split_files(Path(place)).items()
+        }
+        rows = {split: [row for file in files for row in rows_of(file)] for split, files in given.items()}
+        read_as = tuple(file.read_as for files in given.values() for file in files if file.read_as)
     first = next((each[0] for each in rows.values() if each), None)
     if first is None:
         raise DataError("empty_file", file=place)
     form = _form(options, version, first)
-    return Source(form, _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped))
+    examples = _examples(rows, form, not options.keys() & {"prompt", "template"}, dropped)
+    labelled = form.scorer == "label" and not form.said and not form.marker
+    return Source(form, _with_labels(examples, place) if labelled else examples, read_as)
+
+
+def _with_labels(examples: dict[str, list[Drawn]], place: str) -> dict[str, list[Drawn]]:
+    """What the scorer "label" looks for: the answers that the data have. Raises TaskError where they are no labels."""
+    answers = Counter(drawn.example.response.strip() for those in examples.values() for drawn in those)
+    if len(answers) > MOST_LABELS:
+        raise TaskError("no_labels", source=place, count=len(answers), most=MOST_LABELS)
+    checks = {"labels": sorted(answers)}
+    return {
+        split: [replace(drawn, example=replace(drawn.example, checks=checks)) for drawn in those]
+        for split, those in examples.items()
+    }
 
 
 def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
@@ -152,8 +203,9 @@ def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
     examples = []
     for place, source in tests:
         kind = place.removeprefix(PREFIX).rstrip("/").rsplit("/")[-1] if len(tests) > 1 else ""
-        for example in _filled(source.splits, test_only=True)["test"]:
-            examples.append(example if example.kind else replace(example, kind=kind))
+        for drawn in filled(source.splits, test_only=True)["test"]:
+            named = drawn.example if drawn.example.kind else replace(drawn.example, kind=kind)
+            examples.append(replace(drawn, example=named))
     kept = {"train" if split == "all" else split: those for split, those in learned.splits.items() if split != "test"}
     if not kept:
         raise TaskError("nothing_to_learn", source=tests[0][0])
@@ -163,7 +215,7 @@ def _tested_on(learned: Source, tests: Sequence[tuple[str, Source]]) -> Source:
 
 def _form(options: dict[str, str], version: str, row: Row) -> Form:
     """The user's columns, or those of a known data set with the user's changes."""
-    options = dict(options)
+    options = options | {option: _typed(options[option]) for option in ("template", "system") if option in options}
     for option in ("choices", "checks"):
         if options.get(option) and not all(options[option].split(",")):
             raise TaskError("empty_column", option=option, got=options[option])
@@ -173,8 +225,12 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
         form = Form(options.pop("template", braced), options.pop("response", "response"))
         if not form.template:
             raise TaskError("bad_template", template="", reason="it is empty")
+    elif options.get("messages"):
+        form = replace(CONVERSATIONS[0], messages=options["messages"])
     else:
         form = recognise(row, version)
+    if form.response in form.asked:
+        raise TaskError("answer_in_prompt", field=form.response)
     changes: dict[str, object] = dict(options)
     if "max_new_tokens" in options:
         changes["max_new_tokens"] = _positive(options["max_new_tokens"])
@@ -197,6 +253,11 @@ def _is_text(spec: str) -> bool:
     return True
 
 
+def _typed(text: str) -> str:
+    """A line break or a tab as a shell passes it on, a backslash and a letter; two backslashes are one."""
+    return re.sub(r"\\([\\nt])", lambda found: {"n": "\n", "t": "\t", "\\": "\\"}[found[1]], text)
+
+
 def _positive(text: str) -> int:
     if not _WHOLE.fullmatch(text) or int(text) == 0:
         raise TaskError("bad_max_new_tokens", got=text)
@@ -204,8 +265,8 @@ def _positive(text: str) -> int:
 
 
 def _examples(
-    files: Mapping[str, Sequence[Row]], form: Form, lenient: bool, dropped: dict[str, dict[str, int]]
-) -> dict[str, list[Example]]:
+    files: Mapping[str, Sequence[Row]], form: Form, lenient: bool, dropped: Dropped
+) -> dict[str, list[Drawn]]:
     """Split -> its examples.
 
     Args:
@@ -213,60 +274,20 @@ def _examples(
             of whole test splits. In columns that the user named, one is a mistake to be told.
         dropped: split -> reason -> rows left out; counted up here.
     """
-    given: dict[str, list[Example]] = {}
+    given: dict[str, list[Drawn]] = {}
+    readings = readings_of(form, (row for rows in files.values() for row in rows))
     for split, rows in files.items():
-        first = numbered_from(form, rows)
         for row in rows:
             try:
-                given.setdefault(split, []).append(make_example(form, row, first))
+                made = make_examples(form, row, readings)
+                given.setdefault(split, []).extend(Drawn(each, row_text(row.values)) for each in made)
+                if not made:
+                    count(dropped, split, "unwanted")
             except DataError as error:
                 if not lenient or error.key != "empty_field":
                     raise
-                _count(dropped, split, "empty")
+                count(dropped, split, "empty")
     given = {split: examples for split, examples in given.items() if examples}
     if not given:
         raise DataError("no_rows_left", file=next(iter(files.values()))[0].file)
     return given
-
-
-def _count(dropped: dict[str, dict[str, int]], split: str, reason: str) -> None:
-    reasons = dropped.setdefault(split, {})
-    reasons[reason] = reasons.get(reason, 0) + 1
-
-
-def _filled(given: Mapping[str, list[Example]], test_only: bool) -> dict[str, list[Example]]:
-    """All three splits. Missing ones take their share of the train split (or the next best) by a hash of the prompt.
-
-    A test split is never cut, and what is there to test with is test split, whatever its files are called. Where only
-    train and validation are there, validation becomes the test split: the public sets that hide their test answers
-    (BoolQ, PIQA, SocialIQA, HellaSwag, WinoGrande) are compared on it.
-    """
-    given = dict(given)
-    if "test" not in given and "validation" in given and (test_only or "train" in given):
-        given["test"] = given.pop("validation")
-    source = next((split for split in ("train", "all", "validation") if split in given), None)
-    if test_only or source is None:
-        return {"test": given.get("test") or [example for examples in given.values() for example in examples]}
-    splits: dict[str, list[Example]] = {split: [] for split in SPLITS} | given | {source: []}
-    for example in given[source]:
-        wanted = share(example.prompt)
-        splits[wanted if wanted == source or wanted not in given else source].append(example)
-    return splits
-
-
-def share(prompt: str) -> str:
-    """The split that a prompt falls into: 80 % train, 10 % validation, 10 % test, the same on every machine."""
-    number = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") % 10
-    return {0: "validation", 1: "test"}.get(number, "train")
-
-
-def _without_repeats(splits: dict[str, list[Example]], dropped: dict[str, dict[str, int]]) -> dict[str, list[Example]]:
-    """Prompts of the test split leave validation and train, those of validation leave train; they are counted."""
-    held: set[str] = set()
-    kept = {}
-    for split in (each for each in ("test", "validation", "train") if each in splits):
-        kept[split] = [example for example in splits[split] if example.prompt not in held]
-        for _ in range(len(splits[split]) - len(kept[split])):
-            _count(dropped, split, "duplicate")
-        held |= {example.prompt for example in kept[split]}
-    return kept

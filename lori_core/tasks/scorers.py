@@ -1,9 +1,11 @@
 """Scorers: SCORERS[name](example, output) -> 1.0 right, 0.0 wrong. No answer is sought in the prompt.
 
 exact     the response, white space folded
+normalised  as exact, after width and composition (NFKC), case and punctuation at the end are evened out
 number    the same number as in the response: after "####" (GSM8K), in \\boxed{}, or the last one
 contains  the response occurs in the output
-label     the first label that the output names (true, answer2, ending4 ...) is the one that the response names
+label     the first label that the output names is the one that the response names; labels are checks["labels"], those
+          that the data have, or without them LLM-Adapters' (true, answer2, ending4 ...)
 refusal   a harmful request was refused, a benign one answered
 code      the function passes its tests, in the sandbox
 program   the function that continues the prompt passes the benchmark's test, in the sandbox (HumanEval)
@@ -13,8 +15,10 @@ likelihood  no judgement: the geometric mean of the probabilities of the respons
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 from lori_core.errors import TaskError
 from lori_core.sandbox.run import Foreign, Program, run_benchmark, run_tests
@@ -98,14 +102,44 @@ def number(example: Example, output: str) -> float:
     return float(wanted is not None and find_number(output) == wanted)
 
 
+def evened(text: str) -> str:
+    """Without what a reader does not hear: width and composition, case, white space, punctuation at the end."""
+    return _folded(unicodedata.normalize("NFKC", text).casefold()).rstrip(" .,;:!?。、")
+
+
+def normalised(example: Example, output: str) -> float:
+    return float(evened(output) == evened(example.response))
+
+
 def contains(example: Example, output: str) -> float:
     return float(_folded(example.response) in _folded(output))
 
 
 def label(example: Example, output: str) -> float:
     """As LLM-Adapters' evaluation: the first label counts, however the model goes on."""
-    wanted, found = _LABEL.search(example.response.lower()), _LABEL.search(output.lower())
-    return float(wanted is not None and found is not None and found[0] == wanted[0])
+    wanted = find_label(example, example.response)
+    return float(wanted is not None and find_label(example, output) == wanted)
+
+
+def find_label(example: Example, text: str) -> str | None:
+    """The first of the example's labels in a text; of two that begin at one place, the longer."""
+    labels = tuple(str(each) for each in example.checks.get("labels", ()))
+    if not labels:
+        found = _LABEL.search(text.lower())
+        return found and found[0]
+    found = _any_of(labels).search(evened(text))
+    return found and next(each for each in labels if evened(each) == found[0])
+
+
+@lru_cache(maxsize=32)
+def _any_of(labels: tuple[str, ...]) -> re.Pattern[str]:
+    """Whole words, where their ends are letters that words are made of; Japanese has no spaces between them."""
+    texts = sorted({evened(each) for each in labels}, key=len, reverse=True)
+    return re.compile("|".join(f"{_edge(each[0], '(?<!')}{re.escape(each)}{_edge(each[-1], '(?!')}" for each in texts))
+
+
+def _edge(letter: str, look: str) -> str:
+    return rf"{look}[a-z0-9_])" if re.match("[a-z0-9_]", letter) else ""
 
 
 def refusal(example: Example, output: str) -> float:
@@ -171,6 +205,7 @@ def choice(example: Example, output: str) -> float:
 
 SCORERS: dict[str, Scorer] = {
     "exact": exact,
+    "normalised": normalised,
     "number": number,
     "contains": contains,
     "refusal": refusal,

@@ -5,13 +5,36 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lori_core.errors import TaskError
 
+Turn = tuple[str, str]  # ("system" | "user" | "assistant", what was said)
 SPLITS = ("train", "validation", "test")
+
+
+class Prompt(str):
+    """A prompt that knows which stretches of it are data: a control token's name there is text, not that token.
+
+    Attributes:
+        data: (start, end) of each stretch, in order. A plain str is data from end to end.
+        turns: of a conversation that the prompt is; empty: it is one question.
+    """
+
+    data: tuple[tuple[int, int], ...]
+    turns: tuple[Turn, ...]
+
+    def __new__(cls, text: str, data: Iterable[tuple[int, int]] = (), turns: Iterable[Turn] = ()) -> "Prompt":
+        made = super().__new__(cls, text)
+        made.data, made.turns = tuple(data), tuple(turns)
+        return made
+
+
+def data_of(prompt: str) -> tuple[tuple[int, int], ...]:
+    return prompt.data if isinstance(prompt, Prompt) else ((0, len(prompt)),)
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,10 @@ class Task:
         validation_scorer: how validation is judged, where that is another data set than test; empty: as test.
         max_new_tokens: how far to generate for one answer.
         stop: texts that end an answer and do not belong to it; they stand in what the model writes, not in the prompt.
-        dropped: split -> reason ("duplicate" | "empty") -> rows of the source that were left out.
+        dropped: split -> reason ("duplicate" | "near_duplicate" | "empty") -> rows of the source that were left out.
+        read_as: of each file that is no plain UTF-8, how it was read: "tickets.csv: cp932, separator ;".
+        template: of the user's own prompts. system: stands before every prompt, or in a chat is its system turn.
+        chat: whether the prompts stand in a chat template, see chat.py.
     """
 
     name: str
@@ -52,11 +78,23 @@ class Task:
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know, e.g. that a licence is non-commercial
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()
+    template: str = ""
+    system: str = ""
+    chat: bool = False
 
     def examples(self, split: str) -> Sequence[Example]:
         if self.test_only and split != "test":
             raise TaskError("test_only", task=self.name, split=split)
         return self.load(split)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Reason -> rows of all splits."""
+        total = Counter[str]()
+        for reasons in self.dropped.values():
+            total.update(reasons)
+        return dict(total)
 
     def scorer_of(self, split: str) -> str:
         return self.scorer if split == "test" else self.validation_scorer or self.scorer

@@ -12,6 +12,7 @@ from lori_core.method.adapter import Adapter
 from lori_core.method.masks import Masks
 from lori_core.results import Training
 from lori_core.tasks.task import Task, fingerprint
+from lori_core.tasks.wording import wording_of
 from lori_core.training.hooks import Hooks, Watcher
 from lori_core.training.train import train
 
@@ -55,6 +56,7 @@ def fit(
         "base": base.record,
         "train": config.model_dump(),
         "examples": training.examples,
+        "wording": wording_of(base, task),
         "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
     }
     return replace(adapter, record=adapter.record | record), training

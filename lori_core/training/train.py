@@ -89,6 +89,9 @@ def train(
     fitting = [each for each in encoded if each is not None][: config.examples]
     if not fitting:
         raise DataError("all_too_long", examples=len(examples), max_length=config.max_length)
+    hooks, too_long = hooks or Hooks(), encoded.count(None)
+    if too_long:
+        hooks.on_event({"kind": "left_out", "rows": {"too_long": too_long}, "of": len(examples)})
     session = _prepare(model, tokenizer, config, watcher, autocast)
     was_training = model.training
     model.train()
@@ -96,7 +99,7 @@ def train(
         recompute_activations(model, "enable")
     try:
         with torch.random.fork_rng():  # dropout is seeded without touching the caller's random numbers
-            _loop(session, fitting, hooks or Hooks(), checkpoint)
+            _loop(session, fitting, hooks, checkpoint)
     finally:
         if config.gradient_checkpointing:
             recompute_activations(model, "disable")
@@ -112,7 +115,7 @@ def train(
         trained_parameters=sum(parameter.numel() for parameter in session.trained.values()),
         optimizer_bytes=_state_bytes(session.optimizer),
         examples=len(fitting),
-        dropped=encoded.count(None),
+        dropped=too_long,
     )
 
 

@@ -175,3 +175,16 @@ def test_a_weight_that_is_shared_is_refused(tmp_path):
 def test_a_drift_without_text_is_refused(prompts, tmp_path):
     base = tiny.base()
     refused(ConfigError, "drift_needs_prompts", tmp_path / "out", base, sparse(base), prompts)
+
+
+def test_the_merged_base_ends_an_answer_where_the_adapter_learned_to(tmp_path):
+    base = tiny.base()
+    base.tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>"]})
+    base.model.resize_token_embeddings(len(base.tokenizer))
+    before = base.model.generation_config.eos_token_id
+    adapter = replace(sparse(base), record={"wording": {"end": "<|im_end|>"}})
+    export_merged_base(base, adapter, tmp_path / "out", PROMPTS)
+    end = AutoTokenizer.from_pretrained(tmp_path / "out").eos_token_id
+    assert end == base.tokenizer.convert_tokens_to_ids("<|im_end|>") != base.tokenizer.eos_token_id
+    assert opened(tmp_path / "out").generation_config.eos_token_id == [end, tiny.END]
+    assert base.model.generation_config.eos_token_id == before

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from example_results import diverged, in_part, unsettled, without_nulls, without_room
 
 from lori_core.figures.wording import mean_and_worst
+from lori_core.report.findings import findings, warnings
 from lori_core.report.page import study_page
 from lori_core.results import StudyResult
 from lori_core.translate import LANGUAGES, translate
@@ -212,3 +214,28 @@ def test_the_worst_task_is_named_with_its_score_and_of_one_task_there_is_no_wors
     assert mean_and_worst({"math": 0.2, "code": 0.4}, "en") == "0.30 [worst: math 0.20]"
     assert mean_and_worst({"math": 0.2, "code": 0.4}, "en", max) == "0.30 [worst: code 0.40]"
     assert mean_and_worst({"math": 0.2}, "en") == "0.20"
+
+
+def with_floor(result: StudyResult, floor: float) -> StudyResult:
+    known = {task: replace(score, chance=0.05, majority=floor) for task, score in result.base_scores.items()}
+    return replace(result, base_scores=known)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_shares_are_said_of_scores_above_what_guessing_reaches_and_of_no_others(language: str):
+    result = in_part(("math", "code"), (0,), ("lora", "lori_s"), frozenset(("merges",)))
+    shares = {floor: findings(with_floor(result, floor), language) for floor in (0.1, 0.95)}
+    share = r"\d\s%.*(mean score|平均スコア)|平均スコアの \d+\s%|keeps|保ちました"
+    assert re.search(share, " ".join(shares[0.1])) and "0.10" in shares[0.1][0]
+    method = translate("figures.method.lori_s", language)
+    assert not any(re.search(r"keeps \d|保ちました（平均|reaches \d|達しました（", text) for text in shares[0.95])
+    assert any(method in text for text in shares[0.95]) and "0.95" in shares[0.95][0]
+    told = [translate("report.warning.at_floor", language, tasks="math") in text for text in warnings(result, language)]
+    assert not any(told) and len(warnings(with_floor(result, 0.95), language)) > len(warnings(result, language))
+
+
+def test_the_floor_stands_in_tables_and_figures():
+    page = study_page(with_floor(in_part(("math",), (0,), ("lora", "lori_s"), frozenset()), 0.125), "en")
+    cells = [cell for table in Texts(page).tables for row in table for cell in row]
+    assert {"chance", "commonest answer", "0.125", "0.050"} <= set(cells)
+    assert "chance or commonest answer" in page

@@ -44,6 +44,17 @@ def test_the_head_is_the_YAML_that_hubs_read():
     assert head(model_card(adapter(), "transformers", dtype="bfloat16"))["library_name"] == "transformers"
 
 
+def test_the_table_says_what_has_to_stand_around_a_question():
+    wording = {"prompts": "", "template": "Q: {q}\nA:", "system": "Be brief.", "chat": True, "chat_template": "f00d"}
+    found = rows(model_card(adapter(RECORD | {"wording": wording | {"end": "<|im_end|>"}}), "peft", [SCORE]))
+    assert found["prompt template"] == [r'"Q: {q}\\nA:"'] and found["system text"] == ['"Be brief."']
+    assert found["chat template"] == ["the base's own (sha256 f00d...)"] and "prompts" not in found
+    assert found["end of an answer"] == [r"\<\|im_end\|\>"]
+    assert rows(model_card(adapter(RECORD | {"wording": {"chat": False}}), "peft"))["chat template"] == [
+        "none: plain text"
+    ]
+
+
 def test_the_table_says_what_the_adapter_is():
     each = adapter(projection_seed=7)
     found = rows(model_card(each, "peft", [SCORE]))

@@ -56,7 +56,7 @@ def test_a_page_a_zip_a_foreign_encoding_and_a_short_row_are_refused_and_nothing
     cases = {
         "upload_kind": archive,
         "upload_no_rows": given("page.csv", b"\n<!DOCTYPE html><html></html>"),
-        "not_utf8": given("latin.csv", "q,a\né,b\n".encode("latin-1")),
+        "not_utf8": given("latin.csv", b"q,a\n\x81\xff\x9d\xff\x8d,b\n"),
         "csv_fields": given("short.csv", b"q,a\nonly one\n"),
         "bad_json": given("x.jsonl", b'{"q": 1}\n{broken\n'),
     }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lori_core.errors import TaskError
 from lori_core.sandbox.run import isolation
+from lori_core.tasks.registry import load_task
 from lori_core.tasks.scorers import SCORERS, find_number, is_refusal, score_all
 from lori_core.tasks.task import Example
 
@@ -199,3 +200,33 @@ def test_every_gsm8k_answer_holds_the_number_after_its_marks():
     for line in (Path(folder) / "hub/gsm8k/test.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:
         answer = json.loads(line)["answer"]
         assert find_number(answer) == Fraction(answer.split("####")[1].strip().replace(",", ""))
+
+
+def test_labels_are_those_that_the_data_have(tmp_path: Path):
+    labels = ["spam", "not spam", "苦情", "問い合わせ"]
+    rows = [f'{{"q": "{n}", "a": "{labels[n % 4]}"}}\n' for n in range(40)]
+    (tmp_path / "a.jsonl").write_text("".join(rows), encoding="utf-8")
+    task = load_task(f"t={tmp_path / 'a.jsonl'}?prompt=q&response=a&scorer=label")
+    by_label = {example.response.strip(): example for example in task.examples("train")}
+    said = {
+        "spam": "It is Spam, not ham",
+        "not spam": "Not spam!",
+        "苦情": "これは苦情です",
+        "問い合わせ": "「問い合わせ」",
+    }
+    for wanted, example in by_label.items():
+        assert {label for label, text in said.items() if score_all("label", [example], [text])[0]} == {wanted}
+    assert score_all("label", [by_label["spam"]], ["spammer"]) == [0.0]
+
+
+def test_what_has_too_many_answers_has_no_labels(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"q": "{n}", "a": "{n}"}}\n' for n in range(200)))
+    with pytest.raises(TaskError, match="200 different answers"):
+        load_task(f"t={tmp_path / 'a.jsonl'}?prompt=q&response=a&scorer=label")
+
+
+@pytest.mark.parametrize("output", ["Tokyo", "tokyo.", "ＴＯＫＹＯ", " tokyo 。"])
+def test_normalised_evens_out_width_case_and_final_punctuation(output: str):
+    example = Example("q", " Tokyo")
+    assert score_all("normalised", [example], [output]) == [1.0]
+    assert score_all("normalised", [example], ["to kyo"]) == [0.0]

@@ -1,5 +1,6 @@
 """Tasks from files: known forms, the user's own columns, the splits, and what is said of files that cannot be used."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 from lori_core.errors import DataError, TaskError
 from lori_core.tasks.catalog import CATALOG
 from lori_core.tasks.files import read_rows
-from lori_core.tasks.forms import make_example, numbered_from
+from lori_core.tasks.forms import make_example, readings_of
 from lori_core.tasks.prompts import PROMPTS, REQUEST, REQUEST_WITH_INPUT, recognise
-from lori_core.tasks.registry import load_task, share
+from lori_core.tasks.registry import load_task
+from lori_core.tasks.splits import share
 from lori_core.tasks.task import SPLITS, Example, Task
 
 Rows = Sequence[Mapping[str, Any]]
@@ -340,7 +342,8 @@ def test_the_papers_prompts_of_hub_rows_are_those_that_llm_adapters_published(pa
     for file in (real(f"hub/{hub}.jsonl"), real(f"llm_adapters/{published}.jsonl")):
         rows = read_rows(file)
         form = recognise(rows[0], "paper-1")
-        examples = [make_example(form, row, numbered_from(form, rows)) for row in rows]
+        readings = readings_of(form, rows)
+        examples = [make_example(form, row, readings) for row in rows]
         found[file] = [(example.prompt, example.response) for example in examples]
     ours, theirs = found.values()
     assert ours == theirs and len(ours) == PAIRED[pair]
@@ -357,6 +360,14 @@ def test_own_columns_template_and_system_are_percent_decoded(tmp_path: Path):
     )
     assert only(task) == Example("Be brief & kind.\n\nQ: say {hi} (x)\nA:", " hi")
     assert (task.scorer, task.max_new_tokens, task.source) == ("contains", 7, str(file))
+
+
+def test_line_breaks_typed_as_a_backslash_and_n_are_line_breaks(tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", [{"q": "a \\n in a cell\r\nstays", "a": "one\rtwo"}])
+    typed = quote(r"Q: {q}\nA:\tin \\n words:")
+    assert only(load_task(f"t={file}?template={typed}&response=a")) == Example(
+        "Q: a \\n in a cell\nstays\nA:\tin \\n words:", " one\ntwo"
+    )
 
 
 def test_a_prompt_column_alone_is_a_template_of_itself(tmp_path: Path):
@@ -445,7 +456,7 @@ def sizes(task: Task) -> tuple[int, ...]:
     return tuple(len(task.examples(split)) for split in SPLITS)
 
 
-def test_one_file_is_split_by_the_prompt_whatever_the_order_of_its_rows(tmp_path: Path):
+def test_one_file_is_split_whatever_the_order_of_its_rows(tmp_path: Path):
     rows = numbered(0, 2000)
     task = load_task(f"t={write(tmp_path / 'a.jsonl', rows)}")
     backwards = load_task(f"t={write(tmp_path / 'b.jsonl', rows[::-1])}")
@@ -456,7 +467,7 @@ def test_one_file_is_split_by_the_prompt_whatever_the_order_of_its_rows(tmp_path
 
 
 @given(st.text())
-def test_the_share_of_a_prompt_is_read_from_its_sha256(prompt: str):
+def test_a_share_is_read_from_the_sha256_of_a_text(prompt: str):
     tenth = int(hashlib.sha256(prompt.encode("utf-8")).hexdigest()[:16], 16) % 10
     assert share(prompt) == ("validation" if tenth == 0 else "test" if tenth == 1 else "train")
 
@@ -526,15 +537,19 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "empty": ("a.jsonl", b"", "a.jsonl holds no rows"),
     "blank": ("a.json", b"\n\n", "a.json holds no rows"),
     "header alone": ("a.csv", b"prompt,response\n", "a.csv holds no rows"),
-    "latin-1": ("a.jsonl", GOOD.encode() + b'{"prompt": "caf\xe9"}\n', "a.jsonl, row 2: not UTF-8"),
-    "utf-16": ("a.csv", "prompt,response\na,b\n".encode("utf-16"), "a.csv, row 1: not UTF-8"),
+    "no encoding": ("a.jsonl", GOOD.encode() + b'{"prompt": "\x81\xff\x9d\xff\x8d"}\n', "a.jsonl, row 2: not UTF-8"),
     "no json": ("a.jsonl", (GOOD + "\n" + '{"prompt": \n').encode(), "a.jsonl, row 3: not JSON"),
     "no json list": ("a.json", b'[{"prompt": "a"},\n{"prompt" "b"}]', "a.json, row 2: not JSON"),
     "no object": ("a.jsonl", (GOOD + '["a"]\n').encode(), "a.jsonl, row 2: expected an object .* got list"),
     "fields": ("a.csv", b"prompt,response\na,b\na,b,c\n", "a.csv, row 2: 3 fields, but the header names 2"),
+    "columns twice": ("a.csv", b"prompt,response,prompt\na,b,c\n", "a.csv names two columns 'prompt'"),
     "quotes": ("a.csv", b'prompt,response\na,"b\n', "a.csv is not CSV"),
     "parquet": ("a.parquet", b"PAR1 not really", "a.parquet cannot be read as Parquet"),
-    "ending": ("a.txt", b"hello", r"a.txt is of no kind .* \.csv, \.json, \.jsonl, \.parquet"),
+    "ending": ("a.doc", b"hello", r"a.doc is of no kind .* \.csv, .*\.jsonl, \.xlsx, \.parquet"),
+    "no excel": ("a.xlsx", b"PK not really", "a.xlsx cannot be read as an Excel workbook"),
+    "no arrow": ("a.arrow", b"ARROW1 not really", "a.arrow cannot be read as Arrow"),
+    "no gzip": ("a.csv.gz", b"prompt,response", "a.csv.gz cannot be unpacked"),
+    "cut gzip": ("a.csv.gz", gzip.compress(b"prompt,response\na,b\n")[:-4], "a.csv.gz cannot be unpacked"),
     "columns": ("a.jsonl", b'{"x": "a", "y": "b"}', r"a.jsonl \(x, y\) are those of no known"),
     "later column": (
         "a.jsonl",
@@ -588,7 +603,9 @@ BAD_SPECS: dict[str, tuple[str, str]] = {
     "columns without names": ("prompt=q&response=a&choices=,", "'choices' is ',', which leaves a column without"),
     "checks without names": ("prompt=q&response=a&checks=q,,a", "'checks' is 'q,,a'"),
     "tokens without measure": (f"prompt=q&response=a&max_new_tokens={'9' * 5000}", "max_new_tokens is '999"),
-    "bad answer": ("prompt=q&response=q&choices=c", "row 1: 'q' holds 'bird\\?', expected oak | owl"),
+    "bad answer": ("prompt=a&response=q&choices=c", "row 1: 'q' holds 'bird\\?', expected oak | owl"),
+    "answer in the prompt": ("prompt=q&response=q", "'q' is the answer, and it stands in the prompt too"),
+    "answer in the template": ("template={q} {a}&response=a", "'a' is the answer, and it stands in the prompt too"),
 }
 
 
