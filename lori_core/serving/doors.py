@@ -3,6 +3,7 @@
 Each gives the log-probabilities of the first token, and where it can those of the bare base through the same door.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-from jinja2 import TemplateError
 from transformers import PreTrainedModel
 
 from lori_core.bases.load import Base, load_base
 from lori_core.errors import AdapterError, ConfigError, ModelError
 from lori_core.files import read_json
 from lori_core.serving.endpoint import Endpoint, endpoint
-from lori_core.serving.proof import Probe, chat_ids, next_log_probs
+from lori_core.serving.proof import Probe, next_log_probs, probe_ids
 from lori_core.serving.verdict import Seen
 
 Ask = Callable[[Probe], Seen | None]  # None: it did not tell
@@ -81,13 +81,9 @@ def folder_door(folder: Path, base: str | None) -> Door:
 
 def _asker(base: Base, model: PreTrainedModel | None = None) -> Ask:
     def ask(probe: Probe) -> Seen | None:
-        try:
-            if probe.chat and not base.tokenizer.chat_template:
-                return None
-            ids = chat_ids(base.tokenizer, probe.prompt) if probe.chat else base.tokenizer(probe.prompt)["input_ids"]
-        except TemplateError:
+        if not (ids := probe_ids(base, probe.prompt, probe.chat)):
             return None
-        nats = next_log_probs(model or base.model, [list(ids)])[0]
+        nats = next_log_probs(model or base.model, [ids])[0]
         return Seen({number: float(nats[number]) for number in probe.ids if number < len(nats)})
 
     return ask
@@ -113,6 +109,7 @@ def gguf_door(file: Path, base: str | None) -> Iterator[Door]:
         parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(file), 1.0)]
     parameters.n_ctx, parameters.n_parallel, parameters.port = 2048, 1, 0
     parameters.warmup, parameters.verbosity = False, -1
+    parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 2) // 2)  # they wait by spinning: all of them can starve
     try:
         server = xllamacpp.Server(parameters)
     except RuntimeError as error:

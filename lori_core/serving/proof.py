@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jinja2 import TemplateError
 from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,10 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
 from lori_core.config import Config
-from lori_core.errors import AdapterError
+from lori_core.errors import AdapterError, ModelError
 from lori_core.files import read_json
 from lori_core.method.adapter import Adapter, check_base
 from lori_core.serving.faults import ACTIVE, BARE, served_states
+from lori_core.tasks.chat import in_chat
+from lori_core.tasks.encode import encode_prompt
+from lori_core.tasks.task import Example, Task
 
 PROOF_FILE = "proof_of_life.json"
 
@@ -78,7 +80,9 @@ def prove(base: Base, adapter: Adapter, prompts: Sequence[str] = PROMPTS) -> Pro
         IncompatibleAdapters: the adapter was trained on another base or does not fit.
     """
     check_base(adapter, base.name, base.revision, base.fingerprint)
-    rows = [(prompt, chat, ids) for chat in (False, True) for prompt in prompts if (ids := _ids(base, prompt, chat))]
+    rows = [
+        (prompt, chat, ids) for chat in (False, True) for prompt in prompts if (ids := probe_ids(base, prompt, chat))
+    ]
     tokens, plain = [ids for _, _, ids in rows], len(prompts)
     measured = {BARE: next_log_probs(base.model, tokens)}
     for state, served in served_states(adapter, base.model.config):
@@ -114,21 +118,16 @@ def next_log_probs(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> Ten
     return logits[torch.arange(len(rows)), last].float().log_softmax(-1).cpu()
 
 
-def chat_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
-    """Tokens of a user's turn in the chat template, up to where the reply begins; raises TemplateError."""
-    turns = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False)
-    return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
-
-
-def _ids(base: Base, prompt: str, chat: bool) -> list[int]:
-    """Empty where the base has no chat template, or one that cannot have a lone question."""
-    if not chat:
-        return list(base.tokenizer(prompt)["input_ids"])
-    try:
-        return chat_ids(base.tokenizer, prompt) if base.tokenizer.chat_template else []
-    except TemplateError:
-        return []
+def probe_ids(base: Base, prompt: str, chat: bool) -> list[int]:
+    """Tokens of a prompt, or of a user's turn as training has it; empty where the base has no chat template for it."""
+    if chat:
+        asked = Task("probe", lambda split: [Example(prompt, "")], "exact")
+        try:
+            base, (asked,) = in_chat(base, [asked])
+        except ModelError:
+            return []
+        prompt = asked.load("test")[0].prompt
+    return encode_prompt(base.tokenizer, prompt)
 
 
 def _told(tokenizer: PreTrainedTokenizerBase, active: Tensor, bare: Tensor) -> tuple[list[int], list[str]]:

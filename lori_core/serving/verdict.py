@@ -74,10 +74,14 @@ def judge(seen: Sequence[tuple[Probe, Seen]], bare: Sequence[tuple[Probe, Seen]]
     off, effect = _size(told.off(ACTIVE)), _size(told.between(BARE))
     noise = _size(_Told(bare).off(BARE)) if bare else None
     finding, detail = _finding(told, off, effect, noise)
-    if finding == "active" and chat.states:
-        if _size(chat.off(ACTIVE)) > max(2 * off, _DRIFT * _size(chat.between(BARE))) + _CHAT:
-            finding = "template"
+    if finding == "active" and chat.states and _size(chat.off(ACTIVE)) > _bound_in_chat(chat, off):
+        finding = "template"
     return Verdict(finding, detail, off, effect)
+
+
+def _bound_in_chat(chat: "_Told", off: float) -> float:
+    """Nats that the answers in a chat may be off; those without one are off by `off`."""
+    return max(2 * off, _DRIFT * _size(chat.between(BARE))) + _CHAT
 
 
 def effect_of(proof: Proof) -> float:
@@ -93,13 +97,11 @@ def tells(proof: Proof) -> bool:
 class _Told:
     """Distances over the tokens that a server told, or left out as less likely than those."""
 
-    def __init__(self, proof: Proof, seen: Sequence[Seen], chat: bool) -> None:
-        probes = [probe for probe in proof.probes if probe.chat == chat]
-        self.states = {state: np.array(proof.said(state, chat)) for state in probes[0].log_probs}
-        self._seen = np.array(
-            [each for p, s in zip(probes, seen, strict=True) for each in _of(p.ids, p.texts, s.tokens)]
-        )
-        self._floor = np.array([max(s.least, _LEAST) for p, s in zip(probes, seen, strict=True) for _ in p.ids])
+    def __init__(self, seen: Sequence[tuple[Probe, Seen]]) -> None:
+        known = seen[0][0].log_probs if seen else {}
+        self.states = {state: np.array([each for p, _ in seen for each in p.log_probs[state]]) for state in known}
+        self._seen = np.array([each for probe, answer in seen for each in _of(probe, answer)])
+        self._floor = np.array([max(answer.least, _LEAST) for probe, answer in seen for _ in probe.ids])
 
     def off(self, state: str) -> np.ndarray:
         """What was seen minus what the state says, (tokens,) nats."""
