@@ -4,16 +4,17 @@ fault of serving would have them. One small JSON beside an export, by which `lor
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
 from lori_core.config import Config
-from lori_core.errors import AdapterError, ModelError
+from lori_core.errors import AdapterError, ConfigError, ModelError
 from lori_core.files import read_json
 from lori_core.method.adapter import Adapter, check_base
 from lori_core.serving.faults import ACTIVE, BARE, served_states
@@ -53,6 +54,14 @@ class Probe(Config):
     ids: tuple[int, ...]
     texts: tuple[str, ...]
     log_probs: dict[str, tuple[float, ...]]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        states = self.log_probs.values()
+        whole = {ACTIVE, BARE} <= self.log_probs.keys() and len(self.ids) > 0
+        if not whole or any(len(each) != len(self.ids) for each in (self.texts, *states)):
+            raise ValueError("each state needs one number a token")
+        return self
 
 
 class Proof(Config):
@@ -103,7 +112,7 @@ def read_proof(path: Path) -> Proof:
     """Raises AdapterError where there is none that can be read."""
     try:
         return Proof(**read_json(path))
-    except (OSError, ValueError, TypeError, AdapterError) as error:
+    except (OSError, ValueError, TypeError, ConfigError) as error:
         raise AdapterError("no_proof", path=path, reason=error) from None
 
 
