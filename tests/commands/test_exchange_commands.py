@@ -253,10 +253,10 @@ def test_an_adapter_goes_out_in_every_format_with_a_proof_that_check_served_find
     }
     prompts = [part for prompt in ("after a:", "after b:") for part in ("--prompt", prompt)]
     for to, file in expected.items():
-        done(lori("export", strong / "adapter", strong / to, "--to", to, "--precision", "fp32", *prompts))
-        assert {file, "proof_of_life.json", "README.md"} <= {path.name for path in (strong / to).iterdir()}
-    output = done(lori("check-served", strong / "base"))
-    assert "after" in output
+        out = strong / f"out-{to}"
+        done(lori("export", strong / "adapter", out, "--to", to, "--precision", "fp32", *prompts))
+        assert {file, "proof_of_life.json", "README.md"} <= {path.name for path in out.iterdir()}
+    assert "Active" in done(lori("check-served", strong / "out-base"))
 
 
 def test_what_is_not_active_ends_with_code_1_and_what_cannot_be_asked_with_2(strong):
