@@ -1,5 +1,7 @@
 """A whole model as GGUF beside a real llama.cpp, with the embedded base and the adapters that ship with it."""
 
+from typing import Any
+
 import gguf
 import pytest
 import tiny
@@ -50,7 +52,8 @@ def served(base, adapter, tmp_path_factory) -> dict[str, LlamaCpp]:
 
 def greedy(base: Base, prompt: str) -> list[int]:
     ids = base.tokenizer(prompt, return_tensors="pt")["input_ids"]
-    new = base.model.generate(ids, max_new_tokens=NEW, do_sample=False)[0, ids.shape[1] :].tolist()
+    model: Any = base.model
+    new = model.generate(ids, max_new_tokens=NEW, do_sample=False)[0, ids.shape[1] :].tolist()
     return new[: new.index(2) + 1] if 2 in new else new
 
 
@@ -88,7 +91,7 @@ def test_bf16_weights_go_out_as_they_are(tmp_path):
     write_base_gguf(base, tmp_path / "base.gguf")
     read = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "base.gguf").tensors}
     down = torch.from_numpy(read["blk.1.ffn_down.weight"].data.copy()).view(torch.bfloat16)
-    assert torch.equal(down, base.model.get_submodule("model.layers.1.mlp.down_proj").weight)
+    assert torch.equal(down, base.model.get_parameter("model.layers.1.mlp.down_proj.weight"))
     assert read["blk.1.attn_norm.weight"].tensor_type == gguf.GGMLQuantizationType.F32
 
 

@@ -34,7 +34,9 @@ def test_what_mlx_lm_computes_with_the_folder_is_the_update(tmp_path):
 
 def test_a_module_outside_of_the_layers_is_refused_by_name(tmp_path):
     adapter = Adapter(
-        "gpt2", AdapterConfig(rank=2), {"transformer.h.0.attn.c_attn": dense_factors(*torch.randn(2, 2, 2))}
+        "gpt2",
+        AdapterConfig(rank=2),
+        {"transformer.h.0.attn.c_attn": dense_factors(torch.randn(2, 2), torch.randn(2, 2))},
     )
     with pytest.raises(AdapterError) as caught:
         export_mlx(adapter, tiny.llama().config, tmp_path / "out")

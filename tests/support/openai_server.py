@@ -39,7 +39,7 @@ def openai_server(
             raise HTTPException(400, f"at most {most} logprobs")
         nats, likeliest = models[asked["model"]](ids).topk(wanted)
         by_id = asked.get("return_tokens_as_token_ids")
-        names = [f"token_id:{number}" if by_id else tokenizer.decode([number]) for number in likeliest.tolist()]
+        names = [f"token_id:{number}" if by_id else str(tokenizer.decode([number])) for number in likeliest.tolist()]
         return dict(zip(names, nats.tolist(), strict=True))
 
     @app.post("/v1/completions")
