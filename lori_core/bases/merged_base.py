@@ -5,8 +5,9 @@ measured. To put several adapters in, merge them first (method "concat" is exact
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from lori_core.errors import ConfigError, ModelError
 from lori_core.files import folder_atomic, write_atomic
 from lori_core.method.adapter import Adapter, Factors, check_base
 from lori_core.results import Score
-from lori_core.storage.model_card import Drift, model_card
+from lori_core.storage.model_card import Drift, Library, model_card
 
 # Looked at where nobody names others: plain language, figures, code.
 PROMPTS = ["The capital of France is", "Question: What is 12 + 30?\nAnswer:", "def add(a, b):\n    return"]
@@ -31,7 +32,12 @@ _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def export_merged_base(
-    base: Base, adapter: Adapter, folder: str | Path, prompts: Sequence[str], scores: Sequence[Score] = ()
+    base: Base,
+    adapter: Adapter,
+    folder: str | Path,
+    prompts: Sequence[str],
+    scores: Sequence[Score] = (),
+    beside: Mapping[str, str] | None = None,
 ) -> Drift:
     """Writes model, tokenizer and model card to a new folder; the base is as before when it returns.
 
@@ -40,24 +46,42 @@ def export_merged_base(
     Args:
         prompts: texts on which the logits are compared; of each the first 512 tokens count.
         scores: go into the card.
+        beside: name -> text of more files in the folder.
     Raises:
         ConfigError: no prompt has a token. IncompatibleAdapters: it was trained on another base or does not fit.
         ModelError: the base is quantised, or a weight to be changed is shared with another module.
         StorageError: the folder exists, or the disk refused.
     """
+
+    return export_merged(base, adapter, folder, prompts, scores, beside, partial(_save, base, adapter))
+
+
+def export_merged(
+    base: Base,
+    adapter: Adapter,
+    folder: str | Path,
+    prompts: Sequence[str],
+    scores: Sequence[Score],
+    beside: Mapping[str, str] | None,
+    save: Callable[[Path], None],
+    library: Library = "transformers",
+) -> Drift:
+    """export_merged_base in any format: save() writes the base, which has the adapter in it then, into a folder."""
     rows = _tokens(base, prompts)
     check_base(adapter, base.name, base.revision, base.fingerprint)
     if getattr(base.model.config, "quantization_config", None) is not None:
         raise ModelError("merge_quantised", base=base.name)
     with folder_atomic(folder) as temporary:
         with applied(base.model, adapter):
-            beside = [_logits(base.model, row) for row in rows]
+            unmerged = [_logits(base.model, row) for row in rows]
         _check_weights(base, adapter)
         with merged_into(base.model, adapter):
-            drift = _drift(beside, [_logits(base.model, row) for row in rows])
-            _save(base, adapter, temporary)
+            drift = _drift(unmerged, [_logits(base.model, row) for row in rows])
+            save(temporary)
         dtype = str(base.model.dtype).removeprefix("torch.")
-        write_atomic(temporary / "README.md", model_card(adapter, "transformers", scores, drift, dtype))
+        write_atomic(temporary / "README.md", model_card(adapter, library, scores, drift, dtype))
+        for name, text in (beside or {}).items():
+            write_atomic(temporary / name, text)
     return drift
 
 

@@ -8,7 +8,7 @@ Exit codes: 0 done, 2 refused with one message, 130 stopped.
 
 import typer
 
-from lori_core.commands import adapters, bases, exchange, lab, learning, runs, store, tasks
+from lori_core.commands import adapters, bases, exchange, lab, learning, runs, serving, store, tasks
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -19,6 +19,7 @@ for command in (adapters.merge, adapters.evaluate):
 app.command()(bases.estimate)
 app.command("export")(exchange.export_adapter)
 app.command("import")(exchange.import_adapter)
+app.command()(serving.check_served)
 for command in (runs.run, runs.resume, runs.show):
     app.command()(command)
 app.add_typer(tasks.app, name="tasks")

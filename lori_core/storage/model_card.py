@@ -21,6 +21,16 @@ from lori_core.results import Score
 
 _SCORE = TypeAdapter(Score)
 
+# What opens the folder -> the format that an adapter is in; None: a base with the adapter in its weights.
+Library = Literal["peft", "llama.cpp", "mlx", "transformers", "gguf"]
+_FORMATS: dict[Library, str | None] = {
+    "peft": "PEFT's format",
+    "llama.cpp": "llama.cpp's format (GGUF)",
+    "mlx": "MLX's format",
+    "transformers": None,
+    "gguf": None,
+}
+
 MAX_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes for --max-lora-rank
 
 
@@ -43,7 +53,7 @@ class Drift:
 
 def model_card(
     adapter: Adapter,
-    library: Literal["peft", "transformers"],
+    library: Library,
     scores: Sequence[Score] = (),
     drift: Drift | None = None,
     dtype: str = "",
@@ -51,7 +61,7 @@ def model_card(
     """Markdown with a YAML head.
 
     Args:
-        library: what opens the folder: an adapter in PEFT's format, or a base with the adapter in its weights.
+        library: what opens the folder.
         scores: none: those of the record, as versions of a store have them.
         drift, dtype: of such a base.
     """
@@ -63,6 +73,7 @@ def model_card(
     return pages.get_template("model_card.md").render(
         adapter=adapter,
         library=library,
+        format=_FORMATS[library],
         base=base,
         hub_base=base["name"] if _is_hub_id(base["name"]) else None,
         rank=_rank(adapter),
@@ -140,8 +151,13 @@ def _rank(adapter: Adapter) -> int:
     return max(factors.rank for factors in adapter.factors.values())
 
 
+def max_lora_rank(rank: int) -> int | None:
+    """The least that vLLM takes for --max-lora-rank and that holds the rank; None: none does."""
+    return next((limit for limit in MAX_LORA_RANKS if limit >= rank), None)
+
+
 def _rank_row(rank: int) -> str:
-    needed = next((limit for limit in MAX_LORA_RANKS if limit >= rank), None)
+    needed = max_lora_rank(rank)
     serving = f"--max-lora-rank {needed}" if needed else f"too large, {MAX_LORA_RANKS[-1]} at most"
     return f"{rank} (vLLM: {serving})"
 

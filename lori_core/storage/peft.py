@@ -26,7 +26,7 @@ from lori_core.errors import AdapterError, ConfigError
 from lori_core.files import folder_atomic, read_file, read_json, write_atomic
 from lori_core.method.adapter import Adapter, Factors, dense_factors
 from lori_core.results import Score
-from lori_core.storage.model_card import model_card
+from lori_core.storage.model_card import MAX_LORA_RANKS, max_lora_rank, model_card
 from lori_core.storage.tensors import read_tensors
 
 Value = TypeVar("Value")
@@ -70,20 +70,44 @@ class PeftConfig(Config):
     revision: str | None = None
 
 
-def export_peft(adapter: Adapter, folder: str | Path, scores: Sequence[Score] = ()) -> None:
+def plain_factors(adapter: Adapter, rank: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+    """module -> A (rank, in_features), B (out_features, rank) with dW = B A: the scaling folded in, one rank for all.
+
+    Args:
+        rank: filled up with zeros to this; None: to the largest of a module.
+    """
+    largest = max(factors.rank for factors in adapter.factors.values())
+    rank = max(rank or 0, largest)
+    return {
+        module: (
+            F.pad(factors.A, (0, 0, 0, rank - factors.rank)),
+            F.pad(factors.B * factors.scaling, (0, rank - factors.rank)),
+        )
+        for module, factors in adapter.factors.items()
+    }
+
+
+def export_peft(
+    adapter: Adapter,
+    folder: str | Path,
+    scores: Sequence[Score] = (),
+    beside: Mapping[str, str] | None = None,
+    rank: int | None = None,
+) -> None:
     """Writes a new folder that PEFT opens, with a model card; A and B keep their dtype.
 
     Args:
         scores: go into the card.
+        beside: name -> text of more files in the folder.
+        rank: filled up with zeros to this, where a server takes only some; None: the adapter's.
     Raises:
         StorageError: the folder exists, or the disk refused.
     """
-    rank = max(factors.rank for factors in adapter.factors.values())
+    factors = plain_factors(adapter, rank)
+    rank = next(iter(factors.values()))[0].shape[0]
     tensors: dict[str, Tensor] = {}
-    for module, factors in adapter.factors.items():
-        A = F.pad(factors.A, (0, 0, 0, rank - factors.rank))
-        B = F.pad(factors.B * factors.scaling, (0, rank - factors.rank))
-        for letter, tensor in (("A", A), ("B", B)):
+    for module, pair in factors.items():
+        for letter, tensor in zip("AB", pair, strict=True):
             # Cloned, since modules may share one A, and safetensors refuses shared memory.
             copy = tensor.clone(memory_format=torch.contiguous_format)
             tensors[f"base_model.model.{module}.lora_{letter}.weight"] = copy
@@ -108,6 +132,22 @@ def export_peft(adapter: Adapter, folder: str | Path, scores: Sequence[Score] = 
         write_atomic(temporary / _TENSORS, save(tensors, metadata={"format": "pt"}))
         write_atomic(temporary / _CONFIG, json.dumps(config, indent=1))
         write_atomic(temporary / "README.md", model_card(adapter, "peft", scores))
+        for name, text in (beside or {}).items():
+            write_atomic(temporary / name, text)
+
+
+def export_served_peft(
+    adapter: Adapter, folder: str | Path, scores: Sequence[Score] = (), beside: Mapping[str, str] | None = None
+) -> None:
+    """export_peft for vLLM and SGLang: the rank is filled up with zeros to one that --max-lora-rank takes.
+
+    Raises:
+        AdapterError: no such rank is large enough. StorageError: the folder exists, or the disk refused.
+    """
+    rank = max(factors.rank for factors in adapter.factors.values())
+    if (served := max_lora_rank(rank)) is None:
+        raise AdapterError("rank_too_large_to_serve", adapter=adapter.name, rank=rank, largest=MAX_LORA_RANKS[-1])
+    export_peft(adapter, folder, scores, beside, served)
 
 
 def import_peft(folder: str | Path, name: str | None = None) -> Adapter:

@@ -231,3 +231,46 @@ def test_what_cannot_come_in_is_told_and_leaves_nothing(given):
     (given / "peft" / "masks" / "0.9_mask.pt").write_bytes(b"no mask")
     refused(lori("import", given / "peft", given / "in"), "0.9_mask.pt")
     assert not (given / "in").exists()
+
+
+# --- to what serves it
+
+
+@pytest.fixture
+def strong(tmp_path) -> Path:
+    """As given, with an adapter that changes what the base writes."""
+    save_adapter(tiny.strong(tiny.saved_base(tmp_path / "base"), 0), tmp_path / "adapter")
+    return tmp_path
+
+
+def test_an_adapter_goes_out_in_every_format_with_a_proof_that_check_served_finds_active(strong):
+    expected = {
+        "peft": "adapter_model.safetensors",
+        "vllm": "adapter_model.safetensors",
+        "mlx": "adapters.safetensors",
+        "gguf-lora": "adapter.gguf",
+        "base": "model.safetensors",
+    }
+    prompts = [part for prompt in ("after a:", "after b:") for part in ("--prompt", prompt)]
+    for to, file in expected.items():
+        out = strong / f"out-{to}"
+        done(lori("export", strong / "adapter", out, "--to", to, "--precision", "fp32", *prompts))
+        assert {file, "proof_of_life.json", "README.md"} <= {path.name for path in out.iterdir()}
+    assert "Active" in done(lori("check-served", strong / "out-base"))
+
+
+def test_what_is_not_active_ends_with_code_1_and_what_cannot_be_asked_with_2(strong):
+    done(lori("export", strong / "adapter", strong / "peft", "--precision", "fp32"))
+    dead = lori("check-served", strong / "base", "--proof", strong / "peft", "--language", "ja")
+    assert dead.exit_code == 1 and "効果なし" in dead.output
+    refused(lori("check-served", strong / "nowhere"), "proof_of_life.json")
+
+
+def test_an_adapter_goes_out_without_a_proof_where_its_base_is_not_there(strong):
+    done(lori("export", strong / "adapter", strong / "plain", "--no-proof"))
+    (strong / "base").rename(strong / "gone")
+    assert "Without a proof of life" in done(lori("export", strong / "adapter", strong / "told"))
+    for folder in ("plain", "told"):
+        assert not (strong / folder / "proof_of_life.json").exists()
+        assert (strong / folder / "adapter_model.safetensors").exists()
+    refused(lori("export", strong / "adapter", strong / "gguf", "--to", "gguf-lora"), strong / "base")

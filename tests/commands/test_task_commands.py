@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -113,7 +114,7 @@ def test_a_finished_run_shows_its_outputs_beside_what_was_expected(tmp_path: Pat
 
 
 def test_the_optimizer_batch_and_the_scored_examples_are_options():
-    every = {field: None for field in TRAINING_OPTIONS} | {"gradient_checkpointing": False}
+    every: dict[str, Any] = {field: None for field in TRAINING_OPTIONS} | {"gradient_checkpointing": False}
     configs = train_configs("embedded", **(every | {"optimizer_batch": 7, "batch": 3}))
     assert {(config.batch_size, config.micro_batch_size) for config in configs.values()} == {(7, 3)}
     for command in ("train", "study", "continual"):

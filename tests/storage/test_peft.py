@@ -24,7 +24,7 @@ from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
 from lori_core.method.adapter import Adapter, dense_factors
 from lori_core.method.merge import merge
-from lori_core.storage.peft import _PATTERN, _globs, _matching, export_peft, import_peft
+from lori_core.storage.peft import _PATTERN, _globs, _matching, export_peft, export_served_peft, import_peft
 
 
 def qwen(seed: int = 0) -> PreTrainedModel:
@@ -484,3 +484,53 @@ def test_a_dtype_that_torch_has_not_is_refused(tmp_path):
     header = json.dumps({f"{Q}.lora_A.weight": {"dtype": "F4", "shape": [2, 2], "data_offsets": [0, 2]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"ab")
     refused(folder, "adapter_unreadable", "F4")
+
+
+# --- to vLLM and SGLang
+
+
+def refused_by_vllm(folder: Path, model: PreTrainedModel, max_lora_rank: int) -> list[str]:
+    """What vLLM's peft_helper and its reading of the tensors have against an adapter, by their rules."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    found = [f"{key} is missing" for key in ("r", "lora_alpha", "target_modules") if key not in config]
+    found += [f"{key} is set" for key in ("modules_to_save", "use_dora") if config.get(key)]
+    if config.get("bias", "none") != "none":
+        found.append("bias")
+    if config["r"] > max_lora_rank:
+        found.append(f"rank {config['r']} is above {max_lora_rank}")
+    known = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    for name, tensor in load_file(folder / "adapter_model.safetensors").items():
+        parsed = re.fullmatch(r"base_model\.model\.(.+)\.lora_([AB])\.weight", name)
+        if parsed is None or parsed[1].rpartition(".")[2] not in known:
+            found.append(f"{name} is unexpected")
+        elif tensor.shape[0 if parsed[2] == "A" else 1] != config["r"]:
+            found.append(f"{name} has another rank")
+    return found
+
+
+@pytest.mark.parametrize(("rank", "served"), [(1, 1), (3, 8), (8, 8), (9, 16), (17, 32)])
+def test_vLLM_takes_an_export_whose_rank_was_filled_up_with_zeros(rank, served, tmp_path):
+    model = tiny.llama()
+    adapter = sparse(model, rank=rank)
+    export_served_peft(adapter, tmp_path / "out")
+    assert refused_by_vllm(tmp_path / "out", model, served) == []
+    assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["r"] == served
+    with applied(model, adapter):
+        ours = tiny.logits(model)
+    close(tiny.logits(opened_by_peft(model, tmp_path / "out")), ours, 1e-5)
+
+
+def test_the_rules_of_vLLM_refuse_what_it_refuses(tmp_path):
+    model = tiny.llama()
+    written_by_peft(model, tmp_path / "dora", r=20, use_dora=True, modules_to_save=["lm_head"])
+    found = refused_by_vllm(tmp_path / "dora", model, 16)
+    assert {"modules_to_save is set", "use_dora is set", "rank 20 is above 16"} <= set(found)
+
+
+def test_a_rank_that_vLLM_never_serves_is_refused(tmp_path):
+    adapter = Adapter(
+        "wide", AdapterConfig(rank=600), {"q_proj": dense_factors(torch.randn(600, 8), torch.randn(8, 600))}
+    )
+    with pytest.raises(AdapterError) as caught:
+        export_served_peft(adapter, tmp_path / "out")
+    assert caught.value.key == "rank_too_large_to_serve" and not (tmp_path / "out").exists()

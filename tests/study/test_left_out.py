@@ -43,7 +43,7 @@ def test_rows_that_are_too_long_or_stand_twice_are_told_by_the_run(tmp_path: Pat
 
 
 def test_a_split_without_rows_is_refused_before_the_base_is_looked_at(tmp_path: Path):
-    settings = job(tmp_path, {"train": ["a", "b"], "test": ["c"]}) | {"base": str(tmp_path / "nowhere")}
+    settings: dict[str, Any] = job(tmp_path, {"train": ["a", "b"], "test": ["c"]}) | {"base": str(tmp_path / "nowhere")}
     made = TrainJob(method="lori_d", **settings)
     with pytest.raises(TaskError, match="'t' has no examples in its validation split"):
         execute(Run.create(tmp_path, "train", made.model_dump(mode="json")))

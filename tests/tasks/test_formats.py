@@ -127,7 +127,7 @@ def test_a_folder_that_datasets_saved_is_read_with_its_splits(tmp_path: Path):
 
     whole = Dataset.from_list([{"prompt": f"say {n}", "response": f"{n}"} for n in range(30)])
     whole.save_to_disk(tmp_path / "whole")
-    DatasetDict(train=whole, test=whole.select([0, 1])).save_to_disk(tmp_path / "split")
+    DatasetDict({"train": whole, "test": whole.select([0, 1])}).save_to_disk(tmp_path / "split")
     assert len(every(load_task(f"t={tmp_path / 'whole'}"))) == 30
     task = load_task(f"t={tmp_path / 'split'}")
     assert {example.prompt for example in task.examples("test")} == {"say 0", "say 1"}

@@ -1,0 +1,149 @@
+"""Proof of life: eight prompts with the log-probabilities of their first tokens, bare, with the adapter, and as each
+fault of serving would have them. One small JSON beside an export, by which `lori check-served` knows what it sees.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lori_core.bases.attach import applied
+from lori_core.bases.load import Base
+from lori_core.config import Config
+from lori_core.errors import AdapterError, ConfigError, ModelError
+from lori_core.files import read_json
+from lori_core.method.adapter import Adapter, check_base
+from lori_core.serving.faults import ACTIVE, BARE, served_states
+from lori_core.tasks.chat import in_chat
+from lori_core.tasks.encode import encode_prompt
+from lori_core.tasks.task import Example, Task
+
+PROOF_FILE = "proof_of_life.json"
+
+# Asked where nobody names others: plain language in English and Japanese, figures, code.
+PROMPTS = (
+    "The capital of France is",
+    "Question: What is 12 + 30?\nAnswer:",
+    "def add(a, b):\n    return",
+    "Once upon a time, there was a",
+    "日本の首都は",
+    "Classify the sentence as positive or negative: I enjoyed every minute of it.\nLabel:",
+    "Q: Is the sun larger than the moon?\nA:",
+    "1, 2, 3, 4,",
+)
+_LIKELIEST = 10  # tokens with the adapter; half as many of the bare base are told too
+
+
+class Probe(Config):
+    """One prompt and what may follow it.
+
+    Attributes:
+        chat: the prompt is a user's turn, put into the base's chat template; else it is read as it is.
+        tokens: of the prompt, special ones and the template's included.
+        ids, texts: of the tokens whose log-probabilities are told, likeliest with the adapter first.
+        log_probs: state -> nats of each; see faults.py. Of a turn only whether the adapter is active is told.
+    """
+
+    prompt: str
+    chat: bool
+    tokens: int
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    log_probs: dict[str, tuple[float, ...]]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        states = self.log_probs.values()
+        whole = {ACTIVE, BARE} <= self.log_probs.keys() and len(self.ids) > 0
+        if not whole or any(len(each) != len(self.ids) for each in (self.texts, *states)):
+            raise ValueError("each state needs one number a token")
+        return self
+
+
+class Proof(Config):
+    """What is expected of an adapter that is served.
+
+    Attributes:
+        base: name of the base that it was measured on, and its fingerprint.
+        probes: eight as they are; eight more as turns of a chat where the base has a chat template.
+    """
+
+    adapter: str
+    base: str
+    fingerprint: str
+    probes: tuple[Probe, ...] = Field(min_length=1)
+
+    def said(self, state: str, chat: bool) -> list[float]:
+        """Nats of all told tokens of the probes of one kind."""
+        return [value for probe in self.probes if probe.chat == chat for value in probe.log_probs[state]]
+
+
+def prove(base: Base, adapter: Adapter, prompts: Sequence[str] = PROMPTS) -> Proof:
+    """Measures the proof on the base, in its precision, by one forward pass a state.
+
+    Raises:
+        IncompatibleAdapters: the adapter was trained on another base or does not fit.
+    """
+    check_base(adapter, base.name, base.revision, base.fingerprint)
+    rows = [
+        (prompt, chat, ids) for chat in (False, True) for prompt in prompts if (ids := probe_ids(base, prompt, chat))
+    ]
+    tokens, plain = [ids for _, _, ids in rows], len(prompts)
+    measured = {BARE: next_log_probs(base.model, tokens)}
+    for state, served in served_states(adapter, base.model.config):
+        with applied(base.model, served):
+            measured[state] = next_log_probs(base.model, tokens if state == ACTIVE else tokens[:plain])
+    probes = []
+    for row, (prompt, chat, ids) in enumerate(rows):
+        told, texts = _told(base.tokenizer, measured[ACTIVE][row], measured[BARE][row])
+        seen = {state: each[row, told].tolist() for state, each in measured.items() if row < len(each)}
+        nats = {state: tuple(round(each, 4) for each in values) for state, values in seen.items()}
+        probes.append(
+            Probe(prompt=prompt, chat=chat, tokens=len(ids), ids=tuple(told), texts=tuple(texts), log_probs=nats)
+        )
+    return Proof(adapter=adapter.name, base=base.name, fingerprint=base.fingerprint, probes=tuple(probes))
+
+
+def read_proof(path: Path) -> Proof:
+    """Raises AdapterError where there is none that can be read."""
+    try:
+        return Proof(**read_json(path))
+    except (OSError, ValueError, TypeError, ConfigError) as error:
+        raise AdapterError("no_proof", path=path, reason=error) from None
+
+
+@torch.no_grad()
+def next_log_probs(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> Tensor:
+    """(rows, vocabulary) nats of the token that follows each row, on the CPU; rows are filled up behind their end."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
+    last = torch.tensor([len(row) - 1 for row in rows], device=model.device)
+    mask = torch.arange(longest, device=model.device) <= last[:, None]
+    logits = model(input_ids=ids, attention_mask=mask.long()).logits
+    return logits[torch.arange(len(rows)), last].float().log_softmax(-1).cpu()
+
+
+def probe_ids(base: Base, prompt: str, chat: bool) -> list[int]:
+    """Tokens of a prompt, or of a user's turn as training has it; empty where the base has no chat template for it."""
+    if chat:
+        asked = Task("probe", lambda split: [Example(prompt, "")], "exact")
+        try:
+            base, (asked,) = in_chat(base, [asked])
+        except ModelError:
+            return []
+        prompt = asked.load("test")[0].prompt
+    return encode_prompt(base.tokenizer, prompt)
+
+
+def _told(tokenizer: PreTrainedTokenizerBase, active: Tensor, bare: Tensor) -> tuple[list[int], list[str]]:
+    """Ids and texts of the likeliest tokens, without halves of characters, which servers write in many ways."""
+    likeliest = [*active.topk(_LIKELIEST).indices.tolist(), *bare.topk(_LIKELIEST // 2).indices.tolist()]
+    found: dict[str, int] = {}
+    for number in likeliest:
+        if (text := str(tokenizer.decode([number]))) and "\ufffd" not in text:
+            found.setdefault(text, number)
+    return list(found.values()), list(found)
