@@ -115,7 +115,8 @@ def test_a_finished_run_shows_its_outputs_beside_what_was_expected(tmp_path: Pat
 
 def test_the_optimizer_batch_and_the_scored_examples_are_options():
     every: dict[str, Any] = {field: None for field in TRAINING_OPTIONS} | {"gradient_checkpointing": False}
-    configs = train_configs("embedded", **(every | {"optimizer_batch": 7, "batch": 3}))
+    every |= {"optimizer_batch": 7, "batch": 3}
+    configs = train_configs("embedded", **every)
     assert {(config.batch_size, config.micro_batch_size) for config in configs.values()} == {(7, 3)}
     for command in ("train", "study", "continual"):
         assert "test_examples" in signature(getattr(learning, command)).parameters
