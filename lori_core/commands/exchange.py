@@ -30,7 +30,8 @@ def export_adapter(
         list[str] | None, typer.Option("--prompt", help="base: a text on which the drift is measured. Repeat it.")
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help='base: "embedded", a local folder, or a hub id; default: what it was trained on.')
+        str | None,
+        typer.Option(help='base: "embedded", a folder, a GGUF file, or a hub id; default: what it was trained on.'),
     ] = None,
     revision: Revision = None,
     device: Device = None,
@@ -73,7 +74,7 @@ def _export_base(
     job = BaseConfig(**where)
     loaded = load_base(job.base, job.revision, job.device, job.precision)
     drift = export_merged_base(loaded, adapter, folder, prompts or PROMPTS, scores)
-    for note in base_notes(adapter, loaded.quantization):
+    for note in base_notes(adapter, loaded.record):
         say(note, language)
     figures = {"largest": drift.max_abs, "mean": drift.mean_abs, "kl": drift.kl}
     shown = {name: f"{figure:.3g}" for name, figure in figures.items()}

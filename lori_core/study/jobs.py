@@ -157,7 +157,7 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
     work = _opened(job, job.tasks, run, hooks, limits)
     for adapter in parts:
-        check_base(adapter, work.base.name, work.base.revision, work.base.fingerprint)
+        check_base(adapter, work.base.record)
     settings = job.merge.model_dump(include={"method", "weights", "options", "name"})
     merged, result = merge_trial(
         work.base.model,
@@ -215,7 +215,7 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     work = _opened(job, job.tasks, run, hooks, {job.split: job.limit})
     base = work.base
     if adapter is not None:
-        check_base(adapter, base.name, base.revision, base.fingerprint)
+        check_base(adapter, base.record)
     if job.harness:
         check_harness(work.tasks, job.split)
     how = {"sampling": job.sampling, "choice_length": job.choice_length}
@@ -225,7 +225,7 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
         for task in work.tasks if job.harness else ():
             checked[task.name] = harness_score(base, task, job.split, job.limit, job.choice_length)
             hooks.check_stop()
-    notes = () if adapter is None else base_notes(adapter, base.quantization)
+    notes = () if adapter is None else base_notes(adapter, base.record)
     run.save_result(to_json(Evaluated(job.adapter, by_task, checked, notes)))
 
 
