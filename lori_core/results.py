@@ -20,8 +20,27 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """Held-out loss of the response, nats a token, the end token being one: what training lowers, on other examples.
+
+    Attributes:
+        value: all examples' nats / all their tokens. low, high: 95 % interval over the examples; None: there is one.
+        n, tokens: examples and response tokens.
+        nats, lengths: by example, for paired comparisons: the loss of its response, and its tokens.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    tokens: int
+    nats: tuple[float, ...] = ()
+    lengths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Score:
-    """How well a model does a task on a split. Fractions, 0 to 1.
+    """How well a model does a task on a split. Fractions, 0 to 1; beside them the loss, which sees what they do not.
 
     Attributes:
         value: share of right answers; where examples have kinds (harmful, benign), the mean of the kinds' shares.
@@ -32,6 +51,7 @@ class Score:
         prompts: version of the prompts, see tasks/prompts.py; empty: the task's own.
         shares: each kind's share where there are several, and "pass@k" where answers were drawn.
         isolation: what held the programs that a model wrote, see Isolation in sandbox/run.py; empty: none ran.
+        loss: None where no example has a response to be likely, and of results that are older than it.
     """
 
     task: str
@@ -47,6 +67,7 @@ class Score:
     prompts: str = ""
     shares: dict[str, Share] = field(default_factory=dict)
     isolation: str = ""
+    loss: Loss | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +249,7 @@ class MergedResult:
     validation: dict[str, float]  # weight (as text) -> mean validation score
     scores: dict[str, Score]  # task -> test score
     retention: dict[str, float]  # task -> (merged - base) / (single - base)
+    loss_retention: dict[str, float] = field(default_factory=dict)  # the same of the fall of the held-out loss
 
 
 @dataclass(frozen=True)
@@ -268,6 +290,9 @@ class ContinualResult:
     later_rate: float = 1.0  # share of its learning rate at which each task after the first was learned
     later_masks: str = "continued"  # how LoRI-S found the masks of those tasks: config.LaterMasks
     learning_rate: float | None = None  # of those tasks; None: of a result that does not say
+    loss_forgetting: dict[str, float] = field(
+        default_factory=dict
+    )  # task -> final loss minus the best earlier one, nats
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from lori_core.report.findings import isolation_notes
 from lori_core.results import (
     Calibration,
     ContinualResult,
+    Loss,
     Memory,
     MergeTrial,
     Score,
@@ -96,10 +97,13 @@ def study_table(result: StudyResult, language: str) -> Table:
 
 
 def score_table(scores: Sequence[Score], language: str) -> Table:
+    """Each score, its parts, and beneath them the held-out loss of its task."""
     rows = []
     for score in scores:
         rows.append([score.task, *_interval(score), score.metric])
         rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
+        if score.loss:
+            rows.append([f"  {translate('command.held_out_loss', language)}", *_interval(score.loss), "likelihood"])
     return _table(["task", "score", "interval", "n", "metric"], rows, language)
 
 
@@ -109,8 +113,9 @@ def _with_notes(table: Table, scores: Iterable[Score], language: str, notes: Ite
     return Group(table, *map(Text, sentences))
 
 
-def _interval(score: Score | Share) -> list[str]:
-    return [f"{score.value:.3f}", f"{score.low:.3f} – {score.high:.3f}", str(score.n)]
+def _interval(score: Score | Share | Loss) -> list[str]:
+    between = "" if score.low is None or score.high is None else f"{score.low:.3f} – {score.high:.3f}"
+    return [f"{score.value:.3f}", between, str(score.n)]
 
 
 def continual_table(result: ContinualResult, language: str) -> RenderableType:
