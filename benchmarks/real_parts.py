@@ -213,31 +213,39 @@ def bare(bench: Bench, task: str) -> dict[str, Any]:
 def merged(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
     """What the merge keeps is said of the held-out loss and of right answers."""
 
-    def at(weight: float, split: Split) -> dict[str, Score]:
-        parts = [adapter(bench, variant, seed, task) for task in bench.tasks]
-        with applied(bench.base.model, merge(parts, "concat", [weight] * len(parts), "merged")):
-            return bench.scores(split)
-
-    def ends(split: Split) -> tuple[dict[str, Score], dict[str, Score]]:
-        alone = {task: single(bench, variant, seed, task)[split] for task in bench.tasks}
-        base = {task: bare(bench, task)[split] for task in bench.tasks}
-        return ({t: from_plain(Score, s) for t, s in base.items()}, {t: from_plain(Score, s) for t, s in alone.items()})
-
-    def kept(scores: dict[str, Score], split: Split) -> dict[str, float]:
-        return retention(*ends(split), scores, less_loss)
-
-    def reported(weight: float) -> dict[str, Any]:
-        scores = at(weight, "test")
-        plain = {task: asdict(score) for task, score in scores.items()}
-        both = {"loss_retention": kept(scores, "test"), "retention": retention(*ends("test"), scores)}
-        return {"weight": weight, "scores": plain} | both
-
     def make() -> dict[str, Any]:
-        best, means = best_weight(WEIGHTS, lambda w: fmean(kept(at(w, "validation"), "validation").values() or [0.0]))
-        whole = reported(1.0)
-        return {"whole": whole, "searched": whole if best == 1.0 else reported(best), "validation": list(means.items())}
+        parts = [adapter(bench, variant, seed, task) for task in bench.tasks]
+
+        def scores_at(weight: float, split: Split) -> dict[str, Score]:
+            with applied(bench.base.model, merge(parts, "concat", [weight] * len(parts), "merged")):
+                return bench.scores(split)
+
+        def kept_at(weight: float) -> float:
+            kept = retention(*ends(bench, variant, seed, "validation"), scores_at(weight, "validation"), less_loss)
+            return fmean(kept.values()) if kept else 0.0
+
+        def report(weight: float) -> dict[str, Any]:
+            base, alone = ends(bench, variant, seed, "test")
+            scores = scores_at(weight, "test")
+            return {
+                "weight": weight,
+                "scores": {task: asdict(score) for task, score in scores.items()},
+                "loss_retention": retention(base, alone, scores, less_loss),
+                "retention": retention(base, alone, scores),
+            }
+
+        best, means = best_weight(WEIGHTS, kept_at)
+        whole = report(1.0)
+        return {"whole": whole, "searched": whole if best == 1.0 else report(best), "validation": list(means.items())}
 
     return bench.unit(f"merged-{variant}-{seed}", make)
+
+
+def ends(bench: Bench, variant: str, seed: int, split: Split) -> tuple[dict[str, Score], dict[str, Score]]:
+    """What merging is measured between: scores of the bare base, and of each task's own adapter."""
+    base = {task: from_plain(Score, bare(bench, task)[split]) for task in bench.tasks}
+    alone = {task: from_plain(Score, single(bench, variant, seed, task)[split]) for task in bench.tasks}
+    return base, alone
 
 
 def talked(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
