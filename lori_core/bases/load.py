@@ -125,11 +125,11 @@ def load_base(
     revision = _commit(name, revision)
     config = load_config(name, revision, trust_remote_code)
     options: dict[str, Any] = {}
-    if gguf:
+    if gguf and quantization:
+        raise ModelError("gguf_quantised", name=name, quantization=quantization)
+    if gguf:  # whose config was read: reading it again takes seconds
         options = {"config": config, "quantization_config": GgufConfig(dequantize=True), **gguf}
-    if quantization:
-        if gguf:
-            raise ModelError("gguf_quantised", name=name, quantization=quantization)
+    elif quantization:
         quantizer = quantization_config(quantization, device, weights)
         options = {"quantization_config": quantizer, "device_map": {"": device}}
     with _refused(name, attention):
