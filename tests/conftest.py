@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lori_core.bases.download import BASES
-from lori_core.bases.load import Base, load_base
 
 PATIENCE = 90_000  # milliseconds that a page of a machine has that is busy with other tests
 
@@ -47,12 +46,14 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def smollm2() -> Base:
+def smollm2():
     """A real language model, SmolLM2-135M-Instruct, in fp32. Where it is not there, as the browser."""
     if not (BASES / "smollm2").is_dir():
         if os.environ.get("CI") == "true":
             pytest.fail("SmolLM2 is missing; CI has to have it", pytrace=False)
         pytest.skip("SmolLM2 was not downloaded (make real-base)")
+    from lori_core.bases.load import load_base  # seconds that most tests need not wait for
+
     return load_base("smollm2", device="cpu", dtype="fp32")
 
 
