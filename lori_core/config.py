@@ -136,7 +136,7 @@ class Sampling(Config):
 class BaseConfig(Config):
     """The base, as every job that needs one names it."""
 
-    base: str = "embedded"  # "embedded", a local folder, or a hub id
+    base: str = "embedded"  # "embedded", "smollm2", a local folder, a GGUF file, or a hub id
     revision: str | None = None  # of a hub id: branch, tag or commit; what is recorded is the commit
     device: str | None = None  # None: cuda, mps or cpu, whatever is there
     precision: Precision | None = None  # of the base; None: see models.default_precision

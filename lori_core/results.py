@@ -20,8 +20,27 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """Held-out loss of the response, nats a token, the end token being one: what training lowers, on other examples.
+
+    Attributes:
+        value: all examples' nats / all their tokens. low, high: 95 % interval over the examples; None: there is one.
+        n, tokens: examples and response tokens.
+        nats, lengths: by example, for paired comparisons: the loss of its response, and its tokens.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    tokens: int
+    nats: tuple[float, ...] = ()
+    lengths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Score:
-    """How well a model does a task on a split. Fractions, 0 to 1.
+    """How well a model does a task on a split. Fractions, 0 to 1; beside them the loss, which sees what they do not.
 
     Attributes:
         value: share of right answers; where examples have kinds (harmful, benign), the mean of the kinds' shares.
@@ -35,6 +54,7 @@ class Score:
         chance, majority: what is reached without reading the question, see evaluation/floors.py; None: nothing is.
         confusion: class -> what was said of its examples ("" for what is no class) -> how often, where answers are
             classes.
+        loss: None where no example has a response to be likely, and of results that are older than it.
     """
 
     task: str
@@ -50,6 +70,7 @@ class Score:
     prompts: str = ""
     shares: dict[str, Share] = field(default_factory=dict)
     isolation: str = ""
+    loss: Loss | None = None
     chance: float | None = None
     majority: float | None = None
     confusion: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -247,6 +268,7 @@ class MergedResult:
     # the same with every adapter at weight 1, which is searched nowhere; empty: of a result that did not measure it
     scores_at_one: dict[str, Score] = field(default_factory=dict)
     retention_at_one: dict[str, float] = field(default_factory=dict)
+    loss_retention: dict[str, float] = field(default_factory=dict)  # the same of the fall of the held-out loss
 
 
 @dataclass(frozen=True)
@@ -293,6 +315,8 @@ class ContinualResult:
     later_masks: str = "continued"  # how LoRI-S found the masks of those tasks: config.LaterMasks
     learning_rate: float | None = None  # of those tasks; None: of a result that does not say
     beside: bool = False  # each task has factors of its own, the earlier ones frozen beside it (training/beside.py)
+    # task -> final loss minus the best earlier one, nats
+    loss_forgetting: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The browser of those tests that need one; the processor that tests believe they run on."""
+"""The browser and the real base of those tests that need one; the processor that tests believe they run on."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from lori_core.bases.download import BASES
 
 PATIENCE = 90_000  # milliseconds that a page of a machine has that is busy with other tests
 
@@ -41,6 +43,18 @@ def chromium() -> str:
             pytest.fail("Chromium is missing; CI has to have it", pytrace=False)
         pytest.skip("Chromium is not installed (apt-get install chromium)")
     return found
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    """A real language model, SmolLM2-135M-Instruct, in fp32. Where it is not there, as the browser."""
+    if not (BASES / "smollm2").is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail("SmolLM2 is missing; CI has to have it", pytrace=False)
+        pytest.skip("SmolLM2 was not downloaded (make real-base)")
+    from lori_core.bases.load import load_base  # seconds that most tests need not wait for
+
+    return load_base("smollm2", device="cpu", dtype="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,10 @@
 Weights that are packed in 8 or 4 bits are not looked at themselves: the checkpoint's files have them as they were. So
 an adapter that was trained on a quantised base loads on the unquantised one too, and the other way round: check_base()
 of method/adapter.py compares them.
+
+A GGUF file is another matter: it holds the weights rounded to a few bits, and nothing says what they were. Such a base
+has the fingerprint of what is computed with. What every GGUF file keeps as it was are the vectors (norms, biases), so
+they have a fingerprint of their own, by which a rounded copy and its checkpoint know each other.
 """
 
 import hashlib
@@ -44,6 +48,15 @@ def fingerprint(model: nn.Module, files: Sequence[str] = ()) -> str:
             digest.update(f"{name} {tuple(weight.shape)}\n".encode())
             digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def vectors_fingerprint(model: nn.Module) -> str:
+    """sha256 over name and elements, rounded to bf16, of every parameter that is a vector; "" where none is."""
+    digest, vectors = hashlib.sha256(), [(n, p) for n, p in model.named_parameters() if p.dim() == 1]
+    for name, vector in vectors:
+        digest.update(f"{name} {len(vector)}\n".encode())
+        digest.update(vector.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest() if vectors else ""
 
 
 def weight_files(source: str | Path, revision: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Loading of a base, frozen: the embedded one, a local folder or a hub id, whole or in 8 or 4 bits.
+"""Loading of a base, frozen: the embedded one, a local folder, a GGUF file or a hub id, whole or in 8 or 4 bits.
 
 base = load_base()
 shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}
@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GgufConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -29,13 +30,17 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from lori_core.assets import ASSETS
-from lori_core.bases.fingerprint import fingerprint, weight_files
+from lori_core.bases.download import DOWNLOADS, downloaded
+from lori_core.bases.fingerprint import fingerprint, vectors_fingerprint, weight_files
+from lori_core.bases.gguf import SUFFIX, gguf_in, stored_as
 from lori_core.bases.quantize import quantization_config
 from lori_core.bases.targets import TARGETS, check_rank, target_modules
 from lori_core.config import Attention, BaseConfig, Precision, Quantization
-from lori_core.errors import ConfigError, ModelError
+from lori_core.errors import ConfigError, LoRIError, ModelError
 
 __all__ = ["TARGETS", "Base", "check_rank", "fingerprint", "load_base", "load_config", "open_base", "target_modules"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -45,10 +50,12 @@ class Base:
     """A frozen model with its tokenizer.
 
     Attributes:
-        name: "embedded", a local folder or a hub id, as it was asked for.
+        name: "embedded", a local folder, a GGUF file or a hub id, as it was asked for.
         revision: of a hub id the commit that was loaded, else None.
         fingerprint: of the checkpoint's weights, the same however they are loaded, see fingerprint.py.
         quantization: "8bit", "4bit", or None.
+        stored_as: of a GGUF file how it stores the weights, "Q4_1"; None: whole. They were unpacked while loading.
+        vectors: fingerprint of the weights that are vectors, which every GGUF file keeps whole; "": none are.
     """
 
     model: PreTrainedModel
@@ -57,6 +64,8 @@ class Base:
     revision: str | None
     fingerprint: str
     quantization: Quantization | None = None
+    stored_as: str | None = None
+    vectors: str = ""
 
     @property
     def opened(self) -> dict[str, str | None]:
@@ -68,7 +77,8 @@ class Base:
     def record(self) -> dict[str, str | None]:
         """What an adapter remembers of the base that it was trained on."""
         known = {"name": self.name, "revision": self.revision, "fingerprint": self.fingerprint}
-        return known | ({"quantization": self.quantization} if self.quantization else {})
+        rest = {"vectors": self.vectors, "quantization": self.quantization, "stored_as": self.stored_as}
+        return known | {key: value for key, value in rest.items() if value}
 
 
 def open_base(config: BaseConfig) -> Base:
@@ -97,7 +107,8 @@ def load_base(
     """A causal language model and its tokenizer, frozen and in eval mode.
 
     Args:
-        name: "embedded", a local folder, or a hub id; the environment variable HF_HUB_OFFLINE=1 keeps to the cache.
+        name: "embedded", "smollm2" once it was downloaded (download.py), a local folder, a GGUF file or a folder with
+            one, or a hub id; the environment variable HF_HUB_OFFLINE=1 keeps to the cache.
         revision: branch, tag or commit of a hub id; config, weights and tokenizer come from the one commit it names.
         device: None: cuda, mps or cpu, whatever is there.
         dtype: of the weights; None: the device's own, see default_precision.
@@ -106,15 +117,19 @@ def load_base(
         trust_remote_code: run the Python that comes with a checkpoint.
     Raises:
         ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, or
-            bitsandbytes is not there. ConfigError: there is no such device.
+            bitsandbytes or gguf is not there. ConfigError: there is no such device.
     """
-    source = _source(name)
+    source, gguf = _source(name)
     device = checked_device(device)
     weights = DTYPES[dtype or default_precision(device, name)]
     revision = _commit(name, revision)
-    load_config(name, revision, trust_remote_code)
+    config = load_config(name, revision, trust_remote_code)
     options: dict[str, Any] = {}
-    if quantization:
+    if gguf and quantization:
+        raise ModelError("gguf_quantised", name=name, quantization=quantization)
+    if gguf:  # whose config was read: reading it again takes seconds
+        options = {"config": config, "quantization_config": GgufConfig(dequantize=True), **gguf}
+    elif quantization:
         quantizer = quantization_config(quantization, device, weights)
         options = {"quantization_config": quantizer, "device_map": {"": device}}
     with _refused(name, attention):
@@ -128,7 +143,10 @@ def load_base(
             output_loading_info=True,
             **options,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision, trust_remote_code=trust_remote_code, **gguf
+        )
+        stored = stored_as(Path(source, gguf["gguf_file"])) if gguf else None
     model, loading = loaded  # in eval mode
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them with random numbers
         raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))
@@ -136,7 +154,8 @@ def load_base(
         tokenizer.pad_token = tokenizer.eos_token
     model = (model if quantization else model.to(device)).requires_grad_(False)
     files = weight_files(source, revision) if quantization else []
-    return Base(model, tokenizer, name, revision, fingerprint(model, files), quantization)
+    found = fingerprint(model, files)
+    return Base(model, tokenizer, name, revision, found, quantization, stored, vectors_fingerprint(model))
 
 
 def load_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedConfig:
@@ -145,13 +164,17 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
     Raises:
         ModelError: there is none, it needs Python of its own, or it is of no causal language model.
     """
-    source = _source(name)
+    source, gguf = _source(name)
+    own_code = False
     with _refused(name):
-        raw, _ = PreTrainedConfig.get_config_dict(source, revision=revision)
-        own_code = raw.get("model_type") not in CONFIG_MAPPING and "auto_map" in raw
+        if gguf:
+            stored_as(Path(source, gguf["gguf_file"]))  # refuses a damaged header
+        else:
+            raw, _ = PreTrainedConfig.get_config_dict(source, revision=revision)
+            own_code = raw.get("model_type") not in CONFIG_MAPPING and "auto_map" in raw
         if own_code and not trust_remote_code:
             raise ModelError("remote_code", name=name)
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code, **gguf)
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
         raise ModelError("not_causal", name=name, architecture=config.model_type)
     # Encoders can be made to predict the next token, but they were trained to see it.
@@ -162,7 +185,7 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
 
 def _commit(name: str, revision: str | None) -> str | None:
     """The commit that a revision of a hub id names now; None for a folder."""
-    source = _source(name)
+    source, _ = _source(name)
     if isinstance(source, Path):
         return None
     with _refused(name):
@@ -210,13 +233,18 @@ def default_attention(device: str) -> Attention | None:
 @contextmanager
 def _refused(name: str, attention: Attention | None = None) -> Iterator[None]:
     """Whatever the loader says, as a ModelError."""
+    source, gguf = _source(name)
+    # What a damaged GGUF file makes of its readers is any kind of error.
+    kinds = (Exception,) if gguf else (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = str(error).strip()
+    except LoRIError:
+        raise
+    except kinds as error:
+        reason = str(error).strip() or type(error).__name__
         if attention and "attention" in reason.lower():  # transformers has no kind of error for it
             raise ModelError("attention_not_available", name=name, attention=attention, reason=reason) from error
-        key = "folder_not_loadable" if isinstance(_source(name), Path) else "hub_not_loadable"
+        key = "gguf_not_loadable" if gguf else "folder_not_loadable" if isinstance(source, Path) else "hub_not_loadable"
         raise ModelError(key, name=name, reason=reason) from error
 
 
@@ -227,14 +255,19 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _source(name: str) -> str | Path:
-    """What to load from: a folder that holds a config.json, or a hub id."""
+def _source(name: str) -> tuple[str | Path, dict[str, str]]:
+    """What to load from: a folder that holds a config.json, a folder and its GGUF file as an option of the loader, or a
+    hub id."""
     if name == "embedded":
         path = ASSETS / "base"
-    elif (path := Path(name).expanduser()).is_dir() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+    elif name in DOWNLOADS:
+        path = downloaded(name)
+    elif (path := Path(name).expanduser()).is_dir() or path.suffix == SUFFIX or not _HUB_ID.fullmatch(name):
         pass
     else:
-        return name
-    if not (path / "config.json").is_file():
+        return name, {}
+    if (path / "config.json").is_file():
+        return path, {}
+    if (file := gguf_in(path)) is None:
         raise ModelError("no_model_folder", path=path)
-    return path
+    return file.parent, {"gguf_file": file.name}

@@ -68,7 +68,7 @@ def export_merged(
 ) -> Drift:
     """export_merged_base in any format: save() writes the base, which has the adapter in it then, into a folder."""
     rows = _tokens(base, prompts)
-    check_base(adapter, base.name, base.revision, base.fingerprint)
+    check_base(adapter, base.record)
     if getattr(base.model.config, "quantization_config", None) is not None:
         raise ModelError("merge_quantised", base=base.name)
     with folder_atomic(folder) as temporary:

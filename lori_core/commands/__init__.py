@@ -16,7 +16,8 @@ for command in (learning.study, learning.calibrate, learning.train, learning.con
     app.command()(command)
 for command in (adapters.merge, adapters.evaluate):
     app.command()(command)
-app.command()(bases.estimate)
+for command in (bases.download, bases.estimate):
+    app.command()(command)
 app.command("export")(exchange.export_adapter)
 app.command("import")(exchange.import_adapter)
 app.command()(serving.check_served)

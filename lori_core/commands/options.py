@@ -69,7 +69,7 @@ GradientCheckpointing = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Draws A and the order of the examples.")]
-BaseName = Annotated[str, typer.Option("--base", help='"embedded", a local folder, or a hub id.')]
+BaseName = Annotated[str, typer.Option("--base", help='"embedded", "smollm2", a folder, a GGUF file, or a hub id.')]
 Revision = Annotated[str | None, typer.Option(help="Of a hub id: branch, tag or commit.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: what is there.")]
 PrecisionOption = Annotated[

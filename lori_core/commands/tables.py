@@ -20,6 +20,7 @@ from lori_core.report.findings import isolation_notes
 from lori_core.results import (
     Calibration,
     ContinualResult,
+    Loss,
     Memory,
     MergeTrial,
     Output,
@@ -131,11 +132,13 @@ def floor_rows(scores: Mapping[str, Score], tasks: Sequence[str], language: str)
 
 
 def score_table(scores: Sequence[Score], language: str) -> RenderableType:
-    """A row a score; beneath it its parts, what is reached without reading the question, and its classes."""
+    """A row a score; beneath it its parts, the held-out loss, what no reading of the question reaches, its classes."""
     rows = []
     for score in scores:
         rows.append([score.task, *_interval(score), score.metric])
         rows += [[f"  {name}", *_interval(share), ""] for name, share in score.shares.items()]
+        if score.loss:
+            rows.append([f"  {translate('command.held_out_loss', language)}", *_interval(score.loss), "likelihood"])
         floors = floor_rows({score.task: score}, [score.task], language)
         rows += [[f"  {name}", value, "", "", ""] for name, value in floors]
         for name, share in score.recall.items():
@@ -161,8 +164,9 @@ def _with_notes(
     return Group(table, *map(Text, sentences))
 
 
-def _interval(score: Score | Share) -> list[str]:
-    return [f"{score.value:.3f}", f"{score.low:.3f} – {score.high:.3f}", str(score.n)]
+def _interval(score: Score | Share | Loss) -> list[str]:
+    between = "" if score.low is None or score.high is None else f"{score.low:.3f} – {score.high:.3f}"
+    return [f"{score.value:.3f}", between, str(score.n)]
 
 
 def continual_table(result: ContinualResult, language: str) -> RenderableType:

@@ -182,6 +182,23 @@ def rate(
         yield done, {index: [f"{math.exp(value / len(responses[index][0])):.6f}"] for index, (value,) in scores.items()}
 
 
+def response_losses(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], batch_size: int
+) -> Iterator[tuple[int, dict[int, tuple[float, int]]]]:
+    """(examples done, index -> nats of the response and the end token, and how many tokens these are) a batch.
+
+    Training's loss of the same example. One without a prompt or a response has none.
+    """
+    prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
+    responses = [encode_response(tokenizer, example.response) for example in examples]
+    asked = [
+        index for index, (prompt, response) in enumerate(zip(prompts, responses, strict=True)) if prompt and response
+    ]
+    whole = [[[*responses[index], end_token(tokenizer)]] for index in asked]
+    for done, scores in _likelihoods(model, tokenizer, [prompts[index] for index in asked], whole, batch_size):
+        yield done, {asked[place]: (-value, len(whole[place][0])) for place, (value,) in scores.items()}
+
+
 def _likelihoods(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -234,8 +251,10 @@ def log_likelihoods(model: PreTrainedModel, rows: Sequence[tuple[list[int], list
         past_key_values=cache,
         use_cache=True,
     )
-    each = go_on.logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
-    return total + (each * written[:, 1:]).sum(-1)
+    # Row by row: a long batch over a large vocabulary in fp32 is gigabytes.
+    pairs = zip(go_on.logits, ids[:, 1:], strict=True)
+    each = [row.float().log_softmax(-1).gather(-1, tokens[:, None])[:, 0] for row, tokens in pairs]
+    return total + (torch.stack(each) * written[:, 1:]).sum(-1)
 
 
 # --- batches

@@ -1,6 +1,7 @@
-"""Evaluation of a model on a task: a score with its interval, and every output kept for reading.
+"""Evaluation of a model on a task: a score and a held-out loss with their intervals, and every output for reading.
 
 Written answers are greedy, or drawn where pass@k is wanted; choices are compared by log-likelihood. See answers.py.
+The loss of the right response has signal where a small model gets nothing right, as in grade-school mathematics.
 """
 
 import random
@@ -15,10 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.config import ChoiceLength, Sampling
 from lori_core.errors import TaskError
-from lori_core.evaluation.answers import Answers, choose, rate, write
+from lori_core.evaluation.answers import Answers, choose, rate, response_losses, write
 from lori_core.evaluation.floors import chance_of, confusion_of, majority_of
-from lori_core.evaluation.intervals import pass_at, score_of, share_of
-from lori_core.results import Output, Score, Share
+from lori_core.evaluation.intervals import loss_of, pass_at, score_of, share_of
+from lori_core.results import Loss, Output, Score, Share
 from lori_core.sandbox.run import isolation
 from lori_core.tasks.scorers import RUN_CODE, score_all
 from lori_core.tasks.task import Example, Task
@@ -61,7 +62,8 @@ def evaluate(
     Args:
         limit: only so many examples: the first ones of an order that is the same for every model, so that scores pair.
         batch_size: sequences a forward pass; None: BATCH_SIZE.
-        on_event: called after each batch with {"kind": "evaluate", "task", "split", "total", "done"}; it may raise.
+        on_event: called after each batch with {"kind": "evaluate", "task", "split", "total", "done"}, and with all done
+            after each batch of losses; it may raise.
         sampling: how answers are drawn; None: the greedy one. An example's outcome is then the share of its answers
             that are right, and score.shares has pass@k. Choices are not drawn.
         choice_length: what the log-likelihood of a choice is divided by.
@@ -85,6 +87,9 @@ def evaluate(
             found |= some
             if on_event:
                 on_event({**names, "done": done})
+        loss = _held_out_loss(
+            model, tokenizer, examples, size, lambda: on_event and on_event({**names, "done": len(found)})
+        )
     each = max(map(len, found.values()), default=1)  # answers an example
     written = [text for index in range(len(examples)) for text in found.get(index, [""] * each)]
     asked = [example for example in examples for _ in range(each)]
@@ -108,10 +113,25 @@ def evaluate(
         isolation=isolation() if scorer in RUN_CODE else "",
     )
     return Evaluation(
-        score,
+        replace(score, loss=loss),
         tuple(_shown(*one, scorer == "choice") for one in zip(asked, written, correct, strict=True)),
         too_long=len(examples) - len(found),
     )
+
+
+def _held_out_loss(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    batch_size: int,
+    after_batch: Callable[[], Any],
+) -> Loss | None:
+    """Of the examples that have a response and fit the model's positions; None where none is such."""
+    found: dict[int, tuple[float, int]] = {}
+    for _, some in response_losses(model, tokenizer, examples, batch_size):
+        found |= some
+        after_batch()
+    return loss_of(*zip(*(found[index] for index in sorted(found)), strict=True)) if found else None
 
 
 def chosen_examples(task: Task, split: str, limit: int | None) -> list[Example]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from lori_core.results import Score, Share
+from lori_core.results import Loss, Score, Share
 
 Z95 = 1.959963984540054  # standard normal quantile of 97.5 %
 
@@ -30,6 +30,24 @@ def pass_at(k: int, n: int, right: int) -> float:
     Chen et al. 2021, arXiv 2107.03374, section 2.1.
     """
     return 1 - math.comb(n - right, k) / math.comb(n, k)
+
+
+def loss_of(nats: Sequence[float], lengths: Sequence[int]) -> Loss:
+    """Nats a token over n examples, a ratio r of two sums; its interval is that of the linearised ratio:
+
+        r = Σ nats / Σ lengths        variance = n / (n - 1) · Σ (nats_i - r · lengths_i)² / (Σ lengths)²
+
+    Args:
+        nats, lengths: of each example the loss of its response, and its tokens.
+    """
+    n, tokens = len(nats), sum(lengths)
+    value = sum(nats) / tokens
+    low = high = None
+    if n > 1:
+        squares = sum((own - value * length) ** 2 for own, length in zip(nats, lengths, strict=True))
+        half = Z95 * math.sqrt(n / (n - 1) * squares) / tokens
+        low, high = value - half, value + half
+    return Loss(value, low, high, n, tokens, tuple(nats), tuple(lengths))
 
 
 def score_of(

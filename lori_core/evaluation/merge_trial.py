@@ -1,4 +1,4 @@
-"""Merges on trial: each task scored by the bare base, its own adapter, and all adapters in one; the best weights."""
+"""Merges on trial: each task scored by the base, its own adapter and all in one; the best weights; what is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
@@ -23,6 +23,30 @@ def best_weight(weights: Sequence[float], mean_score: Callable[[float], float]) 
     """The weight whose mean score is best, the first of several such, and the mean score of each that was tried."""
     means = {weight: mean_score(weight) for weight in weights}
     return max(weights, key=means.__getitem__), means
+
+
+def accuracy(score: Score) -> float | None:
+    return score.value
+
+
+def less_loss(score: Score) -> float | None:
+    """The held-out loss, negative, so that more is better as of every other measure."""
+    return -score.loss.value if score.loss else None
+
+
+def retention(
+    base: Mapping[str, Score],
+    single: Mapping[str, Score],
+    merged: Mapping[str, Score],
+    measure: Callable[[Score], float | None] = accuracy,
+) -> dict[str, float]:
+    """(merged - base) / (single - base) of each task on which the single adapter gained anything."""
+    kept = {}
+    for task in single:
+        before, alone, after = (measure(scores[task]) for scores in (base, single, merged))
+        if before is not None and alone is not None and after is not None and alone > before:
+            kept[task] = (after - before) / (alone - before)
+    return kept
 
 
 def merge_trial(

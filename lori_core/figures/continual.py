@@ -108,7 +108,7 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
     figure.update_yaxes(title_text=translate("figures.axis.score_short", language), range=[-0.03, 1.05])
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
     summary = translate("figures.forgetting.summary", language, each=lost_and_learned(sequences, language))
-    header = ("method", "task", "after", "score", "low", "high")
+    header = ("method", "task", "after", "score", "low", "high", "loss")
     made = drawing("forgetting", language, figure, summary, header, rows, 110 + 240 * len(groups))
     made.figure.update_layout(legend={"y": 1 + 34 / (240 * len(groups))})  # above the first panel's own title
     return made
@@ -168,7 +168,7 @@ def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequen
 
 
 def _forgetting_rows(found: Sequence[ContinualResult], task: str) -> list[list[str]]:
-    """After which task; score, low, high."""
+    """After which task; score, low, high, loss."""
     order = found[0].order
     first = order.index(task)
     means = [mean_score(sequence.scores[step][first] for sequence in found) for step in range(first, len(order))]

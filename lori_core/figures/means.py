@@ -8,11 +8,15 @@ from lori_core.results import MergedResult, Score, StudyResult
 
 
 class Interval(NamedTuple):
-    """A score, 0 to 1, with its 95 % interval over the test examples; over several seeds, the mean of each."""
+    """A score, 0 to 1, with its 95 % interval over the test examples; over several seeds, the mean of each.
+
+    loss: the held-out loss beside it, nats a response token; None: not known.
+    """
 
     value: float
     low: float
     high: float
+    loss: float | None = None
 
     def overlaps(self, other: "Interval") -> bool:
         return self.low <= other.high and other.low <= self.high
@@ -23,7 +27,9 @@ Cells = dict[tuple[str, str], Interval]  # (task, method) -> score
 
 def mean_score(scores: Iterable[Score]) -> Interval:
     scores = list(scores)
-    return Interval(fmean(s.value for s in scores), fmean(s.low for s in scores), fmean(s.high for s in scores))
+    losses = [score.loss.value for score in scores if score.loss]
+    loss = fmean(losses) if losses and len(losses) == len(scores) else None
+    return Interval(fmean(s.value for s in scores), fmean(s.low for s in scores), fmean(s.high for s in scores), loss)
 
 
 def mean_value(cells: Iterable[Interval]) -> float:

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import GREY, Drawing, drawing
-from lori_core.figures.means import values_of
+from lori_core.figures.means import mean_score, values_of
 from lori_core.figures.rows import error_bars, height, score_axes
 from lori_core.figures.wording import listed, mean_and_worst, number, plain, sentences
 from lori_core.results import MergeTrial, Score
@@ -43,11 +43,11 @@ def before_after(trial: MergeTrial, language: str = "en") -> Drawing:
         (trial.after, "figures.column.merged"),
     ]
     rows = [
-        [task, translate(label, language), *map(number, (scores[task].value, scores[task].low, scores[task].high))]
+        [task, translate(label, language), *map(number, mean_score([scores[task]]))]
         for task in trial.tasks
         for scores, label in labels
     ]
-    header = ("task", "condition", "score", "low", "high")
+    header = ("task", "condition", "score", "low", "high", "loss")
     tall = height(trial.tasks, ("single", "merged"))
     return drawing("before_after", language, figure, summary, header, rows, tall, merge=trial.merge)
 

@@ -9,6 +9,7 @@ from lori_core.figures.drawing import GREY, METHOD_MARKS, Drawing, drawing
 from lori_core.figures.means import (
     Cells,
     Interval,
+    mean_score,
     merged_scores,
     merges_of,
     methods,
@@ -38,7 +39,7 @@ def scores(result: StudyResult, language: str = "en") -> Drawing:
     by_label |= {method_label(method, language): values_of(of_method(cells, method)) for method in names}
     each = listed((f"{label} {mean_and_worst(values, language)}" for label, values in by_label.items()), language)
     summary = translate("figures.scores.summary", language, means=each)
-    header = ("task", "method", "score", "low", "high", "n", "seeds")
+    header = ("task", "method", "score", "low", "high", "loss", "n", "seeds")
     rows = _score_rows(result, cells, language)
     tall, limits = height(result.tasks, names), ["limits_seeds"] if len(seeds(result)) > 1 else []
     return drawing("scores", language, figure, summary, header, rows, tall, limits)
@@ -67,7 +68,7 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
         for method in names
     ]
     summary = translate("figures.merged.summary", language, each=listed(each, language))
-    header = ("task", "method", "floor", "base_score", "single", "merged", "low", "high", "shared")
+    header = ("task", "method", "floor", "base_score", "single", "merged", "low", "high", "loss", "shared")
     rows = [
         [
             task,
@@ -237,8 +238,7 @@ def _score_rows(result: StudyResult, cells: Cells, language: str) -> list[list[s
         for name, floor in (("chance", base.chance), ("majority", base.majority)):
             if floor is not None:
                 rows.append([task, translate(f"figures.{name}", language), number(floor), *"––", str(base.n), "–"])
-        interval = (number(base.value), number(base.low), number(base.high))
-        rows.append([task, translate("figures.base", language), *interval, str(base.n), "–"])
+        rows.append([task, translate("figures.base", language), *map(number, mean_score([base])), str(base.n), "–"])
         for method in methods(result):
             runs = [single for single in result.singles if (single.task, single.method) == (task, method)]
             if runs:

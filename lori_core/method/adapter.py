@@ -134,28 +134,42 @@ def as_parent(adapter: Adapter) -> dict[str, Any]:
     return {"name": adapter.name} | {key: adapter.record[key] for key in ("version", "id") if key in adapter.record}
 
 
-def check_base(adapter: Adapter, name: str, revision: str | None, fingerprint: str) -> None:
+def check_base(adapter: Adapter, base: Mapping[str, Any]) -> None:
     """Refuse an adapter that was trained on another base; one whose record names no base is taken on trust.
 
+    Args:
+        base: record of the base to be used, as Base.record of bases/load.py has it.
     Raises:
         IncompatibleAdapters: the weights are others, or the revision of the same hub id is.
     """
     known = adapter.record.get("base", {})
-    found, wanted = known.get("fingerprint"), known.get("name")
-    if found is not None and found != fingerprint:
+    found, wanted, name = known.get("fingerprint"), known.get("name"), base["name"]
+    if found is not None and found != base["fingerprint"] and not _rounded_alike(known, base):
         raise IncompatibleAdapters("wrong_base", adapter=adapter.name, wanted=wanted, got=name)
-    revisions = (known.get("revision"), revision)
+    revisions = (known.get("revision"), base["revision"])
     if wanted == name and None not in revisions and revisions[0] != revisions[1]:
         raise IncompatibleAdapters(
             "wrong_revision", adapter=adapter.name, base=name, wanted=revisions[0], got=revisions[1]
         )
 
 
-def base_notes(adapter: Adapter, quantization: str | None) -> tuple[str, ...]:
+def base_notes(adapter: Adapter, base: Mapping[str, Any]) -> tuple[str, ...]:
     """Translation keys of what a reader has to know of a base that check_base has nothing against."""
     known = adapter.record.get("base", {})
-    differs = "fingerprint" in known and known.get("quantization") != quantization
-    return ("note.other_quantization",) if differs else ()
+    if "fingerprint" not in known:
+        return ()
+    notes = []
+    if known.get("quantization") != base.get("quantization"):
+        notes.append("note.other_quantization")
+    if known["fingerprint"] != base["fingerprint"]:
+        notes.append("note.other_file_quantization")
+    return tuple(notes)
+
+
+def _rounded_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one of two bases is a rounded copy, from a GGUF file, and all that such a file keeps whole agrees."""
+    rounded = one.get("stored_as") or other.get("stored_as")
+    return bool(rounded) and one.get("vectors") is not None and one["vectors"] == other.get("vectors")
 
 
 def check_comparable(adapters: Sequence[Adapter]) -> None:

@@ -46,7 +46,7 @@ class Interference:
         adapters, controls = self._adapters(references), self._controls(references)
         base = self.bases.base(origins[0].base)
         for adapter in adapters:
-            check_base(adapter, base.name, base.revision, base.fingerprint)
+            check_base(adapter, base.record)
         tasks = tuple(load_task(origin.task, origins[0].base.allow_code_execution) for origin in origins)
         if origins[0].base.chat:
             base, tasks = in_chat(base, tasks)

@@ -73,7 +73,7 @@ class Trying:
         adapters += [load_adapter(folder) for folder in self.shelf.folders(references)]
         base = self.bases.base(origin.base)
         for adapter in filter(None, adapters):
-            check_base(adapter, base.name, base.revision, base.fingerprint)
+            check_base(adapter, base.record)
         if merged is not None:
             parts = [adapter for adapter in adapters if adapter is not None]
             adapters.append(merge(parts, "concat", [merged] * len(parts), "merged"))

@@ -88,7 +88,7 @@ def prove(base: Base, adapter: Adapter, prompts: Sequence[str] = PROMPTS) -> Pro
     Raises:
         IncompatibleAdapters: the adapter was trained on another base or does not fit.
     """
-    check_base(adapter, base.name, base.revision, base.fingerprint)
+    check_base(adapter, base.record)
     rows = [
         (prompt, chat, ids) for chat in (False, True) for prompt in prompts if (ids := probe_ids(base, prompt, chat))
     ]

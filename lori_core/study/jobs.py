@@ -158,7 +158,7 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
     work = _opened(job, job.tasks, run, hooks, limits, learns=False)
     for adapter in parts:
-        check_base(adapter, work.base.name, work.base.revision, work.base.fingerprint)
+        check_base(adapter, work.base.record)
     settings = job.merge.model_dump(include={"method", "weights", "options", "name"})
     merged, result = merge_trial(
         work.base.model,
@@ -218,7 +218,7 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
     work = _opened(job, job.tasks, run, hooks, {job.split: job.limit}, learns=False)
     base = work.base
     if adapter is not None:
-        check_base(adapter, base.name, base.revision, base.fingerprint)
+        check_base(adapter, base.record)
     if job.harness:
         check_harness(work.tasks, job.split)
     how = {"sampling": job.sampling, "choice_length": job.choice_length}
@@ -230,7 +230,7 @@ def _evaluate(job: EvaluateJob, run: Run, hooks: Hooks) -> None:
             hooks.check_stop()
     notes: tuple[str, ...] = ()
     if adapter is not None:
-        notes = base_notes(adapter, base.quantization) + wording_notes(adapter.record, base, work.tasks)
+        notes = base_notes(adapter, base.record) + wording_notes(adapter.record, base, work.tasks)
     run.save_result(to_json(Evaluated(job.adapter, by_task, checked, notes)))
 
 

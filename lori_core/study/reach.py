@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lori_core.assets import ASSETS
+from lori_core.bases.download import DOWNLOADS
 from lori_core.config import Config
 from lori_core.errors import ConfigError
 from lori_core.tasks.hub import PREFIX
@@ -37,8 +38,8 @@ class Reach:
                 raise ConfigError(key, field=field, got=value[:SHOWN])
 
     def has_base(self, name: str) -> bool:
-        """The embedded one, a hub id, or a folder that may be read."""
-        if name == "embedded" or (_is_hub_id(HUB_ID, name) and not Path(name).exists()):
+        """The embedded one, one to download, a hub id, or a folder or file that may be read."""
+        if name == "embedded" or name in DOWNLOADS or (_is_hub_id(HUB_ID, name) and not Path(name).exists()):
             return True
         return _lies_in(name, (*self.folders, *self.bases))
 

@@ -17,7 +17,7 @@ from lori_core.bases.attach import applied
 from lori_core.bases.load import checked_device, default_precision
 from lori_core.config import NEED_FOOTPRINTS, AdapterConfig, Method, Split, TrainConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
-from lori_core.evaluation.merge_trial import best_weight
+from lori_core.evaluation.merge_trial import best_weight, less_loss, retention
 from lori_core.evaluation.probe import cross_talk
 from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
@@ -278,18 +278,13 @@ def _merge_tasks(
             weight=best,
             validation={str(weight): mean for weight, mean in means.items()},
             scores=tested,
-            retention=_retention(base_scores, singly, tested),
+            retention=retention(base_scores, singly, tested),
+            loss_retention=retention(base_scores, singly, tested, less_loss),
             scores_at_one=at_one,
-            retention_at_one=_retention(base_scores, singly, at_one),
+            retention_at_one=retention(base_scores, singly, at_one),
         )
 
     return study.unit(merge_unit(merge_method, variant.label, seed), MergedResult, make)
-
-
-def _retention(base: Mapping[str, Score], single: Mapping[str, Score], merged: Mapping[str, Score]) -> dict[str, float]:
-    """(merged - base) / (single - base) of each task on which the single adapter gained anything."""
-    gains = {task: single[task].value - base[task].value for task in single}
-    return {task: (merged[task].value - base[task].value) / gain for task, gain in gains.items() if gain > 0}
 
 
 def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapping[Key, Adapter]) -> ContinualResult:

@@ -77,21 +77,30 @@ def learn_sequence(
         adapters.append(adapter)
         with applied(base.model, adapter):
             scores.append(tuple(score(each) for each in tasks))
+    names = [task.name for task in tasks]
     matrix = tuple(tuple(each.value for each in row) for row in scores)
     result = ContinualResult(
-        order=tuple(task.name for task in tasks),
+        order=tuple(names),
         method=method,
         overlap=overlap,
         seed=config.projection_seed,
         matrix=matrix,
         scores=tuple(scores),
-        forgetting=dict(zip((task.name for task in tasks), forgetting(matrix), strict=True)),
+        forgetting=dict(zip(names, forgetting(matrix), strict=True)),
         mask_overlap=tuple(overlaps),
         later_rate=later_rate,
         later_masks=later_masks,
         learning_rate=later[method].learning_rate,
+        loss_forgetting=_loss_forgetting(names, scores),
     )
     return LearnedSequence(tuple(adapters), result)
+
+
+def _loss_forgetting(names: Sequence[str], scores: Sequence[Sequence[Score]]) -> dict[str, float]:
+    """Nats a token by task; nothing where a score has no loss."""
+    rows = [[-each.loss.value for each in row if each.loss] for row in scores]  # negative: more is better
+    whole = all(len(row) == len(names) for row in rows)
+    return dict(zip(names, forgetting(rows), strict=True)) if whole else {}
 
 
 def _next(

@@ -17,6 +17,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from lori_core.bases.fingerprint import vectors_fingerprint
 from lori_core.bases.load import DTYPES, default_precision, fingerprint, load_base, open_base, target_modules
 from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError, ModelError
@@ -140,7 +141,8 @@ def test_a_hub_id_s_commit_is_recorded_and_everything_comes_from_it(monkeypatch,
         monkeypatch.setattr(huggingface_hub.constants, name, value)
     for seed, (branch, commit) in enumerate(commits.items()):
         base = load_base("org/model", revision=branch, device="cpu")
-        assert base.record == {"name": "org/model", "revision": commit, "fingerprint": fingerprint(tiny.llama(seed))}
+        known = {"fingerprint": fingerprint(tiny.llama(seed)), "vectors": vectors_fingerprint(tiny.llama(seed))}
+        assert base.record == {"name": "org/model", "revision": commit, **known}
     assert load_base("org/model", device="cpu").revision == commits["main"]
 
 

@@ -25,7 +25,7 @@ def base() -> Base:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("task", TASKS)
 def test_each_was_trained_on_the_base_that_ships(base, task, variant):
-    check_base(ready_made(task, variant), base.name, base.revision, base.fingerprint)
+    check_base(ready_made(task, variant), base.record)
 
 
 def test_each_was_trained_at_the_settings_that_ship():

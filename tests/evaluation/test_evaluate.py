@@ -1,19 +1,23 @@
 """Evaluation of a tiny Llama with random weights: the same at every batch size, and as a slow reference has it."""
 
+import copy
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from lori_core.config import TrainConfig
 from lori_core.errors import ModelError, TaskError
 from lori_core.evaluation.answers import log_likelihoods
 from lori_core.evaluation.evaluate import Evaluation, evaluate
-from lori_core.evaluation.intervals import score_of, wilson
+from lori_core.evaluation.intervals import loss_of, score_of, wilson
 from lori_core.tasks.encode import encode, encode_prompt, encode_response
 from lori_core.tasks.task import Example, Task
+from lori_core.training.train import train
 
 pytestmark = pytest.mark.usefixtures("processor")
 
@@ -211,7 +215,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(model, tokenizer):
         assert model.training
     finally:
         model.eval()
-    assert modes == [False, False]
+    assert modes and not any(modes)
 
 
 def interrupt(event: dict[str, object]) -> None:
@@ -222,7 +226,7 @@ def test_events_tell_how_far_it_is(model, tokenizer):
     events: list[dict[str, object]] = []
     evaluate(model, tokenizer, generated(), batch_size=4, on_event=events.append)
     names = {"kind": "evaluate", "task": "tiny", "split": "test", "total": 6}
-    assert events == [names | {"done": 4}, names | {"done": 6}]
+    assert events == [names | {"done": done} for done in (4, 6, 6, 6)]  # losses are computed at the end
 
 
 def test_an_empty_split_is_told(model, tokenizer):
@@ -291,3 +295,66 @@ def test_the_interval_of_two_kinds_holds_the_true_mean_about_95_times_in_100():
         score = score_of("t", "test", "refusal", outcomes, kinds, 0.0)
         held += score.low <= 0.6 <= score.high
     assert 930 <= held <= 970
+
+
+# --- held-out loss
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+@pytest.mark.parametrize("make", [generated, chosen])
+def test_the_loss_is_that_of_the_response_and_its_end_token_as_training_has_it(model, tokenizer, make, batch_size: int):
+    task = make()
+    loss = evaluate(model, tokenizer, task, batch_size=batch_size).score.loss
+    assert loss is not None
+    nats, lengths = [], []
+    for output in evaluate(model, tokenizer, task, batch_size=batch_size).outputs:
+        encoded = encode(tokenizer, Example(output.prompt, output.expected), 512)
+        assert encoded is not None
+        prompt, response = encoded.input_ids[: encoded.prompt_length], encoded.input_ids[encoded.prompt_length :]
+        nats.append(-likelihood_by_hand(model, prompt, response))
+        lengths.append(len(response))
+    assert loss.lengths == tuple(lengths) and loss.tokens == sum(lengths) and loss.n == len(PROMPTS)
+    assert loss.nats == pytest.approx(nats, rel=1e-4)
+    assert loss.value == pytest.approx(sum(nats) / sum(lengths), rel=1e-4)
+
+
+def test_the_loss_is_what_one_step_of_training_reports_on_the_same_examples(model, tokenizer):
+    examples = [Example(prompt, " x y") for prompt in PROMPTS]
+    loss = evaluate(model, tokenizer, task_of(examples, "exact")).score.loss
+    trained = copy.deepcopy(model).requires_grad_(True)
+    settings = TrainConfig(learning_rate=1e-6, steps=1, batch_size=len(examples))
+    report = train(trained, tokenizer, examples, settings)
+    assert loss is not None and loss.value == pytest.approx(report.losses[0], rel=1e-4)
+
+
+def test_examples_without_a_response_have_no_loss(model, tokenizer):
+    examples = [Example(PROMPTS[0], ""), Example(PROMPTS[1], " x"), Example(PROMPTS[2], "")]
+    loss = evaluate(model, tokenizer, task_of(examples, "exact")).score.loss
+    assert loss is not None and loss.n == 1 and loss.low is None and loss.high is None
+    assert evaluate(model, tokenizer, task_of(examples[:1], "exact")).score.loss is None
+
+
+def test_an_example_that_does_not_fit_the_model_has_no_loss(model, tokenizer):
+    examples = [Example("b" * 126, " x"), Example("b", " x")]
+    loss = evaluate(model, tokenizer, task_of(examples, "exact", 4)).score.loss
+    assert loss is not None and loss.n == 1
+
+
+def test_nineteen_of_twenty_intervals_of_the_loss_hold_what_the_loss_is_over_all_examples():
+    """Examples of different lengths whose losses are related to their length, as real ones are."""
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(2, 60, 100_000)
+    nats = lengths * generator.gamma(4.0, 0.25, len(lengths)) + generator.exponential(2.0, len(lengths))
+    true, held = nats.sum() / lengths.sum(), 0
+    for _ in range(1000):
+        drawn = generator.integers(len(lengths), size=60)
+        loss = loss_of(nats[drawn].tolist(), lengths[drawn].tolist())
+        assert loss.low is not None and loss.high is not None
+        held += loss.low <= true <= loss.high
+    assert 0.92 < held / 1000 < 0.97
+
+
+def test_whoever_stops_a_score_is_asked_while_losses_are_computed_too(model, tokenizer):
+    events: list[dict] = []
+    evaluate(model, tokenizer, generated(), batch_size=2, on_event=events.append)
+    assert [event["done"] for event in events] == [2, 4, 6, 6, 6, 6]

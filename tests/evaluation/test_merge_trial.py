@@ -11,7 +11,8 @@ from lori_core.config import Split
 from lori_core.embedded.ready_made import ready_made
 from lori_core.errors import IncompatibleAdapters
 from lori_core.evaluation.evaluate import evaluate
-from lori_core.evaluation.merge_trial import merge_trial
+from lori_core.evaluation.intervals import loss_of, score_of
+from lori_core.evaluation.merge_trial import less_loss, merge_trial, retention
 from lori_core.method.merge import merge
 from lori_core.results import MergeTrial, Score, from_json, to_json
 from lori_core.tasks.mini import mini_task
@@ -87,3 +88,22 @@ def test_tasks_and_adapters_that_do_not_pair_up_are_refused_before_anything_is_s
     with pytest.raises(IncompatibleAdapters):
         few: dict[str, Any] = JOB | {"weights": (1.0,)}
         merge_trial(base.model, TASKS, [ready_made("nlu"), ready_made("math")], never, **few)
+
+
+def scored(right: int, nats: float) -> Score:
+    """Of ten examples, each with a response of one token."""
+    score = score_of("math", "test", "exact", [1.0] * right + [0.0] * (10 - right), [""] * 10, 0.0)
+    return replace(score, loss=loss_of([nats] * 10, [1] * 10))
+
+
+def test_what_a_merge_keeps_is_its_share_of_the_gain_in_answers_and_in_loss():
+    base, single, merged = ({"math": scored(*end)} for end in [(2, 3.0), (8, 1.0), (5, 1.5)])
+    assert retention(base, single, merged) == pytest.approx({"math": 0.5})
+    assert retention(base, single, merged, less_loss) == pytest.approx({"math": 0.75})
+
+
+def test_nothing_is_kept_of_what_was_not_gained_or_not_measured():
+    base, single, merged = ({"math": scored(*end)} for end in [(5, 1.0), (5, 1.0), (8, 0.5)])
+    assert retention(base, single, merged) == retention(base, single, merged, less_loss) == {}
+    base, single, merged = ({"math": replace(scored(right, 1.0), loss=None)} for right in (2, 8, 5))
+    assert retention(base, single, merged, less_loss) == {}

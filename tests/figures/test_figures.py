@@ -10,7 +10,7 @@ from example_results import METHODS, calibration, diverged, example, modules, sc
 from lori_core import figures
 from lori_core.figures.means import mean_score
 from lori_core.figures.wording import percent, size
-from lori_core.results import MergeTrial
+from lori_core.results import Loss, MergeTrial
 
 RESULT = example()
 LANGUAGES = ("en", "ja")
@@ -240,3 +240,22 @@ def test_a_search_of_single_weights_says_what_it_tried_and_reached(language):
 def test_the_ring_of_a_search_is_the_best_scale():
     ring = traces(figures.weight_search(trial()))[-1]
     assert (list(ring.x), list(ring.y)) == ([0.5], [0.8])
+
+
+def test_the_held_out_loss_stands_beside_scores_that_have_one_and_nowhere_else():
+    known = Loss(1.25, 1.0, 1.5, 40, 400)
+    of_base = {task: replace(each, loss=known) for task, each in RESULT.base_scores.items()}
+    singles = tuple(replace(each, score=replace(each.score, loss=known)) for each in RESULT.singles)
+    drawing = figures.scores(replace(RESULT, base_scores=of_base, singles=singles), "en")
+    place = drawing.header.index("loss (nats a token)")
+    assert {row[place] for row in drawing.rows} == {"1.250"}
+    assert "loss (nats a token)" not in figures.scores(RESULT, "en").header
+
+
+def test_a_mean_loss_is_that_of_all_seeds_or_none():
+    scores = [single.score for single in RESULT.singles[:2]]
+    with_loss = [
+        replace(each, loss=Loss(value, None, None, 1, 1)) for each, value in zip(scores, (1.0, 2.0), strict=True)
+    ]
+    assert mean_score(with_loss).loss == 1.5
+    assert mean_score([with_loss[0], scores[1]]).loss is None

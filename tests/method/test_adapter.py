@@ -93,9 +93,10 @@ def test_a_sparsity_stays_as_it_was_named_where_the_masks_keep_just_as_many():
 def test_another_quantisation_of_the_same_weights_is_told_and_no_error(trained, here):
     base = {"fingerprint": "f"} | ({"quantization": trained} if trained else {})
     adapter = Adapter("math", AdapterConfig(), {}, {"base": base})
-    check_base(adapter, "org/model", None, "f")
-    assert bool(base_notes(adapter, here)) is (trained != here)
-    assert base_notes(Adapter("math", AdapterConfig(), {}), here) == ()  # nobody knows
+    opened = {"name": "org/model", "revision": None, "fingerprint": "f", "quantization": here}
+    check_base(adapter, opened)
+    assert bool(base_notes(adapter, opened)) is (trained != here)
+    assert base_notes(Adapter("math", AdapterConfig(), {}), opened) == ()  # nobody knows
 
 
 def test_masks_of_other_modules_are_refused():
@@ -160,9 +161,10 @@ def test_adapters_that_name_two_bases_are_refused_where_no_weights_say_that_it_i
 def test_an_adapter_is_refused_on_other_weights_and_on_another_revision(name, revision, fingerprint, key):
     record = {"base": {"name": "org/model", "revision": "abc", "fingerprint": "f"}}
     adapter = Adapter("math", AdapterConfig(), {}, record)
+    opened = {"name": name, "revision": revision, "fingerprint": fingerprint}
     if key is None:
-        check_base(adapter, name, revision, fingerprint)
+        check_base(adapter, opened)
         return
     with pytest.raises(IncompatibleAdapters) as caught:
-        check_base(adapter, name, revision, fingerprint)
+        check_base(adapter, opened)
     assert caught.value.key == key

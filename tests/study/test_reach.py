@@ -104,7 +104,14 @@ def test_a_folder_is_no_base_unless_it_was_allowed(reach, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     for base in (f"{tmp_path}/other", "other", "./other", "../x/y", "~", "/etc", "models/../other"):
         assert refused(reach, BaseConfig(base=base)) == "base_out_of_reach", base
-    for base in ("embedded", "org/model-1", "gpt2", f"{tmp_path}/models/tiny", f"{tmp_path}/own/runs/x/model"):
+    for base in (
+        "embedded",
+        "smollm2",
+        "org/model-1",
+        "gpt2",
+        f"{tmp_path}/models/tiny",
+        f"{tmp_path}/own/runs/x/model",
+    ):
         reach.check(BaseConfig(base=base))
     assert refused(reach, BaseConfig(base="gpt2", revision="../../x")) == "path_out_of_reach"
     reach.check(BaseConfig(base="gpt2", revision="refs/pr/1"))

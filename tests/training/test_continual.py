@@ -11,7 +11,7 @@ import torch
 from lori_core.bases.load import Base
 from lori_core.config import Method, Overlap
 from lori_core.errors import AdapterError
-from lori_core.results import Score
+from lori_core.results import Loss, Score
 from lori_core.tasks.task import Task
 from lori_core.training.continual import LearnedSequence, learn_sequence, shared_fraction
 from lori_core.training.learn import fit, learn
@@ -180,3 +180,16 @@ def test_the_shared_fraction_is_of_the_new_mask():
 def test_an_adapter_of_a_sequence_names_its_parent(method: Method):
     first, second, _ = sequence(method=method).adapters
     assert second.record["parents"] == [{"name": first.name}]
+
+
+def test_what_was_forgotten_in_loss_is_the_final_one_minus_the_best_earlier_one():
+    values = iter([1.0, 3.0, 1.5, 0.5])  # after the first task on both, after the second on both
+
+    def score(task: Task) -> Score:
+        return replace(score_of(0.5, task.name), loss=Loss(next(values), None, None, 1, 1))
+
+    assert sequence(tasks=TASKS[:2], score=score).result.loss_forgetting == {"after": 0.5, "before": 0.0}
+
+
+def test_where_a_score_has_no_loss_nothing_is_said_of_it():
+    assert sequence(tasks=TASKS[:2], score=lambda task: score_of(0.5, task.name)).result.loss_forgetting == {}

@@ -1,0 +1,101 @@
+"""benchmarks/real.py on a tiny base: every unit, going on after a stop, and the summary."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import tiny
+
+from benchmarks import real, real_parts
+from benchmarks.real_parts import Bench, Settings, units
+
+SETTINGS = Settings("tiny", "float32", 4, 0.75, steps=2, batch_size=4, max_length=32, validation=4, test=5)
+TASKS = {name: replace(tiny.task("after" if name in ("nlu", "code") else "before"), name=name) for name in real.SPECS}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Bench:
+    bench = Bench(SETTINGS, tiny.base(), TASKS, tmp_path_factory.mktemp("real"))
+    for unit in units(bench, (0, 1)).values():
+        unit()
+    return bench
+
+
+def test_every_unit_is_kept_under_its_name_and_made_once(done, capsys):
+    planned = units(done, (0, 1))
+    assert {path.stem for path in done.folder.glob("*.json")} == planned.keys()
+    before = {path: path.stat().st_mtime_ns for path in done.folder.glob("*.json")}
+    for unit in planned.values():
+        unit()
+    assert {path: path.stat().st_mtime_ns for path in done.folder.glob("*.json")} == before
+    assert capsys.readouterr().out == ""
+
+
+def test_one_unit_alone_makes_what_it_needs_and_that_is_gone_on_with(done, tmp_path):
+    bench = replace(done, folder=tmp_path)
+    alone = units(bench, (0, 1))["merged-lori_s-1"]()
+    whole = json.loads((done.folder / "merged-lori_s-1.json").read_text())
+    assert alone["whole"]["loss_retention"] == whole["whole"]["loss_retention"]
+    assert not (tmp_path / "single-lora-1-nlu.json").exists()
+
+
+def test_what_a_merge_keeps_is_of_the_losses_that_its_units_hold(done):
+    results = real.results_in(done.folder)
+    merge, loss = results["merged-lora-0"]["whole"], {}
+    for task in TASKS:
+        base, alone = results[f"base-{task}"], results[f"single-lora-0-{task}"]
+        ends = [each["test"]["loss"]["value"] for each in (base, alone)]
+        loss[task] = (ends[0] - merge["scores"][task]["loss"]["value"]) / (ends[0] - ends[1])
+    assert merge["loss_retention"] == pytest.approx({task: loss[task] for task in merge["loss_retention"]})
+
+
+def test_the_summary_says_means_over_seeds_and_the_worst_task(done):
+    results = real.results_in(done.folder)
+    found = real.summary(results)
+    kept = [results[f"merged-lori_d-{seed}"]["searched"]["loss_retention"] for seed in (0, 1)]
+    assert found.keys() == real_parts.VARIANTS.keys()
+    assert found["lori_d"]["searched"]["mean"] == pytest.approx(fmean(fmean(each.values()) for each in kept))
+    assert found["lori_d"]["searched"]["worst"] == pytest.approx(fmean(min(each.values()) for each in kept))
+
+
+def test_the_merged_file_holds_nothing_of_single_examples(done):
+    text = json.dumps(real.results_in(done.folder))
+    assert not any(f'"{name}"' in text for name in real.BY_EXAMPLE)
+
+
+def test_the_rate_is_the_smallest_whose_loss_is_as_good_as_the_best(done, tmp_path):
+    bench = replace(done, folder=tmp_path)
+    losses = {3e-4: (2.0, 0.01), 1e-3: (1.52, 0.5), 3e-3: (1.5, 0.5)}
+    for rate, (value, half) in losses.items():
+        for task in real_parts.RATE_TASKS:
+            loss = {"value": value, "low": value - half, "high": value + half}
+            path = tmp_path / f"rate-lora-{rate:g}-{task}.json"
+            path.write_text(json.dumps({"validation": {"loss": loss}}))
+    assert real_parts.best_rate(bench, "lora") == 1e-3
+
+
+def test_units_of_other_settings_are_not_mixed(monkeypatch, tmp_path):
+    base = tiny.saved_base(tmp_path / "base").name
+    monkeypatch.setattr(real, "SPECS", {})
+    monkeypatch.setenv("LORI_DATA", str(tmp_path))
+    for steps, refused in ((2, False), (2, False), (3, True)):
+        monkeypatch.setattr(
+            "sys.argv", ["real", "--base", base, "--device", "cpu", "--steps", str(steps), "--out", str(tmp_path / "o")]
+        )
+        if refused:
+            with pytest.raises(SystemExit, match="other settings"):
+                real.opened(real.arguments())
+        else:
+            assert real.opened(real.arguments()).settings.steps == steps
+
+
+def test_the_tasks_are_real_rows_with_a_response_each():
+    if "LORI_DATA" not in os.environ:
+        pytest.skip("LORI_DATA names no folder of real rows")
+    for name, spec in real.SPECS.items():
+        task = real.load_task(f"{name}={Path(os.environ['LORI_DATA']) / spec}")
+        assert all(task.examples(split)[0].response for split in ("train", "validation", "test"))
+        assert task.scorer == ("choice" if name == "nlu" else "likelihood")
