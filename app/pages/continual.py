@@ -8,7 +8,7 @@ import gradio as gr
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
-from app.run_labels import finished, label
+from app.run_labels import finished, label, run_choices
 from app.sequence_options import later_tasks
 from lori_core import figures
 from lori_core.config import AdapterConfig, Method
@@ -39,7 +39,7 @@ def build(page: Context) -> None:
         names = [run.path.name for run in runs]
         wanted = request.query_params.get("run")
         value = [wanted] if wanted in names else names[:1]
-        choices = [(_label(page, run), run.path.name) for run in runs]
+        choices = run_choices(runs, lambda run: _label(page, run))
         return gr.update(choices=choices, value=value, visible=bool(runs)), gr.update(visible=not runs)
 
     def compare(names: list[str]) -> Any:

@@ -7,12 +7,13 @@ import gradio as gr
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
-from app.run_labels import finished, when
+from app.run_labels import finished, run_choices, when
 from app.shelf_views import choices
 from lori_core import figures
 from lori_core.config import MERGE_WEIGHTS, METHOD_OPTIONS, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial
+from lori_core.study.runs import Run
 from lori_core.study.specs import MergeJob, MergeTrialJob
 
 MOST = 8  # adapters that have a slider of their own
@@ -115,10 +116,7 @@ def _results(page: Context) -> None:
     dumbbells, curve = chart(page), chart(page)
 
     def first(request: gr.Request) -> Any:
-        names = [
-            (_label(page, run.path.name, run.config.get("merge")), run.path.name)
-            for run in finished(page, "merge_trial")
-        ]
+        names = run_choices(finished(page, "merge_trial"), lambda run: _label(page, run))
         known = [name for _, name in names]
         wanted = request.query_params.get("run")
         value = wanted if wanted in known else next(iter(known), None)
@@ -138,9 +136,10 @@ def _results(page: Context) -> None:
     pick.change(look, pick, [dumbbells, curve], **QUIET)
 
 
-def _label(page: Context, run: str, merge: Any) -> str:
-    """Of a run with that setting "merge", which may be damaged."""
+def _label(page: Context, run: Run) -> str:
+    """When it was made, of what; its settings may be damaged."""
+    merge = run.config.get("merge")
     known = merge if isinstance(merge, dict) else {}
     how, name = str(known.get("method", "")), str(known.get("name", ""))
     how = page.say(f"merge.method.{how}") if how in METHOD_OPTIONS else how
-    return " · ".join(filter(None, [when(run), name, how]))
+    return " · ".join(filter(None, [when(run.path.name), name, how]))

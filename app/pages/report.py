@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 
 from app.lab import QUIET, Context, Lab, on_load
 from app.passwords import user_of
-from app.run_labels import finished, label
+from app.run_labels import finished, run_choices
 from lori_core.errors import LoRIError
 from lori_core.report.findings import findings, warnings
 from lori_core.results import StudyResult
@@ -36,7 +36,7 @@ def build(page: Context) -> None:
         names = [run.path.name for run in runs]
         wanted = request.query_params.get("run")
         value = wanted if wanted in names else next(iter(names), None)
-        return gr.update(choices=[(label(run), run.path.name) for run in runs], value=value)
+        return gr.update(choices=run_choices(runs), value=value)
 
     def look(name: str | None, language: str) -> str:
         if not name:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lori_core.embedded.ready_made import READY_MADE
+from lori_core.embedded.ready_made import READY_MADE, ready_scores
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
@@ -43,6 +43,7 @@ class Entry:
         peft_bytes: what its tensors would take in PEFT's format at the same precision.
         scores: task, split, value, low, high, n ... of each that its record or its run knows.
         parents: name, and version and id where known, of those that it was made from.
+        order: of an adapter that learned one task after another, the tasks; empty for any other.
         wrong: (key, values) of the error.
     """
 
@@ -61,6 +62,7 @@ class Entry:
     peft_bytes: int = 0
     scores: tuple[dict[str, Any], ...] = ()
     parents: tuple[dict[str, Any], ...] = ()
+    order: tuple[str, ...] = ()
     wrong: tuple[str, dict[str, Any]] | None = None
 
 
@@ -213,6 +215,7 @@ def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) 
         peft_bytes=_BYTES[header.dtype] * sum(rank * (each.in_features + each.out_features) for each in modules),
         scores=tuple(_listed(record.get("scores")) or _run_scores(folder)),
         parents=tuple(_listed(record.get("parents"))),
+        order=_order(header),
     )
 
 
@@ -231,9 +234,19 @@ def _method(header: StoredAdapter) -> str:
     return f"{'lori_s' if config.sparsity > 0 else 'lori_d'}{'_shared' if config.shared_projection else ''}"
 
 
+def _order(header: StoredAdapter) -> tuple[str, ...]:
+    """Tasks in the order in which one adapter learned them; a sequence calls what it leaves "safety+math"."""
+    parents, task = _listed(header.record.get("parents")), str(header.record.get("task", ""))
+    if "merge" in header.record or len(parents) != 1 or not header.name.endswith(f"+{task}"):
+        return ()
+    return (*header.name.removesuffix(f"+{task}").split("+"), task)
+
+
 def _run_scores(folder: Path) -> list[dict[str, Any]]:
-    """The test score that a study or a training wrote down for the adapter; none where there is none."""
+    """The test score that a study, a training or the lab itself wrote down for the adapter; none where there is none."""
     with suppress(OSError, ValueError, KeyError, TypeError):
+        if folder.is_relative_to(READY_MADE):
+            return [ready_scores()[folder.relative_to(READY_MADE).as_posix()]]
         score = json.loads(score_file(folder).read_bytes())["score"]
         return [{key: score[key] for key in ("task", "split", "metric", "value", "low", "high", "n")}]
     return []

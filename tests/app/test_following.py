@@ -72,7 +72,7 @@ def test_settings_of_any_shape_end_no_page(tmp_path, field):
             run.emit({"kind": "state", "state": "finished"})
             look_at(page, run)
             if kind == "merge_trial":
-                assert merge._label(page, run.path.name, run.config.get("merge"))
+                assert merge._label(page, run)
     page.jobs.close()
 
 
