@@ -29,7 +29,13 @@ def run_words(page: Context, run: Run) -> str:
 
 
 def state_of(page: Context, run: Run) -> str:
-    return "waiting" if page.jobs.is_waiting(run) else run.state()
+    """As Run.state(), or "waiting" in the queue, or "starting"."""
+    state = run.state()
+    if state == "running":
+        return state
+    if page.jobs.is_waiting(run):
+        return "waiting"
+    return "starting" if page.jobs.is_starting(run) else state
 
 
 def state_words(page: Context, run: Run) -> str:

@@ -25,7 +25,7 @@ OPEN_RUN = (
     "(name) => { if (!name) return; const lab = location.pathname.split('/').slice(0, 2).join('/');"
     " setTimeout(() => location.assign(lab + '/runs?run=' + name), 100) }"
 )
-STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
+STATES = ("waiting", "starting", "created", "running", "finished", "failed", "stopped", "orphaned")
 LOG = 20_000  # bytes of the end of a log that are shown
 POLL = 1.0  # seconds between two looks at the run that is shown
 SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
@@ -159,7 +159,7 @@ def offer_interrupted(page: Context) -> str:
 
 def _buttons(state: str | None) -> list[Any]:
     """Stop, resume, discard: what can be done in that state; None: there is no run."""
-    goes, ended = ("running", "waiting"), ("created", "stopped", "orphaned", "failed")
+    goes, ended = ("running", "starting", "waiting"), ("created", "stopped", "orphaned", "failed")
     return [gr.update(interactive=able) for able in (state in goes, state in ended, state is not None)]
 
 
