@@ -55,5 +55,6 @@ def shown(drawing: Drawing | None) -> str | None:
         "limits": drawing.limits,
         "header": drawing.header,
         "rows": drawing.rows,
+        "axes": drawing.axes,
     }
     return json.dumps(parts)  # one text: gradio's page copies values leaf by leaf, of a mask a quarter of a second long

@@ -19,7 +19,7 @@ def place_of(entry: Listed) -> str:
 
 
 def label(page: Context, entry: Listed) -> str:
-    """In the store "math@3 · LoRI-S", of a run "2026-11-24 09:12 · math · LoRI-S" or "… · sequence safety → math · …"."""
+    """In the store "math@3 · LoRI-S", of a run "2026-11-24 09:12 · math · LoRI-S", "… · sequence safety → math · …"."""
     place, _, rest = entry["reference"].partition("/")
     run, _, name = rest.partition("/")
     known = f" · {kind(page, entry)}" if entry["method"] else ""

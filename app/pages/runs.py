@@ -14,7 +14,7 @@ from app.confirm import asked_first
 from app.following import WRONG, Following, end_of, follow, forming
 from app.lab import AT_ONCE, QUIET, Context, alert, on_load
 from app.plot import chart, shown
-from app.wording import run_words, stage_words, state_of, state_words
+from app.wording import run_words, stage_key, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.study.runs import LARGEST_SPEC, Run, list_runs, size_of
@@ -71,7 +71,12 @@ def build(page: Context) -> None:
         discard = gr.Button(page.say("runs.discard"), variant="stop")
     really = asked_first(page, discard, page.say("runs.really"), page.say("runs.yes"))
     refusal = gr.HTML(padding=False)
-    losses, mask, settling = chart(page), chart(page), chart(page)
+    losses = chart(page)
+    with gr.Row(elem_classes="curve-options"):
+        log_axis = gr.Checkbox(False, label=page.say("runs.log_axis"))
+        smoothing = gr.Slider(0, 0.98, 0, step=0.02, label=page.say("runs.smoothing"), interactive=True)
+        words = gr.Textbox(label=page.say("runs.words"), info=page.say("runs.words_info"))
+    mask, settling = chart(page), chart(page)
     with gr.Accordion(page.say("runs.log"), open=False):
         log = gr.HTML()
     with gr.Accordion(page.say("runs.spec"), open=False):
@@ -90,7 +95,7 @@ def build(page: Context) -> None:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])), duration=None)  # until it is closed
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
-    def look(name: str | None, before: str) -> Any:
+    def look(name: str | None, before: str, *options: Any) -> Any:
         """What changes with each step; `rare` changes with what else there is to see, and that asks for it."""
         if not name:
             return ["", "", None, ""]
@@ -98,10 +103,10 @@ def build(page: Context) -> None:
             run = page.workspace.run(name)
         except LoRIError as error:
             return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, ""]
-        now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
+        now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run)) + str(options)
         if now == before:
             return [gr.skip()] * len(often)
-        return [now, *CACHE.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run))]
+        return [now, *CACHE.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run, *options))]
 
     def look_again(name: str | None) -> Any:
         try:
@@ -127,13 +132,15 @@ def build(page: Context) -> None:
         wanted = [each for each in names() if each[2] == state or not state]
         return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names()))
 
-    on_load(first, None, pick).then(look, [pick, seen], often, **QUIET)
+    looked: list[Any] = [pick, seen, log_axis, smoothing, words]
+    on_load(first, None, pick).then(look, looked, often, **QUIET)
     on_load(lambda: offer_interrupted(page), None, interrupted)
-    pick.change(look, [pick, seen], often, **QUIET)
+    pick.change(look, looked, often, **QUIET)
+    gr.on([log_axis.input, smoothing.input, words.input], look, looked, often, trigger_mode="always_last", **AT_ONCE)
     rare.change(look_again, pick, seldom, **AT_ONCE)
     gr.on([listed.change, only.change], relist, only, [pick, pinned], **AT_ONCE)
     timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped
-    timer.tick(lambda name, before: [*look(name, before), str(names())], [pick, seen], [*often, listed], **AT_ONCE)
+    timer.tick(lambda *given: [*look(*given), str(names())], looked, [*often, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, refusal, **AT_ONCE)
     resume.click(do("resume"), pick, refusal, **AT_ONCE)
     really.click(do("discard"), pick, refusal, **AT_ONCE).then(first, None, pick, **QUIET)
@@ -176,14 +183,22 @@ def _mark(page: Context, run: Run) -> str:
     return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
-def _often(page: Context, run: Run) -> tuple[str, Any, str]:
-    """Status, losses, and what differs whenever one of _seldom() does."""
+def _often(page: Context, run: Run, log: bool = False, smoothing: float = 0, words: str = "") -> tuple[str, Any, str]:
+    """Status, losses, and what differs whenever one of _seldom() does.
+
+    Args:
+        words: of the curves that are shown, each in its label; none: all of them.
+    """
     found = follow(run)
-    curves = {stage_words(page, stage): curve for stage, curve in found.losses.items() if curve}
+    labels = {stage_words(page, stage): stage for stage, curve in found.losses.items() if curve}
+    wanted = words.casefold().split()
+    chosen = {label: stage for label, stage in labels.items() if all(word in label.casefold() for word in wanted)}
+    curves = {label: found.losses[stage] for label, stage in chosen.items()}
+    series = {label: stage_key(stage) for label, stage in chosen.items()}
     looks = sum(map(len, found.looks.values()))
     rare = [run.path.name, state_of(page, run), looks, size_of(run.path / "log.txt")]
-    drawn = shown(figures.live_losses(curves, page.language)) if curves else None
-    return _status(page, run, found), drawn, str(rare)
+    drawn = figures.live_losses(curves, page.language, series=series, log=log, smoothing=smoothing) if labels else None
+    return _status(page, run, found), shown(drawn), str(rare)
 
 
 def _seldom(page: Context, run: Run) -> list[Any]:
@@ -235,6 +250,8 @@ def _status(page: Context, run: Run, found: Following) -> str:
         facts.append((page.say("runs.left"), f"{minutes}:{seconds:02}"))
         facts.append((page.say("runs.speed"), f"{found.pace.tokens_per_second:,.0f}"))
         facts.append((page.say("runs.memory"), f"{found.pace.memory_bytes / 1e9:.2f} GB"))
+    if found.device:
+        facts.append((page.say("runs.device"), found.device))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
     error = alert(escape(_refusal(page, found.error))) if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'

@@ -74,6 +74,7 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
             },
             name=plain(label),
             legendgroup=label,
+            meta=f"{_condition_key(sequence)}/{sequence.seed}",
             showlegend=label not in shown,
             cliponaxis=False,
             text=[plain(f"{label}, {translate('figures.seed', language, seed=sequence.seed)}")],
@@ -141,6 +142,11 @@ def condition(sequence: ContinualResult, language: str) -> str:
     return " · ".join(parts)
 
 
+def _condition_key(sequence: ContinualResult) -> str:
+    """The same for programs: "lori_s/exclude/continued/0.1"."""
+    return f"{sequence.method}/{sequence.overlap}/{sequence.later_masks}/{sequence.later_rate:g}"
+
+
 def _among(sequence: ContinualResult, others: Sequence[ContinualResult], language: str) -> str:
     """Its condition, and its order where that is another than theirs."""
     order = [" → ".join(sequence.order)] if len({other.order for other in others}) > 1 else []
@@ -161,6 +167,7 @@ def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequen
         marker={"color": colour, "symbol": shape, "size": 9},
         name=short(task),
         legendgroup=task,
+        meta=f"{_condition_key(found[0])}/{task}",
         showlegend=legend,
         cliponaxis=False,
         hovertemplate=f"{plain(task)} %{{y:.3f}}<extra></extra>",

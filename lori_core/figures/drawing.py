@@ -5,6 +5,7 @@ a light and a dark page; a page that knows its colours overrides the text by CSS
 https://jfly.uni-koeln.de/color/, always together with a marker shape.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from lori_core.figures.wording import NO_NUMBER, plain, sentences, short
-from lori_core.translate import translate
+from lori_core.translate import messages, translate
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Drawing:
         summary: one or two sentences computed from the numbers.
         limits: what the figure does not show.
         header, rows: the numbers as a table; the first cell of a row names it. Plain text, not escaped.
+    axes: what the figure's axes measure, in names for programs: {"xaxis": "step", "yaxis": "loss"}; where known.
     """
 
     figure: go.Figure
@@ -31,6 +33,7 @@ class Drawing:
     limits: str
     header: list[str]
     rows: list[list[str]]
+    axes: dict[str, str]
 
     def untitled(self, **layout: Any) -> go.Figure:
         """A copy of the figure for a page that has the title as its own text, with more of its layout changed."""
@@ -44,6 +47,7 @@ FONT = (
     '"Hiragino Sans", "Yu Gothic UI", "Noto Sans CJK JP", "Noto Sans JP", sans-serif'
 )
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 METHOD_MARKS = {
     "lora": ("#D55E00", "circle"),
@@ -72,6 +76,7 @@ _TEMPLATE = go.layout.Template(
         "xaxis": _AXIS,
         "yaxis": _AXIS,
         "title": {"x": 0, "xref": "container", "yref": "container", "y": 0.98, "automargin": True, "pad": {"b": 12}},
+        "hoverlabel": {"namelength": -1},  # else long names are cut off
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemsizing": "constant"},
     },
     data={"heatmap": [{"colorbar": HORIZONTAL_BAR, "xgap": 1, "ygap": 1}]},
@@ -108,12 +113,26 @@ def drawing(
         sentences((translate(f"figures.{kind}.{part}", language) for part in ("limits", *limits)), language),
         [translate(f"figures.column.{header[place]}", language) for place in filled],
         [[row[place] for place in filled] for row in rows],
+        _axis_names(figure, language),
     )
+
+
+def _axis_names(figure: go.Figure, language: str) -> dict[str, str]:
+    """Titles are texts of `figures.axis.*`, whose keys are the same in all languages."""
+    keys = {text: key.rpartition(".")[2] for key, text in messages(language).items() if key.startswith("figures.axis.")}
+    layout = figure.layout.to_plotly_json()
+    titles = {name: layout[name].get("title", {}).get("text") for name in layout if re.match("[xy]axis", name)}
+    return {name: keys[title] for name, title in titles.items() if title in keys}
 
 
 def task_mark(index: int) -> tuple[str, str]:
     """(colour, marker shape) of the task at that position; 7 colours and 8 shapes: the first 56 pairs differ."""
     return _COLOURS[index % len(_COLOURS)], _SHAPES[index % len(_SHAPES)]
+
+
+def line_mark(index: int) -> dict[str, Any]:
+    """Colour and dashes of the line at that position; the first 42 differ."""
+    return {"color": _COLOURS[index % len(_COLOURS)], "dash": _DASHES[index // len(_COLOURS) % len(_DASHES)]}
 
 
 def categories(names: Sequence[str], reverse: bool = False) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: s
 
     def mark(table: Table, name: str, marker: dict, **more: dict) -> None:
         x = [_at(table, pair) for pair in away]
-        figure.add_scatter(x=x, y=places, mode="markers", marker=marker, name=translate(name, language), **more)
+        figure.add_scatter(x=x, y=places, mode="markers", marker=marker, name=translate(name, language), meta=name.rpartition(".")[2], **more)
 
     half = [BAND * (_at(matrix.null_sd, pair) or 0.0) for pair in away]
     band = {"type": "data", "array": half, "color": "rgba(128,128,128,0.45)", "thickness": 10, "width": 0}

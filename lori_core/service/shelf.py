@@ -243,7 +243,7 @@ def _order(header: StoredAdapter) -> tuple[str, ...]:
 
 
 def _run_scores(folder: Path) -> list[dict[str, Any]]:
-    """The test score that a study, a training or the lab itself wrote down for the adapter; none where there is none."""
+    """The test score that was written down beside the adapter, by a study, by a training, or before it shipped."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         if folder.is_relative_to(READY_MADE):
             return [ready_scores()[folder.relative_to(READY_MADE).as_posix()]]

@@ -57,6 +57,25 @@ def test_every_figure_has_axis_titles_words_and_a_table_of_one_width(language):
         assert drawing.rows and all(len(row) == len(drawing.header) for row in drawing.rows), drawing.title
 
 
+def test_saved_data_have_the_same_names_in_both_languages():
+    """As chart.js takes them: of a series meta, else the legend's group, else its name; of the axes what they measure."""
+    for drawn in zip(*map(all_drawings, LANGUAGES), strict=True):
+        drawn_data = [[trace for trace in traces(drawing) if trace.hoverinfo != "skip"] for drawing in drawn]
+        names = [[trace.meta or trace.legendgroup or trace.name for trace in some] for some in drawn_data]
+        assert names[0] == names[1], drawn[0].title
+        assert drawn[0].axes == drawn[1].axes and drawn[0].axes, drawn[0].title
+
+
+def test_nine_curves_look_different_and_a_smoothed_one_stands_before_its_own():
+    curve = [(1, 1.0), (2, None), (3, 0.0), (4, 1.0)]
+    drawing = figures.live_losses({f"task {number}": curve for number in range(42)}, log=True)
+    assert len({(trace.line.color, trace.line.dash) for trace in traces(drawing)}) == 42
+    assert drawing.figure.to_dict()["layout"]["yaxis"]["type"] == "log"
+    own, smooth = traces(figures.live_losses({"math": curve}, smoothing=0.5))
+    assert own.y == (1.0, None, 0.0, 1.0) and own.opacity < 1
+    assert smooth.y == pytest.approx((1.0, None, 1 / 3, 5 / 7))  # weights 1/2, then 1/4 1/2, then 1/8 1/4 1/2
+
+
 def test_the_two_languages_have_the_same_numbers_and_other_words():
     for english, japanese in zip(all_drawings("en"), all_drawings("ja"), strict=True):
         assert english.limits != japanese.limits
