@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.confirm import asked_first
 from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import opens_run
@@ -49,7 +50,7 @@ def build(page: Context) -> None:
         return table(page, rows), gr.update(choices=names, value=chosen), gr.update(choices=names, value=beside)
 
     def first(where: list[str], chosen: str | None, beside: str | None, request: gr.Request) -> Any:
-        return refresh(where, request.query_params.get("adapter") or chosen, beside)
+        return refresh(where, next(iter(asked(request, "adapter")), chosen), beside)
 
     def look(reference: str | None) -> Any:
         if not reference:
@@ -63,6 +64,7 @@ def build(page: Context) -> None:
     lists: list[Any] = [listed, pick, other]
     shown: list[Any] = [card, lineage, settings]
     on_load(first, [places, pick, other], lists).then(look, pick, shown, **QUIET)
+    kept_in_address(pick, "adapter")
     places.change(refresh, [places, pick, other], lists, **QUIET)
     gr.on([pick.change], look, pick, shown, **QUIET).then(compare, [pick, other], compared, **QUIET)
     other.change(compare, [pick, other], compared, **QUIET)

@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
@@ -118,8 +119,7 @@ def _results(page: Context) -> None:
     def first(request: gr.Request) -> Any:
         names = run_choices(finished(page, "merge_trial"), lambda run: _label(page, run))
         known = [name for _, name in names]
-        wanted = request.query_params.get("run")
-        value = wanted if wanted in known else next(iter(known), None)
+        value = next((name for name in [*asked(request, "run"), *known] if name in known), None)
         return gr.update(choices=names, value=value, visible=bool(names)), gr.update(visible=not names)
 
     def look(name: str | None) -> Any:
@@ -133,6 +133,7 @@ def _results(page: Context) -> None:
         return shown(figures.before_after(trial, page.language)), shown(search)
 
     on_load(first, None, [pick, empty]).then(look, pick, [dumbbells, curve], **QUIET)
+    kept_in_address(pick, "run")
     pick.change(look, pick, [dumbbells, curve], **QUIET)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.cache import TtlCache
 from app.comparing import comparing, specs
 from app.confirm import asked_first
@@ -89,7 +90,7 @@ def build(page: Context) -> None:
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
-        wanted = request.query_params.get("run") or (names[0][1] if names else None)
+        wanted = next(iter(asked(request, "run")), names[0][1] if names else None)
         known = wanted in [name for _, name, _ in names]
         if wanted and not known:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])), duration=None)  # until it is closed
@@ -137,6 +138,7 @@ def build(page: Context) -> None:
     on_load(lambda: offer_interrupted(page), None, interrupted)
     pick.change(look, looked, often, **QUIET)
     gr.on([log_axis.input, smoothing.input, words.input], look, looked, often, trigger_mode="always_last", **AT_ONCE)
+    kept_in_address(pick, "run")
     rare.change(look_again, pick, seldom, **AT_ONCE)
     gr.on([listed.change, only.change], relist, only, [pick, pinned], **AT_ONCE)
     timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped

@@ -6,7 +6,7 @@ from statistics import fmean
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lori_core.figures.drawing import METHOD_MARKS, Drawing, categories, drawing, task_mark
+from lori_core.figures.drawing import METHOD_MARKS, Drawing, categories, drawing, task_mark, write_cells
 from lori_core.figures.means import mean_score
 from lori_core.figures.rows import error_bars
 from lori_core.figures.wording import NO_NUMBER, listed, mean_and_worst, method_label, number, plain, short
@@ -22,11 +22,11 @@ def continual_matrix(sequence: ContinualResult, language: str = "en") -> Drawing
             zmin=0,
             zmax=1,
             colorscale="Cividis",
-            texttemplate="%{z:.2f}",
             hovertemplate="%{z:.3f}<extra></extra>",
             colorbar={"title": {"text": translate("figures.axis.score", language)}},
         )
     )
+    write_cells(figure, [[f"{value:.2f}" for value in row] for row in sequence.matrix])
     figure.update_xaxes(title_text=translate("figures.axis.scored_on", language), showgrid=False)
     figure.update_xaxes(**categories(sequence.order))
     figure.update_yaxes(title_text=translate("figures.axis.after", language), showgrid=False)
