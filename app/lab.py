@@ -20,6 +20,7 @@ from lori_core.config import Config
 from lori_core.errors import ConfigError, LoRIError, RunError
 from lori_core.study.reach import Reach
 from lori_core.study.runs import Run
+from lori_core.study.there import check_there
 from lori_core.translate import translate
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of handlers: none is part of an interface for programs
@@ -153,14 +154,15 @@ class Context:
         return self.lab.jobs
 
     def submit(self, kind: str, config: Config) -> str:
-        """Puts a new run into the queue; its name, as OPEN_RUN takes it. Settings out of reach are refused."""
+        """Puts a new run into the queue; its name, as OPEN_RUN takes it. Settings that cannot be met are refused."""
         self.check(config)
         return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
 
     def check(self, config: Config) -> None:
-        """Raises gr.Error where settings name what the reader's workspace does not reach."""
+        """Raises gr.Error where settings name what the reader's workspace does not reach, or what is not there."""
         try:
             self.workspace.reach.check(config)
+            check_there(config)
         except LoRIError as error:
             raise self.error(error) from None
 

@@ -15,6 +15,8 @@ from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
 
+# What libraries tell of retries and rates is for a log; only what the command itself says is shown.
+SILENT = {"HF_HUB_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
 PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must not keep the page waiting
 
 
@@ -30,7 +32,7 @@ def fit(page: Context, config: StudyConfig) -> str:
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     command = [sys.executable, "-m", "lori_core", "estimate", *options]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment())
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment() | SILENT)
     except subprocess.TimeoutExpired:
         raise RunError("estimate_slow", seconds=PATIENCE) from None
     if done.returncode:

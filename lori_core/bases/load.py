@@ -4,7 +4,6 @@ base = load_base()
 shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +27,9 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from lori_core.assets import ASSETS
 from lori_core.bases.fingerprint import fingerprint, weight_files
 from lori_core.bases.quantize import quantization_config
+from lori_core.bases.source import check_base, source_of
 from lori_core.bases.targets import TARGETS, check_rank, target_modules
 from lori_core.config import Attention, BaseConfig, Precision, Quantization
 from lori_core.errors import ConfigError, ModelError
@@ -108,7 +107,7 @@ def load_base(
         ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, or
             bitsandbytes is not there. ConfigError: there is no such device.
     """
-    source = _source(name)
+    source = source_of(name)
     device = checked_device(device)
     weights = DTYPES[dtype or default_precision(device, name)]
     revision = _commit(name, revision)
@@ -145,7 +144,7 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
     Raises:
         ModelError: there is none, it needs Python of its own, or it is of no causal language model.
     """
-    source = _source(name)
+    source = check_base(name, revision)
     with _refused(name):
         raw, _ = PreTrainedConfig.get_config_dict(source, revision=revision)
         own_code = raw.get("model_type") not in CONFIG_MAPPING and "auto_map" in raw
@@ -162,7 +161,7 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
 
 def _commit(name: str, revision: str | None) -> str | None:
     """The commit that a revision of a hub id names now; None for a folder."""
-    source = _source(name)
+    source = check_base(name, revision)
     if isinstance(source, Path):
         return None
     with _refused(name):
@@ -216,7 +215,7 @@ def _refused(name: str, attention: Attention | None = None) -> Iterator[None]:
         reason = str(error).strip()
         if attention and "attention" in reason.lower():  # transformers has no kind of error for it
             raise ModelError("attention_not_available", name=name, attention=attention, reason=reason) from error
-        key = "folder_not_loadable" if isinstance(_source(name), Path) else "hub_not_loadable"
+        key = "folder_not_loadable" if isinstance(source_of(name), Path) else "hub_not_loadable"
         raise ModelError(key, name=name, reason=reason) from error
 
 
@@ -225,16 +224,3 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _source(name: str) -> str | Path:
-    """What to load from: a folder that holds a config.json, or a hub id."""
-    if name == "embedded":
-        path = ASSETS / "base"
-    elif (path := Path(name).expanduser()).is_dir() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        pass
-    else:
-        return name
-    if not (path / "config.json").is_file():
-        raise ModelError("no_model_folder", path=path)
-    return path
