@@ -85,4 +85,5 @@ def _table(page: Context, run: Run, base: Run) -> str:
     rows = differences(base, run)
     if not rows:
         return f"<p>{escape(page.say('compare.same'))}</p>"
-    return pairs([page.say(f"compare.{each}") for each in ("field", "is_pinned", "is_shown")], rows)
+    header = [page.say(f"compare.{each}") for each in ("field", "is_pinned", "is_shown")]
+    return pairs(header, ([page.lab.without_places(cell) for cell in row] for row in rows))

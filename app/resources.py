@@ -36,15 +36,14 @@ def fit(page: Context, config: StudyConfig) -> str:
     except subprocess.TimeoutExpired:
         raise RunError("estimate_slow", seconds=PATIENCE) from None
     if done.returncode:
-        return alert(escape(done.stderr.strip() or done.stdout.strip()))
+        return alert(escape(page.lab.without_places(done.stderr.strip() or done.stdout.strip())))
     return _memory(page, json.loads(done.stdout)) + _time(page, config)
 
 
 def _memory(page: Context, found: dict) -> str:
     needed, available = found["needed"], found["available"]
-    said = page.say(
-        "fit.fits" if needed <= available else "fit.fits_not", needed=needed / 2**30, available=available / 2**30
-    )
+    sizes = {"needed": needed / 2**30, "available": available / 2**30}
+    said = page.say("fit.fits" if needed <= available else "fit.fits_not", device=found["device"], **sizes)
     return f"<p>{escape(said)}</p>"
 
 

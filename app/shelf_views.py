@@ -86,7 +86,8 @@ def details(page: Context, shown: dict[str, Any]) -> tuple[str, str]:
     )
     lineage = f'<ul class="lineage">{steps}</ul>' if steps else f"<p>{escape(page.say('adapters.no_parents'))}</p>"
     lineage = f"<h3>{escape(page.say('adapters.made_from'))}</h3>{lineage}"
-    return lineage, pairs([page.say("adapters.column.entry"), page.say("adapters.column.value")], shown["settings"])
+    header = [page.say("adapters.column.entry"), page.say("adapters.column.value")]
+    return lineage, pairs(header, _without_places(page, shown["settings"]))
 
 
 def difference(page: Context, found: dict[str, Any], left: str, right: str) -> str:
@@ -102,7 +103,11 @@ def difference(page: Context, found: dict[str, Any], left: str, right: str) -> s
     if not found["changed"]:
         return f'<p>{escape(page.say("adapters.same"))}</p><dl class="facts">{facts}</dl>'
     header = [page.say("adapters.column.entry"), left.partition("/")[2], right.partition("/")[2]]
-    return f'<dl class="facts">{facts}</dl>{pairs(header, found["changed"])}'
+    return f'<dl class="facts">{facts}</dl>{pairs(header, _without_places(page, found["changed"]))}'
+
+
+def _without_places(page: Context, rows: list[list[str]]) -> list[list[str]]:
+    return [[page.lab.without_places(cell) for cell in row] for row in rows]
 
 
 def _end_of(reference: str) -> str:
@@ -122,8 +127,8 @@ def _row(page: Context, entry: Listed) -> str:
     first = f'<th scope="row">{opens}{tags}<br><small>{escape(place)}</small></th>'
     if entry["wrong"]:
         key, values = entry["wrong"]
-        wrong = LoRIError(key, **values).in_language(page.language)
-        return f'<tr>{first}<td colspan="5" role="alert">{escape(wrong)}</td></tr>'
+        wrong = page.in_words(LoRIError(key, **values))
+        return f'<tr>{first}<td colspan="5" role="alert">{wrong}</td></tr>'
     scores = "<br>".join(
         f"{escape(str(s.get('task')))} {_score(s)}" for s in entry["scores"] if s.get("split") == "test"
     )

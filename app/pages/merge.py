@@ -44,6 +44,8 @@ def build(page: Context) -> None:
         score = gr.Button(page.say("merge.score"), variant="primary")
         plain = gr.Button(page.say("merge.plain"))
     entries = gr.State([])
+    # In the browser, so that a reload finds it: {"chosen": references, "weights": {reference: weight}}.
+    kept = gr.BrowserState({}, storage_key="lori-merge", secret="lori-merge")
 
     def job(
         references: list[str], method: str, keep: float, drop: float, name: str, store: bool, *weights: float
@@ -80,28 +82,40 @@ def build(page: Context) -> None:
             raise page.error(error) from None
         return page.submit("merge_trial", config)
 
-    def offer(chosen: list[str] | None) -> Any:
+    def offer(chosen: list[str] | None, kept: dict[str, Any]) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
         names = choices(page, found)
         there = {entry["reference"] for entry in found}
         default = [f"ready/{task}/lori_s" for task in ("nlu", "math", "code", "safety")]
-        return gr.update(choices=names, value=[each for each in chosen or default if each in there]), found
+        chosen = chosen or kept.get("chosen") or default
+        return gr.update(choices=names, value=[each for each in chosen if each in there][:MOST]), found
 
-    def weigh(references: list[str] | None, entries: list[dict[str, Any]]) -> Any:
+    def weigh(references: list[str] | None, entries: list[dict[str, Any]], kept: dict[str, Any]) -> Any:
+        """A slider for each; a weight belongs to its adapter, wherever that stands among the others."""
+        weights = kept.get("weights", {})
         by_reference = {entry["reference"]: entry for entry in entries}
         labels = {reference: label for label, reference in choices(page, entries)}
         chosen = [each for each in references or [] if each in by_reference]
         updates = [
-            gr.update(visible=True, label=page.say("merge.weight", adapter=labels[each])) for each in chosen[:MOST]
+            gr.update(visible=True, label=page.say("merge.weight", adapter=labels[each]), value=weights.get(each, 1))
+            for each in chosen[:MOST]
         ]
         known = [by_reference[each]["task"] or by_reference[each]["name"] for each in chosen]
         return *updates, *[gr.update(visible=False)] * (MOST - len(updates)), ", ".join(known)
 
+    def keep_weights(references: list[str] | None, kept: dict[str, Any], *weights: float) -> dict[str, Any]:
+        now = dict(zip(references or [], weights, strict=False))
+        return {"chosen": references or [], "weights": kept.get("weights", {}) | now}
+
     def options(method: str) -> Any:
         return gr.update(visible="keep" in METHOD_OPTIONS[method]), gr.update(visible="drop" in METHOD_OPTIONS[method])
 
-    on_load(offer, pick, [pick, entries]).then(weigh, [pick, entries], [*sliders, tasks], **QUIET)
-    pick.change(weigh, [pick, entries], [*sliders, tasks], **QUIET)
+    weighed: list[Any] = [*sliders, tasks]
+    on_load(offer, [pick, kept], [pick, entries]).then(weigh, [pick, entries, kept], weighed, **QUIET)
+    pick.change(weigh, [pick, entries, kept], weighed, **QUIET)
+    pick.input(lambda chosen, kept: kept | {"chosen": chosen or []}, [pick, kept], kept, **QUIET)
+    changed = [each for slider in sliders for each in (slider.input, slider.release)]
+    gr.on(changed, keep_weights, [pick, kept, *sliders], kept, trigger_mode="always_last", **QUIET)
     method.change(options, method, [keep, drop], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
     opens_run(plain, merge_only, given)

@@ -99,11 +99,11 @@ def build(page: Context) -> None:
     def look(name: str | None, before: str, *options: Any) -> Any:
         """What changes with each step; `rare` changes with what else there is to see, and that asks for it."""
         if not name:
-            return ["", "", None, ""]
+            return ["", _no_run(page), None, ""]
         try:
             run = page.workspace.run(name)
         except LoRIError as error:
-            return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, ""]
+            return ["", f"<p>{page.in_words(error)}</p>", None, ""]
         now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run)) + str(options)
         if now == before:
             return [gr.skip()] * len(often)
@@ -152,6 +152,11 @@ def _choices(page: Context) -> list[tuple[str, str, str]]:
     """(what is shown, name, state) of each run, newest first."""
     runs = list_runs(page.workspace.runs)
     return [(run_words(page, run), run.path.name, state_of(page, run)) for run in runs]
+
+
+def _no_run(page: Context) -> str:
+    link = f'<a href="/{page.language}/">{escape(page.say("study.title"))}</a>'
+    return f'<p class="empty">{page.say("runs.none", study=link)}</p>'
 
 
 def offer_interrupted(page: Context) -> str:
@@ -211,13 +216,15 @@ def _seldom(page: Context, run: Run) -> list[Any]:
         *_buttons(state_of(page, run)),
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
-        f'<pre class="log" tabindex="0">{escape(log)}</pre>',
-        f'<pre class="spec" tabindex="0">{escape(spec)}</pre>{_command(page, run)}',
+        f'<pre class="log" tabindex="0">{escape(page.lab.without_places(log))}</pre>',
+        f'<pre class="spec" tabindex="0">{escape(page.lab.without_places(spec))}</pre>{_command(page, run)}',
     ]
 
 
 def _command(page: Context, run: Run) -> str:
-    """What goes on with this run in a terminal, or does the same anew."""
+    """What goes on with this run in a terminal, or does the same anew; who came in by a name has no terminal there."""
+    if page.lab.named:
+        return ""
     goes_on = run.state() in ("stopped", "orphaned", "failed")
     typed = (
         f"lori resume {shlex.quote(str(run.path))}"
@@ -232,8 +239,8 @@ def _refusal(page: Context, event: dict[str, Any]) -> str:
     key = f"error.{event.get('key')}"
     if key in messages(page.language):
         with suppress(*WRONG):  # values of another message, as of another version
-            return translate(key, page.language, **event["values"])
-    return page.say("runs.failed", error=event.get("error"))
+            return page.lab.without_places(translate(key, page.language, **event["values"]))
+    return page.lab.without_places(page.say("runs.failed", error=event.get("error")))
 
 
 def _status(page: Context, run: Run, found: Following) -> str:

@@ -52,11 +52,12 @@ def build(page: Context) -> None:
         return gr.update(choices=named, value=value)
 
     def show(task_of: str | None, number: int) -> Any:
+        """Another example; what was answered to the one before goes."""
         if not task_of:
-            return gr.skip(), ""
+            return gr.skip(), "", ""
         found = page.ask("example", reference=task_of, number=number)
         right = f"{escape(page.say('try.expected', task=found['task']))} <code>{escape(found['expected'])}</code>"
-        return found["prompt"], f'<p class="expected">{right}</p>'
+        return found["prompt"], f'<p class="expected">{right}</p>', ""
 
     def answer(
         references: list[str], entries: dict[str, Any], prompt: str, task_of: str | None, number: int, *merged: Any
@@ -79,18 +80,20 @@ def build(page: Context) -> None:
 
     kept_in_address(pick, "adapters")
     chosen = on_load(offer, None, [pick, entries]).then(choose, [pick, task_of, entries], task_of, **QUIET)
-    chosen.then(show, [task_of, number], [prompt, expected], **QUIET)
+    chosen.then(show, [task_of, number], [prompt, expected, panes], **QUIET)
     pick.input(choose, [pick, task_of, entries], task_of, **QUIET).then(
-        show, [task_of, number], [prompt, expected], **QUIET
+        show, [task_of, number], [prompt, expected, panes], **QUIET
     )
-    task_of.input(lambda: 0, None, number, **QUIET).then(show, [task_of, number], [prompt, expected], **QUIET)
+    task_of.input(lambda: 0, None, number, **QUIET).then(show, [task_of, number], [prompt, expected, panes], **QUIET)
     other.click(lambda number: number + 1, number, number, **QUIET).then(
-        show, [task_of, number], [prompt, expected], **QUIET
+        show, [task_of, number], [prompt, expected, panes], **QUIET
     )
     together.input(lambda on: gr.update(visible=on), together, weight, **AT_ONCE)
     given = [pick, entries, prompt, task_of, number, together, weight]
     writing = go.click(answer, given, panes, **QUIET)
     stop.click(None, None, None, cancels=[writing])
+    # Verdicts are on the prompt that was asked; under another they would be wrong.
+    prompt.input(lambda: "", None, panes, cancels=[writing], **AT_ONCE)
 
 
 def _panes(page: Context, entries: list[dict[str, Any]], merged: float | None) -> list[Pane]:

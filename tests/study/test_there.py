@@ -27,7 +27,7 @@ def test_a_file_without_the_column_is_refused_and_one_with_it_is_not(tmp_path):
     spec = f"mine={tmp_path}/rows.csv?prompt=question&response="
     check_there(StudyConfig(tasks=(spec + "answer",)))
     assert key_of(StudyConfig(tasks=(spec + "answr",))) == "missing_column"
-    assert key_of(StudyConfig(tasks=(spec.replace("rows", "row") + "answer",))) == "no_data"
+    assert key_of(StudyConfig(tasks=(spec.replace("rows", "row") + "answer",))) == "no_such_path"
 
 
 def test_a_base_that_is_nowhere_is_refused_and_the_hub_is_asked_once(tmp_path, monkeypatch):
