@@ -10,6 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LANGUAGE = re.compile(rb'<html\s+lang="en"')
+# "./" is where relative addresses begin anyway; where a page has a base, plotly names its gradients and clips by the whole
+# address, and they are lost once the address says what is chosen.
+BASE = re.compile(rb'<base href="\./" />\s*')
 ABOUT_GRADIO = re.compile(rb'<meta\s+(property="og:|name="twitter:)[^>]*>\s*|<link rel="manifest"[^>]*>\s*')
 CONFIG_TITLE = re.compile(rb'"title":"LoRI Lab"')  # what gradio's script gives the tab once it has started
 HEAD = b"<head>"
@@ -38,6 +41,8 @@ def _rewriting(language: str, title: str, send: Send) -> Send:
         if message["type"] == "http.response.start":
             start.append(message)
             return
+        if message["type"] != "http.response.body":
+            return await send(message)
         body.extend(message.get("body", b""))
         if message.get("more_body"):
             return
@@ -56,7 +61,7 @@ def with_head(page: bytes, language: str, title: str) -> bytes:
     """The page in that language and with that title, without what gradio says about itself."""
     said = escape(title).encode()
     page = LANGUAGE.sub(b'<html lang="' + language.encode() + b'"', page, count=1)
-    page = ABOUT_GRADIO.sub(b"", page)
+    page = BASE.sub(b"", ABOUT_GRADIO.sub(b"", page))
     page = CONFIG_TITLE.sub(lambda _: b'"title":"' + said + b'"', page, count=1)
     own = b"<head><title>" + said + b'</title><meta property="og:title" content="' + said + b'" />'
     return page.replace(HEAD, own, 1)

@@ -143,7 +143,7 @@ def _beside(page: Context, names: list[tuple[str, str]], reference: str, before:
 
 def _first_masked(entries: list[dict[str, Any]]) -> str:
     """One with a mask to look at; there are always ready-made ones."""
-    masked = [entry for entry in entries if entry["method"] == "lori_s"]
+    masked = [entry for entry in entries if entry["method"] == "lori_s" and not entry["order"]]
     return (masked or entries)[0]["reference"]
 
 

@@ -26,7 +26,7 @@ from lori_core.storage.model_card import model_card
 from lori_core.storage.peft import export_peft
 from lori_core.storage.store import AdapterStore, checked_name
 from lori_core.storage.uploads import UploadFormat, exact_precision, read_adapters, unpack
-from lori_core.study.layout import Layout, is_intermediate, score_file
+from lori_core.study.layout import Layout, is_intermediate, is_sequence, score_file
 from lori_core.study.reach import Reach
 from lori_core.study.runs import list_runs
 
@@ -174,7 +174,8 @@ class Shelf:
                 f"store/{version.reference}", version.row.name, self.store.folder(version.reference), version.tags
             )
         for run in list_runs(self.runs):
-            for folder in sorted((run.path / "adapters").glob("[!.]*")):
+            folders = (run.path / "adapters").glob("[!.]*")
+            for folder in sorted(folders, key=lambda folder: (is_sequence(folder.name), folder.name)):
                 if not is_intermediate(folder.name):
                     yield _entry(f"run/{run.path.name}/{folder.name}", folder.name, folder)
         for head in sorted(READY_MADE.glob("*/*/adapter.json")):

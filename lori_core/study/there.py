@@ -1,4 +1,4 @@
-"""Whether what settings name is there: asked before a run waits for its turn, so that a slip of the pen is told at once."""
+"""Whether what settings name is there: asked before a run waits for its turn, so that a misspelling is told at once."""
 
 from lori_core.bases.source import check_base
 from lori_core.config import Config
