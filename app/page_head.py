@@ -10,8 +10,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LANGUAGE = re.compile(rb'<html\s+lang="en"')
-# "./" is where relative addresses begin anyway; where a page has a base, plotly names its gradients and clips by the whole
-# address, and they are lost once the address says what is chosen.
+# "./" is where relative addresses begin anyway. Where a page has a base, plotly names its gradients and clips by the
+# whole address, and they are lost once the address says what is chosen.
 BASE = re.compile(rb'<base href="\./" />\s*')
 ABOUT_GRADIO = re.compile(rb'<meta\s+(property="og:|name="twitter:)[^>]*>\s*|<link rel="manifest"[^>]*>\s*')
 CONFIG_TITLE = re.compile(rb'"title":"LoRI Lab"')  # what gradio's script gives the tab once it has started
