@@ -35,8 +35,7 @@ def step(run: Run, number: int, after: str = "") -> None:
 
 def test_eight_tabs_of_one_browser_follow_a_run(lab, browser):
     place, run = lab
-    context = browser.new_context()
-    tabs = [context.new_page() for _ in range(8)]
+    tabs = browser.tabs(8)
     for tab in tabs:
         tab.goto(f"{place}/en/runs?run={run.path.name}", wait_until="commit")
     for tab in tabs:
@@ -44,7 +43,7 @@ def test_eight_tabs_of_one_browser_follow_a_run(lab, browser):
     step(run, 2)
     for tab in tabs:
         tab.wait_for_function("document.querySelector('.js-plotly-plot').data[0].x.length === 2")
-    context.close()
+    tabs[0].context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -108,10 +107,11 @@ def test_a_weight_of_a_merge_belongs_to_its_adapter_also_after_a_reload(lab, bro
     page.goto(f"{lab[0]}/en/merge")
     label = translate("app.merge.weight", "en", adapter="Ready-made: math · LoRI-S")
     weight = page.get_by_label(f"number input for {label}")
+    weight.wait_for()
+    before = page.evaluate("localStorage['lori-merge']")
     weight.fill("0.5")
     weight.press("Tab")
-    page.wait_for_function("Object.keys(localStorage).some((name) => name.includes('lori-merge'))")
-    page.wait_for_timeout(1000)
+    page.wait_for_function("(before) => localStorage['lori-merge'] !== before", arg=before)
     page.reload()
     weight.wait_for()
     page.wait_for_function("(box) => box.value === '0.5'", arg=weight.element_handle())
