@@ -11,7 +11,7 @@ from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
 from app.specs import checked_spec, differences
 from app.tables import pairs
-from app.wording import stage_words
+from app.wording import stage_key, stage_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.files import write_atomic
@@ -31,8 +31,11 @@ def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:
             run, base = page.workspace.run(name), page.workspace.run(other)
         except LoRIError as error:
             raise page.error(error) from None
-        both = _curves(page, base, page.say("compare.is_pinned")) | _curves(page, run, page.say("compare.is_shown"))
-        return shown(figures.live_losses(both, page.language)) if both else None, _table(page, run, base)
+        pinned, own = _curves(page, base, "compare.is_pinned"), _curves(page, run, "compare.is_shown")
+        both = {label: curve for label, _, curve in (*pinned, *own)}
+        series = {label: saved for label, saved, _ in (*pinned, *own)}
+        drawn = figures.live_losses(both, page.language, series=series)
+        return shown(drawn) if both else None, _table(page, run, base)
 
     gr.on([pick.change, pinned.change], compare, [pick, pinned], [curves, table], **QUIET)
     return pinned
@@ -68,13 +71,19 @@ def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
     return given.upload(take, given, name, **PRIVATE)
 
 
-def _curves(page: Context, run: Run, whose: str) -> dict[str, Any]:
+def _curves(page: Context, run: Run, whose: str) -> list[tuple[str, str, Any]]:
+    """(label, name in saved data, curve) of each stage."""
     losses = follow(run).losses.items()
-    return {f"{whose}: {stage_words(page, stage)}": curve for stage, curve in losses if curve}
+    known = [(stage, curve) for stage, curve in losses if curve]
+    return [
+        (f"{page.say(whose)}: {stage_words(page, stage)}", f"{run.path.name}/{stage_key(stage)}", curve)
+        for stage, curve in known
+    ]
 
 
 def _table(page: Context, run: Run, base: Run) -> str:
     rows = differences(base, run)
     if not rows:
         return f"<p>{escape(page.say('compare.same'))}</p>"
-    return pairs([page.say(f"compare.{each}") for each in ("field", "is_pinned", "is_shown")], rows)
+    header = [page.say(f"compare.{each}") for each in ("field", "is_pinned", "is_shown")]
+    return pairs(header, ([page.lab.without_places(cell) for cell in row] for row in rows))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lori_core.results import Calibration, MaskSnapshot, Training
-from lori_core.study.events import Stage, how_far, stage_of
+from lori_core.study.events import Stage, how_far, learned_in, stage_of
 from lori_core.study.layout import is_control
 from lori_core.study.runs import Run, size_of
 
@@ -31,9 +31,11 @@ class Pace:
 class Following:
     """Attributes:
     losses: stage -> [(step, loss)], None where the loss is not a number.
-    looks: task -> its mask as it formed; the masks of the control, where tasks share one A, are left out.
+    looks: task -> its mask as it formed, "safety → math" of a sequence; the masks of the control, where tasks share
+        one A, are left out.
     pace: of the newest training step; stage: (which, done, total) of what goes on.
     planned, done: units of a study.
+    device: where the base computes, and in which precision: "cpu, fp32"; empty until it is loaded.
     error: the event of the failure, where the run ended in one.
     """
 
@@ -42,6 +44,7 @@ class Following:
     pace: Pace | None = None
     stage: tuple[Stage, int, int] | None = None
     planned: int = 0
+    device: str = ""
     done: set[str] = field(default_factory=set)
     error: dict[str, Any] | None = None
 
@@ -95,6 +98,8 @@ def _take(found: Following, event: dict[str, Any]) -> None:
     match event["kind"]:
         case "plan":
             found.planned, found.done = _count(event["units"]), set(map(str, event["done"]))
+        case "base":
+            found.device = f"{event['device']}, {event['precision']}"
         case "unit" if event["state"] == "done":
             found.done.add(str(event["name"]))
         case "state":
@@ -105,7 +110,7 @@ def _take(found: Following, event: dict[str, Any]) -> None:
             found.stage = _how_far(event)
         case "mask" if not is_control(str(event.get("method", ""))):
             look = _look(event)
-            looks = found.looks.setdefault(str(event.get("task") or ""), [])
+            looks = found.looks.setdefault(learned_in(event), [])
             if looks and look.step <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
                 looks[:] = [each for each in looks if each.step < look.step]
             looks.append(look)

@@ -27,7 +27,7 @@ from typing import Any
 import lori_core
 from lori_core.errors import LoRIError, RunError
 from lori_core.files import write_atomic
-from lori_core.study.runs import Run, list_runs
+from lori_core.study.runs import Run, list_runs, size_of
 
 LOG = logging.getLogger(__name__)
 TICK = 0.5  # seconds between two looks at the queue
@@ -43,6 +43,7 @@ class Jobs:
         self.patience = patience
         self._folders: list[Path] = []
         self._processes: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> what this app started
+        self._events: dict[Path, int] = {}  # run folder -> bytes of its events when this app started it
         self._deadlines: dict[int, float] = {}  # process -> when it will be ended (time.monotonic)
         self._told: set[tuple[Path | None, str]] = set()  # what was passed over, and why
         self._change = threading.RLock()
@@ -66,22 +67,27 @@ class Jobs:
         """Put a run that was stopped, killed or failed into the queue again; it goes on from its checkpoint.
 
         Raises:
-            RunError: "run_in_use" where it runs; "run_finished".
+            RunError: "run_in_use" where it runs, or is about to; "run_finished".
         """
-        match run.state():
+        match "running" if self.is_starting(run) else run.state():
             case "running":
-                raise RunError("run_in_use", path=run.path.name, pid=_holder(run) or "?")
+                raise RunError("run_in_use", path=run.path.name, pid=_holder(run) or self._pid(run.path) or "?")
             case "finished":
                 raise RunError("run_finished", path=run.path.name)
         write_atomic(run.path / "queued", "")
 
     def stop_and_keep(self, run: Run) -> None:
-        """Let it write a checkpoint and end; what does not end within `patience` seconds is ended."""
+        """Let it write a checkpoint and end; what does not end within `patience` seconds is ended.
+
+        One that is starting has done nothing yet that could be kept.
+        """
         with self._change:
             (run.path / "queued").unlink(missing_ok=True)
             pid = _holder(run) or self._pid(run.path)
             if pid is None:
                 return
+            if self.is_starting(run):
+                return _end_group(pid)
             run.request_stop()
             self._deadlines.setdefault(pid, time.monotonic() + self.patience)
 
@@ -114,6 +120,11 @@ class Jobs:
     def is_waiting(self, run: Run) -> bool:
         return (run.path / "queued").exists()
 
+    def is_starting(self, run: Run) -> bool:
+        """Whether its process is there but has not begun with it: to load what it needs takes some seconds."""
+        begun = size_of(run.path / "events.jsonl") != self._events.get(run.path)
+        return not begun and self._pid(run.path) is not None
+
     def busy(self) -> set[str]:
         """Devices that a run holds now, as device_of() has them."""
         known = (run for folder in self._folders for run in list_runs(folder))
@@ -143,6 +154,7 @@ class Jobs:
     def _reap(self) -> None:
         for path in [path for path, process in self._processes.items() if process.poll() is not None]:
             self._deadlines.pop(self._processes.pop(path).pid, None)
+            self._events.pop(path, None)
         for pid in [pid for pid, deadline in self._deadlines.items() if time.monotonic() > deadline]:
             del self._deadlines[pid]
             _end_group(pid)
@@ -153,6 +165,9 @@ class Jobs:
             return
         busy = self.busy()
         for run in waiting:
+            if run.state() == "running":  # somebody started it in a terminal, or an app before this one did
+                (run.path / "queued").unlink(missing_ok=True)
+                continue
             device = device_of(run)
             if busy & {device, ANY} or (device == ANY and busy):
                 continue
@@ -167,6 +182,7 @@ class Jobs:
         path = run.path / "log.txt"
         if path.exists() and not path.is_file():  # a pipe would stop the training, or the queue, once nobody reads it
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        self._events[run.path] = size_of(run.path / "events.jsonl")
         with open(path, "ab") as log:
             self._processes[run.path] = subprocess.Popen(
                 [sys.executable, "-m", "lori_core", "run", str(run.path)],

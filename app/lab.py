@@ -1,5 +1,6 @@
 """Foundation of the pages: the lab with its workspaces (one a process), a context (one a language)."""
 
+import os
 import re
 import secrets
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import gradio as gr
@@ -16,10 +18,12 @@ from gradio.context import LocalContext
 from app.jobs import Jobs
 from app.passwords import NAME, user_of
 from app.worker import Worker
+from lori_core.assets import ASSETS
 from lori_core.config import Config
 from lori_core.errors import ConfigError, LoRIError, RunError
 from lori_core.study.reach import Reach
 from lori_core.study.runs import Run
+from lori_core.study.there import check_there
 from lori_core.translate import translate
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of handlers: none is part of an interface for programs
@@ -80,6 +84,8 @@ class Lab:
         self.exports.mkdir(parents=True, exist_ok=True)
         self._of: dict[str | None, Workspace] = {}
         self._change = threading.Lock()
+        known = [folder.resolve(), folder, *self.bases, ASSETS.parent, Path(gettempdir()), Path.home()]
+        self._places = sorted((f"{place}{os.sep}" for place in known if place != Path(place.anchor)), key=len)[::-1]
         for runs in [folder / "runs", *folder.glob("users/*/runs")]:
             jobs.watch(runs)  # what waits there since earlier goes on whether its owner comes or not
 
@@ -96,6 +102,12 @@ class Lab:
                 self._of[user] = self._new(user)
                 self.jobs.watch(self._of[user].runs)
             return self._of[user]
+
+    def without_places(self, text: str) -> str:
+        """A text without the folders of this machine: what lies in one of them is named from there on."""
+        for place in self._places:
+            text = text.replace(place, "")
+        return text
 
     def _new(self, name: str | None) -> Workspace:
         if name is None:
@@ -132,8 +144,9 @@ class Context:
         return self._refusal(self.in_words(error))
 
     def in_words(self, error: LoRIError) -> str:
-        """In the reader's language, as HTML: it holds names from users."""
-        return escape(error.in_language(self.language).encode(errors="replace").decode(), quote=False)
+        """In the reader's language, as HTML: it holds names from users. Where this machine keeps things is not told."""
+        said = error.in_language(self.language).encode(errors="replace").decode()
+        return escape(self.lab.without_places(said), quote=False)
 
     def missing(self, key: str) -> gr.Error:
         """A refusal of a form that is not filled in, to raise from a handler."""
@@ -153,14 +166,15 @@ class Context:
         return self.lab.jobs
 
     def submit(self, kind: str, config: Config) -> str:
-        """Puts a new run into the queue; its name, as OPEN_RUN takes it. Settings out of reach are refused."""
+        """Puts a new run into the queue; its name, as OPEN_RUN takes it. Settings that cannot be met are refused."""
         self.check(config)
         return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
 
     def check(self, config: Config) -> None:
-        """Raises gr.Error where settings name what the reader's workspace does not reach."""
+        """Raises gr.Error where settings name what the reader's workspace does not reach, or what is not there."""
         try:
             self.workspace.reach.check(config)
+            check_there(config)
         except LoRIError as error:
             raise self.error(error) from None
 

@@ -16,9 +16,11 @@ from fastapi.staticfiles import StaticFiles
 from gradio.themes import Base
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.address import choices_of
 from app.doors import Headers, OwnPages, OwnSessions
 from app.entry_token import AskToken
 from app.lab import Context, Lab
+from app.page_head import PageHead
 from app.pages import PAGES, report
 from app.passwords import AskPassword, Passwords
 from app.sessions import bound_sessions
@@ -27,18 +29,27 @@ from lori_core.translate import LANGUAGES, translate
 
 FIRST = next(iter(PAGES))  # its address is the language's own
 LARGEST_UPLOAD = "100mb"
+SESSIONS = 1000  # tabs whose values are kept: without a heartbeat nobody says when one is closed
 # What gradio says in English in any language, by how it begins -> our key.
 GRADIO = {
     "number input for ": "app.gradio.number",
     "range slider for ": "app.gradio.slider",
     "Reset to default value": "app.gradio.reset",
     "Click to upload or drop files": "app.gradio.upload",
+    "common.complete": "app.gradio.complete",  # read out, and no text of gradio's in any language
 }
 THEME = Base(  # named fonts are asked for at a server; these are the system's
     primary_hue="blue",
     neutral_hue="slate",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(  # gradio's own grey for hints is 2.6 : 1 on white, its blue 3.7 : 1; all text here is at least 4.5 : 1
+    body_text_color_subdued="*neutral_600",
+    block_info_text_color="*neutral_600",
+    input_placeholder_color="*neutral_500",
+    color_accent="*primary_600",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
 )
 
 
@@ -58,6 +69,7 @@ def application(
         web.add_middleware(AskPassword, passwords=passwords)
     if token is not None:
         web.add_middleware(AskToken, token=token)
+    web.add_middleware(PageHead, titles=_titles())
     web.add_middleware(OwnPages)
     web.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])
     web.add_middleware(Headers)
@@ -68,9 +80,10 @@ def application(
     web.get("/report/{run}/{language}")(partial(report.serve, lab))
     warnings.filterwarnings("ignore", "SSR mode is not supported")  # which nobody asked for: ssr_mode=False below
     for language in LANGUAGES:
+        blocks = pages(Context(lab, language))
         gr.mount_gradio_app(
             web,
-            pages(Context(lab, language)),
+            blocks,
             f"/{language}",
             run_history=False,
             footer_links=[],
@@ -80,6 +93,8 @@ def application(
             css_paths=ASSETS / "app" / "style.css",
             head=_words(language),
         )
+        # A heartbeat is a connection held by each tab, and a browser gives a host six: the seventh tab would hang.
+        blocks.config["connect_heartbeat"] = False
     bound_sessions(web)
     return web
 
@@ -88,6 +103,7 @@ def pages(context: Context) -> gr.Blocks:
     """All pages in one language."""
     with gr.Blocks(title="LoRI Lab", analytics_enabled=False) as blocks:
         _page(context, FIRST)
+    blocks.state_session_capacity = SESSIONS
     for name in list(PAGES)[1:]:
         with blocks.route(context.say(f"{name}.title"), f"/{name}", show_in_navbar=False):
             _page(context, name)
@@ -95,10 +111,10 @@ def pages(context: Context) -> gr.Blocks:
 
 
 def _words(language: str) -> str:
-    """A script that puts the language's words in place of gradio's own."""
+    """Scripts that put the language's words in place of gradio's own, and keep the focus where the reader left it."""
     words = [(english, translate(key, language, label="{label}")) for english, key in GRADIO.items()]
-    script = (ASSETS / "app" / "words.js").read_text(encoding="utf-8")
-    return f"<script>{script.replace('= WORDS', f'= {json.dumps(words, ensure_ascii=False)}')}</script>"
+    script, focus = ((ASSETS / "app" / name).read_text(encoding="utf-8") for name in ("words.js", "focus.js"))
+    return f"<script>{script.replace('= WORDS', f'= {json.dumps(words, ensure_ascii=False)}')}{focus}</script>"
 
 
 def _page(context: Context, name: str) -> None:
@@ -109,6 +125,15 @@ def _page(context: Context, name: str) -> None:
 def address(language: str, name: str) -> str:
     """Of a page."""
     return f"/{language}/" if name == FIRST else f"/{language}/{name}"
+
+
+def _titles() -> dict[str, tuple[str, str]]:
+    """Path of each page -> its language and title."""
+    return {
+        address(language, name): (language, f"{translate(f'app.{name}.title', language)} · LoRI Lab")
+        for language in LANGUAGES
+        for name in PAGES
+    }
 
 
 def _header(context: Context, here: str) -> str:
@@ -131,8 +156,9 @@ def _choose_language(request: Request) -> RedirectResponse:
     return RedirectResponse(address(wanted if wanted in LANGUAGES else LANGUAGES[0], FIRST))
 
 
-def _set_language(language: str, page: str = FIRST) -> RedirectResponse:
+def _set_language(language: str, request: Request, page: str = FIRST) -> RedirectResponse:
+    """The same page in that language, with what is chosen on it."""
     language, page = language if language in LANGUAGES else LANGUAGES[0], page if page in PAGES else FIRST
-    answer = RedirectResponse(address(language, page))
+    answer = RedirectResponse(address(language, page) + choices_of(request.headers.get("referer", "")))
     answer.set_cookie("language", language, max_age=365 * 24 * 3600, samesite="lax")
     return answer

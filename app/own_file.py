@@ -6,8 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import PRIVATE, QUIET, Context, alert
+from app.lab import PRIVATE, QUIET, Context, alert, on_load
+from app.own_tasks import label_of, remember, remembered
 from lori_core.errors import ConfigError, LoRIError
+from lori_core.figures.wording import listed
 from lori_core.study.reach import SHOWN
 from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
 from lori_core.tasks.registry import load_task
@@ -49,7 +51,10 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
     def preview(*given: str) -> Any:
         try:
             task = load_task(_spec(page, *given))
-            return _preview(page, task, examine(task)), gr.update(interactive=True)
+            quality = examine(task)
+            if refused := _nothing_to_learn(page, task, quality):
+                return alert(escape(refused)), gr.update(interactive=False)
+            return _preview(page, task, quality), gr.update(interactive=True)
         except LoRIError as error:
             return alert(page.in_words(error)), gr.update(interactive=False)
 
@@ -58,10 +63,16 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
             spec = _spec(page, *given)
         except LoRIError as error:
             raise page.error(error) from None
-        choices = [*choices, (f"{given[1]} ({given[2]} → {given[3]})", spec)]
-        return gr.update(choices=choices, value=[*chosen, spec]), choices
+        remember(Path(given[0]), spec)
+        choices = [*(each for each in choices if each[1] != spec), (label_of(spec), spec)]
+        return gr.update(choices=choices, value=list(dict.fromkeys([*chosen, spec]))), choices
+
+    def offer(choices: list[tuple[str, str]]) -> Any:
+        choices = [*choices, *remembered(page)]
+        return gr.update(choices=choices), choices
 
     known = gr.State([(str(label), str(value)) for label, value in tasks.choices])
+    on_load(offer, known, [tasks, known])
     upload.upload(take, upload, [kept, prompt, response], **PRIVATE)
     look.click(preview, mapping, [shown, add], **QUIET)
     gr.on(
@@ -77,10 +88,19 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
 def _spec(page: Context, kept: str, name: str, prompt: str | None, response: str | None, scorer: str) -> str:
     if not kept or not prompt or not response:
         raise page.missing("own.nothing")
+    if prompt == response:
+        raise page.missing("own.same_column")
     spec = spec_of(name.strip(), Path(kept), prompt, response, scorer)
     if not page.workspace.reach.has_task(spec):
         raise ConfigError("path_out_of_reach", field="task", got=kept[:SHOWN])
     return spec
+
+
+def _nothing_to_learn(page: Context, task: Task, quality: Quality) -> str:
+    """Why nothing can be learned of rows that can all be read; empty where something can."""
+    different = {(example.prompt, example.response) for example in task.examples("train")}
+    empty = [split for split, count in quality.counts.items() if not count]
+    return page.say("own.too_few", different=len(different)) if empty or len(different) < 2 else ""
 
 
 def _preview(page: Context, task: Task, quality: Quality) -> str:
@@ -101,7 +121,8 @@ def _quality(page: Context, quality: Quality) -> str:
         "own.length": f"{shortest:,} / {middle:,.0f} / {longest:,}",
     }
     if quality.answers:
-        facts["own.answers"] = ", ".join(f"{answer[:24]} {count:,}" for answer, count in quality.answers.items())
+        each = (page.say("own.answer", answer=a[:24], count=count) for a, count in quality.answers.items())
+        facts["own.answers"] = listed(each, page.language)
     cells = "".join(
         f"<div><dt>{escape(page.say(key))}</dt><dd>{escape(text)}</dd></div>" for key, text in facts.items()
     )

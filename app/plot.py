@@ -10,7 +10,7 @@ gr.Plot is not used: each update would build the chart anew, lose the zoom and l
 
 import json
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -20,6 +20,10 @@ from lori_core.figures import Drawing
 if TYPE_CHECKING:
     from app.lab import Context
 
+INTO_VIEW = """() => setTimeout(() => {
+  const behavior = matchMedia("(prefers-reduced-motion)").matches ? "auto" : "smooth";
+  document.getElementById("NAME")?.querySelector("figure:not([hidden])")?.scrollIntoView({block: "nearest", behavior});
+}, 300)"""
 TEMPLATE = """<figure class="chart" hidden>
 <figcaption></figcaption>
 <div class="plot" role="img"></div>
@@ -32,15 +36,24 @@ TEMPLATE = """<figure class="chart" hidden>
 </figure>"""
 
 
-def chart(page: "Context", drawing: Drawing | None = None) -> gr.HTML:
-    """The place of a chart; hidden until it is given a drawing. Its event `select` tells which point was clicked."""
+def chart(page: "Context", drawing: Drawing | None = None, name: str | None = None) -> gr.HTML:
+    """The place of a chart; hidden until it is given a drawing. Its event `select` tells which point was clicked.
+
+    name: for comes_into_view().
+    """
     return gr.HTML(
         shown(drawing),
         html_template=TEMPLATE.format(numbers=escape(page.say("chart.numbers"))),
         js_on_load=(ASSETS / "app" / "chart.js").read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_classes="chart-place",
+        elem_id=name,
     )
+
+
+def comes_into_view(event: Any, name: str) -> Any:
+    """After the event the chart of that name is scrolled into view, if it is not: what a click opens must be seen."""
+    return event.then(None, None, None, js=INTO_VIEW.replace("NAME", name), api_visibility="private")
 
 
 def shown(drawing: Drawing | None) -> str | None:
@@ -55,5 +68,6 @@ def shown(drawing: Drawing | None) -> str | None:
         "limits": drawing.limits,
         "header": drawing.header,
         "rows": drawing.rows,
+        "axes": drawing.axes,
     }
     return json.dumps(parts)  # one text: gradio's page copies values leaf by leaf, of a mask a quarter of a second long

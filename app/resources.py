@@ -15,6 +15,8 @@ from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
 
+# What libraries tell of retries and rates is for a log; only what the command itself says is shown.
+SILENT = {"HF_HUB_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
 PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must not keep the page waiting
 
 
@@ -30,19 +32,18 @@ def fit(page: Context, config: StudyConfig) -> str:
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     command = [sys.executable, "-m", "lori_core", "estimate", *options]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment())
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment() | SILENT)
     except subprocess.TimeoutExpired:
         raise RunError("estimate_slow", seconds=PATIENCE) from None
     if done.returncode:
-        return alert(escape(done.stderr.strip() or done.stdout.strip()))
+        return alert(escape(page.lab.without_places(done.stderr.strip() or done.stdout.strip())))
     return _memory(page, json.loads(done.stdout)) + _time(page, config)
 
 
 def _memory(page: Context, found: dict) -> str:
     needed, available = found["needed"], found["available"]
-    said = page.say(
-        "fit.fits" if needed <= available else "fit.fits_not", needed=needed / 2**30, available=available / 2**30
-    )
+    sizes = {"needed": needed / 2**30, "available": available / 2**30}
+    said = page.say("fit.fits" if needed <= available else "fit.fits_not", device=found["device"], **sizes)
     return f"<p>{escape(said)}</p>"
 
 

@@ -1,5 +1,7 @@
 """Labels of runs in pickers, and lists of finished ones."""
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from app.lab import Context
@@ -15,6 +17,17 @@ def finished(page: Context, *kinds: str) -> list[Run]:
 def label(run: Run) -> str:
     """When it was made, and of what: "2026-11-24 09:12 · math, code"."""
     return " · ".join(filter(None, [when(run.path.name), tasks_of(run)]))
+
+
+def told_apart(choices: Sequence[tuple[str, str]], mark: Callable[[str], str]) -> list[tuple[str, str]]:
+    """The (label, value) of a picker; a label that stands there twice is followed by the mark of its value."""
+    count = Counter(label for label, _ in choices)
+    return [(f"{label} · {mark(value)}" if count[label] > 1 else label, value) for label, value in choices]
+
+
+def run_choices(runs: Sequence[Run], label: Callable[[Run], str] = label) -> list[tuple[str, str]]:
+    """For a picker of runs: label -> name, namesakes told apart by the random part of their names."""
+    return told_apart([(label(run), run.path.name) for run in runs], lambda name: name.rpartition("-")[2])
 
 
 def tasks_of(run: Run) -> str:

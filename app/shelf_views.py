@@ -2,9 +2,10 @@
 
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from app.lab import Context
-from app.run_labels import when
+from app.run_labels import told_apart, when
 from app.tables import pairs
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label, number, percent, size
@@ -18,7 +19,7 @@ def place_of(entry: Listed) -> str:
 
 
 def label(page: Context, entry: Listed) -> str:
-    """In the store "math@3 · LoRI-S", of a run "2026-11-24 09:12 · math · LoRI-S"."""
+    """In the store "math@3 · LoRI-S", of a run "2026-11-24 09:12 · math · LoRI-S", "… · sequence safety → math · …"."""
     place, _, rest = entry["reference"].partition("/")
     run, _, name = rest.partition("/")
     known = f" · {kind(page, entry)}" if entry["method"] else ""
@@ -26,18 +27,29 @@ def label(page: Context, entry: Listed) -> str:
         case "store":
             return f"{rest}{known}"
         case "run":
-            return f"{when(run)} · {entry['task'] or name}{known}"
+            return f"{when(run)} · {learned(page, entry) or name}{known}"
     return f"{entry['name']}{known}"
 
 
 def choices(page: Context, entries: list[Listed]) -> list[tuple[str, str]]:
     """For a picker: where it lies, what it is -> reference."""
-    return [(f"{page.say(f'adapters.place.{place_of(e)}')}: {label(page, e)}", e["reference"]) for e in entries]
+    named = [(f"{page.say(f'adapters.place.{place_of(e)}')}: {label(page, e)}", e["reference"]) for e in entries]
+    return told_apart(named, _end_of)
+
+
+def learned(page: Context, entry: Listed) -> str:
+    """Its task, or the tasks that it learned one after another; empty where it has none, as a merge."""
+    return page.say("adapters.sequence", order=" → ".join(entry["order"])) if entry["order"] else entry["task"]
 
 
 def of_run(entries: list[Listed], run: str | None) -> list[str]:
-    """References of the adapters that a run left, those of the best known method alone where it had several."""
+    """References of the adapters that a run left, those of the best known method alone where it had several.
+
+    An adapter that learned several tasks in a sequence repeats them, so it is left out where others are to be compared.
+    """
     found = [entry for entry in entries if entry["reference"].startswith(f"run/{run}/") and not entry["wrong"]]
+    alone = [entry for entry in found if not entry["order"]]
+    found = alone if len(alone) > 1 else found  # of a sequence's own run there is only its first task's
     for method in ("lori_s", "lori_d", "lora"):
         if some := [entry["reference"] for entry in found if entry["method"] == method]:
             return some
@@ -74,7 +86,8 @@ def details(page: Context, shown: dict[str, Any]) -> tuple[str, str]:
     )
     lineage = f'<ul class="lineage">{steps}</ul>' if steps else f"<p>{escape(page.say('adapters.no_parents'))}</p>"
     lineage = f"<h3>{escape(page.say('adapters.made_from'))}</h3>{lineage}"
-    return lineage, pairs([page.say("adapters.column.entry"), page.say("adapters.column.value")], shown["settings"])
+    header = [page.say("adapters.column.entry"), page.say("adapters.column.value")]
+    return lineage, pairs(header, _without_places(page, shown["settings"]))
 
 
 def difference(page: Context, found: dict[str, Any], left: str, right: str) -> str:
@@ -90,7 +103,17 @@ def difference(page: Context, found: dict[str, Any], left: str, right: str) -> s
     if not found["changed"]:
         return f'<p>{escape(page.say("adapters.same"))}</p><dl class="facts">{facts}</dl>'
     header = [page.say("adapters.column.entry"), left.partition("/")[2], right.partition("/")[2]]
-    return f'<dl class="facts">{facts}</dl>{pairs(header, found["changed"])}'
+    return f'<dl class="facts">{facts}</dl>{pairs(header, _without_places(page, found["changed"]))}'
+
+
+def _without_places(page: Context, rows: list[list[str]]) -> list[list[str]]:
+    return [[page.lab.without_places(cell) for cell in row] for row in rows]
+
+
+def _end_of(reference: str) -> str:
+    """Of "run/20261124-091200-study-3f9a10/single-lori_s-0-1" what differs between two of one minute and task."""
+    _, run, *rest = reference.split("/")
+    return "/".join([run.rpartition("-")[2], *rest])
 
 
 def _row(page: Context, entry: Listed) -> str:
@@ -99,12 +122,13 @@ def _row(page: Context, entry: Listed) -> str:
         place = f"{place} {when(entry['reference'].split('/')[1])}"
     tags = "".join(f' <span class="tag">{escape(tag)}</span>' for tag in entry["tags"])
     rest = entry["reference"].partition("/")[2]
-    name = {"store": rest, "run": rest.partition("/")[2], "ready": entry["name"]}[place_of(entry)]
-    first = f'<th scope="row">{escape(name)}{tags}<br><small>{escape(place)}</small></th>'
+    name = rest if place_of(entry) == "store" else learned(page, entry) or entry["name"]
+    opens = f'<a href="?{urlencode({"adapter": entry["reference"]})}">{escape(name)}</a>'
+    first = f'<th scope="row">{opens}{tags}<br><small>{escape(place)}</small></th>'
     if entry["wrong"]:
         key, values = entry["wrong"]
-        wrong = LoRIError(key, **values).in_language(page.language)
-        return f'<tr>{first}<td colspan="5" role="alert">{escape(wrong)}</td></tr>'
+        wrong = page.in_words(LoRIError(key, **values))
+        return f'<tr>{first}<td colspan="5" role="alert">{wrong}</td></tr>'
     scores = "<br>".join(
         f"{escape(str(s.get('task')))} {_score(s)}" for s in entry["scores"] if s.get("split") == "test"
     )

@@ -9,6 +9,7 @@ from lori_core.errors import RunError
 from lori_core.study.reach import Reach
 from lori_core.study.runs import Run, read_spec
 from lori_core.study.specs import JOBS
+from lori_core.study.there import check_there
 
 POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for
 ABSENT = "–"
@@ -19,7 +20,8 @@ def checked_spec(file: Path, reach: Reach) -> tuple[str, dict[str, Any]]:
 
     Raises:
         RunError: it is no spec, of an unknown kind, or asks to run foreign code. ConfigError: a field is unknown, its
-            value cannot be, or it names what is out of reach. TaskError: a task cannot be understood.
+            value cannot be, or it names what is out of reach. TaskError, DataError, ModelError: a task or a base is not
+            there.
     """
     kind, config = read_spec(file)
     try:
@@ -32,6 +34,7 @@ def checked_spec(file: Path, reach: Reach) -> tuple[str, dict[str, Any]]:
         raise RunError("spec_runs_code", field=asked[0])
     checked = parse(JOBS[kind], text)
     reach.check(checked)
+    check_there(checked)
     return kind, checked.model_dump(mode="json")
 
 

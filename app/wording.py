@@ -20,6 +20,11 @@ def stage_words(page: Context, stage: Stage) -> str:
     return " · ".join(filter(None, [task, method, what]))
 
 
+def stage_key(stage: Stage) -> str:
+    """The same for programs, whatever the language: "math/lori_d/calibrate"."""
+    return "/".join(filter(None, stage))
+
+
 def run_words(page: Context, run: Run) -> str:
     """A run in a list: "2026-11-24 09:12 · study · running · math, code · 3f9a10"; the last tells namesakes apart."""
     name = run.path.name
@@ -29,7 +34,13 @@ def run_words(page: Context, run: Run) -> str:
 
 
 def state_of(page: Context, run: Run) -> str:
-    return "waiting" if page.jobs.is_waiting(run) else run.state()
+    """As Run.state(), or "waiting" in the queue, or "starting"."""
+    state = run.state()
+    if state == "running":
+        return state
+    if page.jobs.is_waiting(run):
+        return "waiting"
+    return "starting" if page.jobs.is_starting(run) else state
 
 
 def state_words(page: Context, run: Run) -> str:

@@ -23,6 +23,12 @@ class Browser:
         page.set_default_timeout(PATIENCE)
         return page
 
+    def tabs(self, count: int) -> list[Any]:
+        """Pages that share what a browser shares between its tabs, connections among it."""
+        context = self._opened.new_context()
+        context.set_default_timeout(PATIENCE)
+        return [context.new_page() for _ in range(count)]
+
 
 @pytest.fixture(params=[True, False], ids=["bf16", "no_bf16"])
 def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:

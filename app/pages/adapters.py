@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.confirm import asked_first
 from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import opens_run
@@ -18,7 +19,7 @@ def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('adapters.title')}\n\n{page.say('adapters.what')}")
     places = gr.CheckboxGroup(
         [(page.say(f"adapters.place.{place}"), place) for place in PLACES],
-        value=["store", "ready"],
+        value=list(PLACES),
         label=page.say("adapters.places"),
     )
     listed = gr.HTML()
@@ -48,6 +49,9 @@ def build(page: Context) -> None:
         beside = beside if beside in there else None
         return table(page, rows), gr.update(choices=names, value=chosen), gr.update(choices=names, value=beside)
 
+    def first(where: list[str], chosen: str | None, beside: str | None, request: gr.Request) -> Any:
+        return refresh(where, next(iter(asked(request, "adapter")), chosen), beside)
+
     def look(reference: str | None) -> Any:
         if not reference:
             return "", "", ""
@@ -59,7 +63,8 @@ def build(page: Context) -> None:
 
     lists: list[Any] = [listed, pick, other]
     shown: list[Any] = [card, lineage, settings]
-    on_load(refresh, [places, pick, other], lists).then(look, pick, shown, **QUIET)
+    on_load(first, [places, pick, other], lists).then(look, pick, shown, **QUIET)
+    kept_in_address(pick, "adapter")
     places.change(refresh, [places, pick, other], lists, **QUIET)
     gr.on([pick.change], look, pick, shown, **QUIET).then(compare, [pick, other], compared, **QUIET)
     other.change(compare, [pick, other], compared, **QUIET)

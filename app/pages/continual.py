@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
-from app.run_labels import finished, label
+from app.run_labels import finished, label, run_choices
 from app.sequence_options import later_tasks
 from lori_core import figures
 from lori_core.config import AdapterConfig, Method
@@ -37,9 +38,8 @@ def build(page: Context) -> None:
     def first(request: gr.Request) -> Any:
         runs = [run for run in finished(page, "continual", "study") if _has_sequences(run)]
         names = [run.path.name for run in runs]
-        wanted = request.query_params.get("run")
-        value = [wanted] if wanted in names else names[:1]
-        choices = [(_label(page, run), run.path.name) for run in runs]
+        value = [name for name in asked(request, "run") if name in names] or names[:1]
+        choices = run_choices(runs, lambda run: _label(page, run))
         return gr.update(choices=choices, value=value, visible=bool(runs)), gr.update(visible=not runs)
 
     def compare(names: list[str]) -> Any:
@@ -60,6 +60,7 @@ def build(page: Context) -> None:
     on_load(first, None, [pick, empty]).then(compare, pick, [curves, axes, one], **QUIET).then(
         look, [pick, one], matrix, **QUIET
     )
+    kept_in_address(pick, "run")
     pick.change(compare, pick, [curves, axes, one], **QUIET).then(look, [pick, one], matrix, **QUIET)
     one.change(look, [pick, one], matrix, **QUIET)
     _form(page)

@@ -5,8 +5,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
-from app.plot import chart, shown
+from app.plot import chart, comes_into_view, shown
 from app.shelf_views import choices, of_run
 from lori_core import figures
 from lori_core.results import PairMatrix, from_plain
@@ -37,7 +38,9 @@ def build(page: Context) -> None:
 
     def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
-        own = of_run(found, request.query_params.get("run"))[:MOST]
+        there = {entry["reference"] for entry in found}
+        chosen = [each for each in asked(request, "adapters") if each in there]
+        own = (chosen or of_run(found, request.query_params.get("run")))[:MOST]
         ready = [f"ready/{task}/lori_s" for task in ("nlu", "math", "code", "safety")]
         return gr.update(choices=choices(page, found), value=own if len(own) > 1 else ready)
 
@@ -57,6 +60,7 @@ def build(page: Context) -> None:
             both = known | found
             yield [both, *_drawn(page, both)]
 
+    kept_in_address(pick, "adapters")
     drawn: list[Any] = [answers, *(chart for both in views.values() for chart in both)]
     on_load(offer, None, pick).then(in_weights, pick, drawn, **QUIET)
     go.click(in_weights, pick, drawn, **PRIVATE)
@@ -65,7 +69,7 @@ def build(page: Context) -> None:
 
 def _views(page: Context, measure: str, answers: gr.State) -> tuple[gr.HTML, gr.HTML]:
     """Band and matrix; a click on a pair shows where in the model it meets."""
-    band, matrix, places = chart(page), chart(page), chart(page)
+    band, matrix, places = chart(page), chart(page), chart(page, name=f"pair-{measure}")
 
     def open_pair(found: dict[str, Answer], event: gr.EventData) -> Any:
         row, column = event.index
@@ -74,7 +78,7 @@ def _views(page: Context, measure: str, answers: gr.State) -> tuple[gr.HTML, gr.
             return gr.skip()
         return shown(figures.pair_places(own, own.names[row], own.names[column], page.language))
 
-    matrix.select(open_pair, answers, places, **AT_ONCE)
+    comes_into_view(matrix.select(open_pair, answers, places, **AT_ONCE), f"pair-{measure}")
     answers.change(lambda: None, None, places, **QUIET)
     return band, matrix
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
-from app.plot import chart, shown
+from app.plot import chart, comes_into_view, shown
 from app.shelf_views import choices, of_run
 from lori_core import figures
 from lori_core.results import MaskGrid, MaskLayout, MaskPair, from_plain
@@ -27,23 +28,25 @@ def build(page: Context) -> None:
     overview, pair = chart(page), chart(page)
     refusal = gr.HTML(padding=False)
     module = gr.Dropdown([], label=page.say("masks.module"), interactive=True)
-    pooled = chart(page)
+    pooled = chart(page, name="one-b")
     first = gr.Number(
         None, precision=0, minimum=0, label=page.say("masks.first"),
         info=page.say("masks.first_info", count=STRETCH),
     )  # fmt: skip
-    bits = chart(page)
+    bits = chart(page, name="bits")
     _download(page, pick, other, sparsity)
 
     def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"] and entry["method"] != "lora"]
         names = choices(page, found)
         there = [reference for _, reference in names]
-        asked = request.query_params
-        wanted = asked.get("adapter") or next(iter(of_run(found, asked.get("run"))), None)
-        value = wanted if wanted in there else _first_masked(found)
-        alone = (page.say("masks.alone"), "")
-        return gr.update(choices=names, value=value), gr.update(choices=[alone, *names], value="")
+        own = of_run(found, request.query_params.get("run"))
+        value = next((each for each in [*asked(request, "adapter"), *own] if each in there), _first_masked(found))
+        return gr.update(choices=names, value=value), _beside(page, names, value, None)
+
+    def others(reference: str, beside: str | None) -> Any:
+        found = [entry for entry in page.ask("contents") if not entry["wrong"] and entry["method"] != "lora"]
+        return _beside(page, choices(page, found), reference, beside)
 
     def adapt(reference: str) -> Any:
         """What this adapter allows: other sparsities, its modules."""
@@ -102,6 +105,8 @@ def build(page: Context) -> None:
         )
 
     redraw(on_load(offer, None, [pick, beside]).then(adapt, pick, [other, sparsity, missing, module], **QUIET))
+    kept_in_address(pick, "adapter")
+    pick.input(others, [pick, beside], beside, **QUIET)
     redraw(pick.input(adapt, pick, [other, sparsity, missing, module], **QUIET))
     redraw(other.input(lambda on: gr.update(visible=on), other, sparsity, **AT_ONCE))
     redraw(beside.input(lambda: None, None, None, **QUIET))
@@ -109,23 +114,36 @@ def build(page: Context) -> None:
     module.input(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)
     first.change(near, [first, *given], bits, **QUIET)
     for place in drawn:
-        place.select(open_module, what, [module, pooled, refusal], **AT_ONCE).then(near, [first, *given], bits, **QUIET)
-    pooled.select(open_bits, None, first, **AT_ONCE)
+        opened = place.select(open_module, what, [module, pooled, refusal], **AT_ONCE)
+        comes_into_view(opened, "one-b").then(near, [first, *given], bits, **QUIET)
+    comes_into_view(pooled.select(open_bits, None, first, **AT_ONCE), "bits")
 
 
 def _download(page: Context, pick: gr.Dropdown, other: gr.Checkbox, sparsity: gr.Slider) -> None:
-    def make(reference: str, other: bool, sparsity: float) -> Any:
-        path = page.ask("mask_file", reference=reference, sparsity=sparsity if other else None)
+    def make(reference: str, other: bool, sparsity: float, form: str) -> Any:
+        path = page.ask("mask_file", reference=reference, sparsity=sparsity if other else None, form=form)
         return gr.update(value=path, visible=True)
 
+    form = gr.Radio(
+        [(page.say(f"masks.form.{each}"), each) for each in ("safetensors", "npz")],
+        value="safetensors",
+        label=page.say("masks.form"),
+    )
     button = gr.Button(page.say("masks.make_file"))
     file = gr.File(label=page.say("masks.file"), visible=False, interactive=False)
-    button.click(make, [pick, other, sparsity], file, **PRIVATE)
+    button.click(make, [pick, other, sparsity, form], file, **PRIVATE)
+
+
+def _beside(page: Context, names: list[tuple[str, str]], reference: str, before: str | None) -> Any:
+    """The choice of a second adapter: any but the first, or none."""
+    rest = [(label, each) for label, each in names if each != reference]
+    value = before if before in [each for _, each in rest] else ""
+    return gr.update(choices=[(page.say("masks.alone"), ""), *rest], value=value)
 
 
 def _first_masked(entries: list[dict[str, Any]]) -> str:
     """One with a mask to look at; there are always ready-made ones."""
-    masked = [entry for entry in entries if entry["method"] == "lori_s"]
+    masked = [entry for entry in entries if entry["method"] == "lori_s" and not entry["order"]]
     return (masked or entries)[0]["reference"]
 
 

@@ -4,15 +4,17 @@ from typing import Any, Literal
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
-from app.run_labels import finished, when
+from app.run_labels import finished, run_choices, when
 from app.shelf_views import choices
 from lori_core import figures
 from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, Granularity, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial
+from lori_core.study.runs import Run
 from lori_core.study.specs import MergeJob, MergeTrialJob
 
 MOST = 8  # adapters that have a slider of their own
@@ -49,6 +51,8 @@ def build(page: Context) -> None:
         score = gr.Button(page.say("merge.score"), variant="primary")
         plain = gr.Button(page.say("merge.plain"))
     entries = gr.State([])
+    # In the browser, so that a reload finds it: {"chosen": references, "weights": {reference: weight}}.
+    kept = gr.BrowserState({}, storage_key="lori-merge", secret="lori-merge")
 
     def job(
         references: list[str], method: str, keep: float, drop: float, name: str, store: bool, *weights: float
@@ -86,28 +90,40 @@ def build(page: Context) -> None:
             raise page.error(error) from None
         return page.submit("merge_trial", config)
 
-    def offer(chosen: list[str] | None) -> Any:
+    def offer(chosen: list[str] | None, kept: dict[str, Any]) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
         names = choices(page, found)
         there = {entry["reference"] for entry in found}
         default = [f"ready/{task}/lori_s" for task in ("nlu", "math", "code", "safety")]
-        return gr.update(choices=names, value=[each for each in chosen or default if each in there]), found
+        wanted: list[str] = chosen or kept.get("chosen") or default
+        return gr.update(choices=names, value=[each for each in wanted if each in there][:MOST]), found
 
-    def weigh(references: list[str] | None, entries: list[dict[str, Any]]) -> Any:
+    def weigh(references: list[str] | None, entries: list[dict[str, Any]], kept: dict[str, Any]) -> Any:
+        """A slider for each; a weight belongs to its adapter, wherever that stands among the others."""
+        weights = kept.get("weights", {})
         by_reference = {entry["reference"]: entry for entry in entries}
         labels = {reference: label for label, reference in choices(page, entries)}
         chosen = [each for each in references or [] if each in by_reference]
         updates = [
-            gr.update(visible=True, label=page.say("merge.weight", adapter=labels[each])) for each in chosen[:MOST]
+            gr.update(visible=True, label=page.say("merge.weight", adapter=labels[each]), value=weights.get(each, 1))
+            for each in chosen[:MOST]
         ]
         known = [by_reference[each]["task"] or by_reference[each]["name"] for each in chosen]
         return *updates, *[gr.update(visible=False)] * (MOST - len(updates)), ", ".join(known)
 
+    def keep_weights(references: list[str] | None, kept: dict[str, Any], *weights: float) -> dict[str, Any]:
+        now = dict(zip(references or [], weights, strict=False))
+        return {"chosen": references or [], "weights": kept.get("weights", {}) | now}
+
     def options(method: str) -> Any:
         return gr.update(visible="keep" in METHOD_OPTIONS[method]), gr.update(visible="drop" in METHOD_OPTIONS[method])
 
-    on_load(offer, pick, [pick, entries]).then(weigh, [pick, entries], [*sliders, tasks], **QUIET)
-    pick.change(weigh, [pick, entries], [*sliders, tasks], **QUIET)
+    weighed: list[Any] = [*sliders, tasks]
+    on_load(offer, [pick, kept], [pick, entries]).then(weigh, [pick, entries, kept], weighed, **QUIET)
+    pick.change(weigh, [pick, entries, kept], weighed, **QUIET)
+    pick.input(lambda chosen, kept: kept | {"chosen": chosen or []}, [pick, kept], kept, **QUIET)
+    changed = [each for slider in sliders for each in (slider.input, slider.release)]
+    gr.on(changed, keep_weights, [pick, kept, *sliders], kept, trigger_mode="always_last", **QUIET)
     method.change(options, method, [keep, drop], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
     opens_run(plain, merge_only, given)
@@ -123,13 +139,9 @@ def _results(page: Context) -> None:
     dumbbells, curve = chart(page), chart(page)
 
     def first(request: gr.Request) -> Any:
-        names = [
-            (_label(page, run.path.name, run.config.get("merge")), run.path.name)
-            for run in finished(page, "merge_trial")
-        ]
+        names = run_choices(finished(page, "merge_trial"), lambda run: _label(page, run))
         known = [name for _, name in names]
-        wanted = request.query_params.get("run")
-        value = wanted if wanted in known else next(iter(known), None)
+        value = next((name for name in [*asked(request, "run"), *known] if name in known), None)
         return gr.update(choices=names, value=value, visible=bool(names)), gr.update(visible=not names)
 
     def look(name: str | None) -> Any:
@@ -143,12 +155,14 @@ def _results(page: Context) -> None:
         return shown(figures.before_after(trial, page.language)), shown(search)
 
     on_load(first, None, [pick, empty]).then(look, pick, [dumbbells, curve], **QUIET)
+    kept_in_address(pick, "run")
     pick.change(look, pick, [dumbbells, curve], **QUIET)
 
 
-def _label(page: Context, run: str, merge: Any) -> str:
-    """Of a run with that setting "merge", which may be damaged."""
+def _label(page: Context, run: Run) -> str:
+    """When it was made, of what; its settings may be damaged."""
+    merge = run.config.get("merge")
     known = merge if isinstance(merge, dict) else {}
     how, name = str(known.get("method", "")), str(known.get("name", ""))
     how = page.say(f"merge.method.{how}") if how in METHOD_OPTIONS else how
-    return " · ".join(filter(None, [when(run), name, how]))
+    return " · ".join(filter(None, [when(run.path.name), name, how]))

@@ -8,9 +8,10 @@ import gradio as gr
 from fastapi import HTTPException, Request
 from fastapi.responses import FileResponse
 
+from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, Lab, on_load
 from app.passwords import user_of
-from app.run_labels import finished, label
+from app.run_labels import finished, run_choices
 from lori_core.errors import LoRIError
 from lori_core.report.findings import findings, warnings
 from lori_core.results import StudyResult
@@ -34,9 +35,8 @@ def build(page: Context) -> None:
     def first(request: gr.Request) -> Any:
         runs = finished(page, "study")
         names = [run.path.name for run in runs]
-        wanted = request.query_params.get("run")
-        value = wanted if wanted in names else next(iter(names), None)
-        return gr.update(choices=[(label(run), run.path.name) for run in runs], value=value)
+        value = next((name for name in [*asked(request, "run"), *names] if name in names), None)
+        return gr.update(choices=run_choices(runs), value=value)
 
     def look(name: str | None, language: str) -> str:
         if not name:
@@ -48,6 +48,7 @@ def build(page: Context) -> None:
         return _sentences(result, language) + _frame(page, name, language)
 
     on_load(first, None, pick).then(look, [pick, language], shown, **QUIET)
+    kept_in_address(pick, "run")
     gr.on([pick.change, language.change], look, [pick, language], shown, **QUIET)
 
 

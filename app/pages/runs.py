@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.cache import TtlCache
 from app.comparing import comparing, specs
 from app.confirm import asked_first
 from app.following import WRONG, Following, end_of, follow, forming
 from app.lab import AT_ONCE, QUIET, Context, alert, on_load
 from app.plot import chart, shown
-from app.wording import run_words, stage_words, state_of, state_words
+from app.wording import run_words, stage_key, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.study.runs import LARGEST_SPEC, Run, list_runs, size_of
@@ -25,7 +26,7 @@ OPEN_RUN = (
     "(name) => { if (!name) return; const lab = location.pathname.split('/').slice(0, 2).join('/');"
     " setTimeout(() => location.assign(lab + '/runs?run=' + name), 100) }"
 )
-STATES = ("waiting", "created", "running", "finished", "failed", "stopped", "orphaned")
+STATES = ("waiting", "starting", "created", "running", "finished", "failed", "stopped", "orphaned")
 LOG = 20_000  # bytes of the end of a log that are shown
 POLL = 1.0  # seconds between two looks at the run that is shown
 SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
@@ -71,7 +72,12 @@ def build(page: Context) -> None:
         discard = gr.Button(page.say("runs.discard"), variant="stop")
     really = asked_first(page, discard, page.say("runs.really"), page.say("runs.yes"))
     refusal = gr.HTML(padding=False)
-    losses, mask, settling = chart(page), chart(page), chart(page)
+    losses = chart(page)
+    with gr.Row(elem_classes="curve-options"):
+        log_axis = gr.Checkbox(False, label=page.say("runs.log_axis"))
+        smoothing = gr.Slider(0, 0.98, 0, step=0.02, label=page.say("runs.smoothing"), interactive=True)
+        words = gr.Textbox(label=page.say("runs.words"), info=page.say("runs.words_info"))
+    mask, settling = chart(page), chart(page)
     with gr.Accordion(page.say("runs.log"), open=False):
         log = gr.HTML()
     with gr.Accordion(page.say("runs.spec"), open=False):
@@ -84,24 +90,24 @@ def build(page: Context) -> None:
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
-        wanted = request.query_params.get("run") or (names[0][1] if names else None)
+        wanted = next(iter(asked(request, "run")), names[0][1] if names else None)
         known = wanted in [name for _, name, _ in names]
         if wanted and not known:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])), duration=None)  # until it is closed
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
-    def look(name: str | None, before: str) -> Any:
+    def look(name: str | None, before: str, *options: Any) -> Any:
         """What changes with each step; `rare` changes with what else there is to see, and that asks for it."""
         if not name:
-            return ["", "", None, ""]
+            return ["", _no_run(page), None, ""]
         try:
             run = page.workspace.run(name)
         except LoRIError as error:
-            return ["", f"<p>{escape(error.in_language(page.language))}</p>", None, ""]
-        now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run))
+            return ["", f"<p>{page.in_words(error)}</p>", None, ""]
+        now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run)) + str(options)
         if now == before:
             return [gr.skip()] * len(often)
-        return [now, *CACHE.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run))]
+        return [now, *CACHE.of(("often", run.path, page.language, now), POLL, lambda: _often(page, run, *options))]
 
     def look_again(name: str | None) -> Any:
         try:
@@ -127,13 +133,16 @@ def build(page: Context) -> None:
         wanted = [each for each in names() if each[2] == state or not state]
         return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names()))
 
-    on_load(first, None, pick).then(look, [pick, seen], often, **QUIET)
+    looked: list[Any] = [pick, seen, log_axis, smoothing, words]
+    on_load(first, None, pick).then(look, looked, often, **QUIET)
     on_load(lambda: offer_interrupted(page), None, interrupted)
-    pick.change(look, [pick, seen], often, **QUIET)
+    pick.change(look, looked, often, **QUIET)
+    gr.on([log_axis.input, smoothing.input, words.input], look, looked, often, trigger_mode="always_last", **AT_ONCE)
+    kept_in_address(pick, "run")
     rare.change(look_again, pick, seldom, **AT_ONCE)
     gr.on([listed.change, only.change], relist, only, [pick, pinned], **AT_ONCE)
     timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped
-    timer.tick(lambda name, before: [*look(name, before), str(names())], [pick, seen], [*often, listed], **AT_ONCE)
+    timer.tick(lambda *given: [*look(*given), str(names())], looked, [*often, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, refusal, **AT_ONCE)
     resume.click(do("resume"), pick, refusal, **AT_ONCE)
     really.click(do("discard"), pick, refusal, **AT_ONCE).then(first, None, pick, **QUIET)
@@ -143,6 +152,11 @@ def _choices(page: Context) -> list[tuple[str, str, str]]:
     """(what is shown, name, state) of each run, newest first."""
     runs = list_runs(page.workspace.runs)
     return [(run_words(page, run), run.path.name, state_of(page, run)) for run in runs]
+
+
+def _no_run(page: Context) -> str:
+    link = f'<a href="/{page.language}/">{escape(page.say("study.title"))}</a>'
+    return f'<p class="empty">{page.say("runs.none", study=link)}</p>'
 
 
 def offer_interrupted(page: Context) -> str:
@@ -159,7 +173,7 @@ def offer_interrupted(page: Context) -> str:
 
 def _buttons(state: str | None) -> list[Any]:
     """Stop, resume, discard: what can be done in that state; None: there is no run."""
-    goes, ended = ("running", "waiting"), ("created", "stopped", "orphaned", "failed")
+    goes, ended = ("running", "starting", "waiting"), ("created", "stopped", "orphaned", "failed")
     return [gr.update(interactive=able) for able in (state in goes, state in ended, state is not None)]
 
 
@@ -176,14 +190,22 @@ def _mark(page: Context, run: Run) -> str:
     return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
-def _often(page: Context, run: Run) -> tuple[str, Any, str]:
-    """Status, losses, and what differs whenever one of _seldom() does."""
+def _often(page: Context, run: Run, log: bool = False, smoothing: float = 0, words: str = "") -> tuple[str, Any, str]:
+    """Status, losses, and what differs whenever one of _seldom() does.
+
+    Args:
+        words: of the curves that are shown, each in its label; none: all of them.
+    """
     found = follow(run)
-    curves = {stage_words(page, stage): curve for stage, curve in found.losses.items() if curve}
+    labels = {stage_words(page, stage): stage for stage, curve in found.losses.items() if curve}
+    wanted = words.casefold().split()
+    chosen = {label: stage for label, stage in labels.items() if all(word in label.casefold() for word in wanted)}
+    curves = {label: found.losses[stage] for label, stage in chosen.items()}
+    series = {label: stage_key(stage) for label, stage in chosen.items()}
     looks = sum(map(len, found.looks.values()))
     rare = [run.path.name, state_of(page, run), looks, size_of(run.path / "log.txt")]
-    drawn = shown(figures.live_losses(curves, page.language)) if curves else None
-    return _status(page, run, found), drawn, str(rare)
+    drawn = figures.live_losses(curves, page.language, series=series, log=log, smoothing=smoothing) if labels else None
+    return _status(page, run, found), shown(drawn), str(rare)
 
 
 def _seldom(page: Context, run: Run) -> list[Any]:
@@ -194,13 +216,15 @@ def _seldom(page: Context, run: Run) -> list[Any]:
         *_buttons(state_of(page, run)),
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
-        f'<pre class="log" tabindex="0">{escape(log)}</pre>',
-        f'<pre class="spec" tabindex="0">{escape(spec)}</pre>{_command(page, run)}',
+        f'<pre class="log" tabindex="0">{escape(page.lab.without_places(log))}</pre>',
+        f'<pre class="spec" tabindex="0">{escape(page.lab.without_places(spec))}</pre>{_command(page, run)}',
     ]
 
 
 def _command(page: Context, run: Run) -> str:
-    """What goes on with this run in a terminal, or does the same anew."""
+    """What goes on with this run in a terminal, or does the same anew; who came in by a name has no terminal there."""
+    if page.lab.named:
+        return ""
     goes_on = run.state() in ("stopped", "orphaned", "failed")
     typed = (
         f"lori resume {shlex.quote(str(run.path))}"
@@ -215,8 +239,8 @@ def _refusal(page: Context, event: dict[str, Any]) -> str:
     key = f"error.{event.get('key')}"
     if key in messages(page.language):
         with suppress(*WRONG):  # values of another message, as of another version
-            return translate(key, page.language, **event["values"])
-    return page.say("runs.failed", error=event.get("error"))
+            return page.lab.without_places(translate(key, page.language, **event["values"]))
+    return page.lab.without_places(page.say("runs.failed", error=event.get("error")))
 
 
 def _status(page: Context, run: Run, found: Following) -> str:
@@ -235,6 +259,8 @@ def _status(page: Context, run: Run, found: Following) -> str:
         facts.append((page.say("runs.left"), f"{minutes}:{seconds:02}"))
         facts.append((page.say("runs.speed"), f"{found.pace.tokens_per_second:,.0f}"))
         facts.append((page.say("runs.memory"), f"{found.pace.memory_bytes / 1e9:.2f} GB"))
+    if found.device:
+        facts.append((page.say("runs.device"), found.device))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
     error = alert(escape(_refusal(page, found.error))) if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'

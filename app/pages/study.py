@@ -39,6 +39,7 @@ def build(page: Context) -> None:
     on_load(lambda: offer_interrupted(page), None, interrupted)
     preset = gr.Button(page.say("study.preset"), variant="primary")
     opens_run(preset, start_preset, None)
+    gr.Markdown(f"## {page.say('study.own')}")
     _step(page, 1)
     base = gr.Textbox("embedded", label=page.say("study.base"), info=page.say("study.base_info"))
     _step(page, 2)
@@ -82,7 +83,7 @@ def build(page: Context) -> None:
 
 
 def _step(page: Context, number: int) -> None:
-    gr.Markdown(f"## {number}. {page.say(f'study.step{number}')}")
+    gr.Markdown(f"### {number}. {page.say(f'study.step{number}')}")
 
 
 def _config(

@@ -7,11 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from app.address import asked, kept_in_address
 from app.lab import AT_ONCE, QUIET, Context, on_load
 from app.shelf_views import choices, of_run
 from lori_core.figures.wording import number as figure
 
 MOST = 4  # adapters beside the base: as many columns as can be read
+READY = ["ready/math/lori_s", "ready/code/lori_s"]
 PAUSE = 0.1  # seconds between two pictures of growing answers: no eye needs more
 
 Pane = dict[str, Any]  # title, score, and the last part of its answer, see lori_core/service/trying.py
@@ -38,7 +40,8 @@ def build(page: Context) -> None:
     def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]
         by_reference = {entry["reference"]: entry for entry in found}
-        chosen = of_run(found, request.query_params.get("run"))[:MOST] or ["ready/math/lori_s", "ready/code/lori_s"]
+        chosen = [each for each in asked(request, "adapters") if each in by_reference]
+        chosen = (chosen or of_run(found, request.query_params.get("run")))[:MOST] or READY
         return gr.update(choices=choices(page, found), value=chosen), by_reference
 
     def choose(references: list[str], before: str | None, entries: dict[str, Any]) -> Any:
@@ -49,11 +52,12 @@ def build(page: Context) -> None:
         return gr.update(choices=named, value=value)
 
     def show(task_of: str | None, number: int) -> Any:
+        """Another example; what was answered to the one before goes."""
         if not task_of:
-            return gr.skip(), ""
+            return gr.skip(), "", ""
         found = page.ask("example", reference=task_of, number=number)
         right = f"{escape(page.say('try.expected', task=found['task']))} <code>{escape(found['expected'])}</code>"
-        return found["prompt"], f'<p class="expected">{right}</p>'
+        return found["prompt"], f'<p class="expected">{right}</p>', ""
 
     def answer(
         references: list[str], entries: dict[str, Any], prompt: str, task_of: str | None, number: int, *merged: Any
@@ -74,19 +78,22 @@ def build(page: Context) -> None:
                 yield _view(page, views)
         yield _view(page, views)
 
+    kept_in_address(pick, "adapters")
     chosen = on_load(offer, None, [pick, entries]).then(choose, [pick, task_of, entries], task_of, **QUIET)
-    chosen.then(show, [task_of, number], [prompt, expected], **QUIET)
+    chosen.then(show, [task_of, number], [prompt, expected, panes], **QUIET)
     pick.input(choose, [pick, task_of, entries], task_of, **QUIET).then(
-        show, [task_of, number], [prompt, expected], **QUIET
+        show, [task_of, number], [prompt, expected, panes], **QUIET
     )
-    task_of.input(lambda: 0, None, number, **QUIET).then(show, [task_of, number], [prompt, expected], **QUIET)
+    task_of.input(lambda: 0, None, number, **QUIET).then(show, [task_of, number], [prompt, expected, panes], **QUIET)
     other.click(lambda number: number + 1, number, number, **QUIET).then(
-        show, [task_of, number], [prompt, expected], **QUIET
+        show, [task_of, number], [prompt, expected, panes], **QUIET
     )
     together.input(lambda on: gr.update(visible=on), together, weight, **AT_ONCE)
     given = [pick, entries, prompt, task_of, number, together, weight]
     writing = go.click(answer, given, panes, **QUIET)
     stop.click(None, None, None, cancels=[writing])
+    # Verdicts are on the prompt that was asked; under another they would be wrong.
+    prompt.input(lambda: "", None, panes, cancels=[writing], **AT_ONCE)
 
 
 def _panes(page: Context, entries: list[dict[str, Any]], merged: float | None) -> list[Pane]:

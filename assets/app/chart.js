@@ -87,6 +87,35 @@ const draw = async () => {
   }
 };
 
+// What a figure draws, for programs: a row a point or a cell, every digit, names that no language changes. An axis of
+// names has one at each whole number, with the lanes of its methods around it. What nobody can point at is decoration.
+const points = ({ data, layout }, axes) => {
+  const named = (axis, value) => layout[axis]?.ticktext?.[layout[axis].tickvals?.indexOf(Math.round(value))] ?? value;
+  const axis = (trace, which) => (trace[`${which}axis`] ?? which).replace(/^(.)/, "$1axis");
+  const name = (which) => Object.entries(axes).find(([key]) => key.startsWith(which))?.[1] ?? which;
+  const header = ["series", name("x"), name("y"), "value", "low", "high"];
+  const rows = [];
+  for (const trace of data.filter(({ hoverinfo }) => hoverinfo !== "skip")) {
+    const series = trace.meta ?? trace.legendgroup ?? trace.name ?? "";
+    const across = (value) => named(axis(trace, "x"), value), down = (value) => named(axis(trace, "y"), value);
+    if (trace.z) {
+      trace.z.forEach((cells, row) => cells.forEach((cell, column) => {
+        rows.push([series, across(trace.x?.[column] ?? column), down(trace.y?.[row] ?? row), cell, null, null]);
+      }));
+      continue;
+    }
+    const bars = trace.error_x?.array ? ["error_x", "x"] : ["error_y", "y"];
+    for (let place = 0; place < (trace.x?.length ?? 0); place++) {
+      if (trace.x[place] === null) continue; // between two strokes of one line
+      const { array, arrayminus } = trace[bars[0]] ?? {}, value = trace[bars[1]]?.[place];
+      const [low, high] = array ? [value - (arrayminus ?? array)[place], value + array[place]] : [null, null];
+      rows.push([series, across(trace.x[place]), down(trace.y?.[place]), null, low, high]);
+    }
+  }
+  const filled = header.map((_, place) => rows.some((row) => (row[place] ?? "") !== ""));
+  return [header, ...rows].map((row) => row.filter((_, place) => filled[place]));
+};
+
 const save = (name, href) => {
   const link = document.createElement("a");
   link.download = name;
@@ -101,8 +130,8 @@ element.addEventListener("click", (event) => {
   if (kind === "csv") {
     // A cell that a spreadsheet would take for a formula is quoted as text; a negative number is none.
     const formula = /^([=+@\t\r]|-(?!$|\d[\d.,]*(e[-+]?\d+)?( ?%)?$))/i;
-    const cell = (text) => `"${(formula.test(text) ? "'" : "") + String(text).replaceAll('"', '""')}"`;
-    const lines = [current.header, ...current.rows].map((cells) => cells.map(cell).join(","));
+    const cell = (text) => `"${(formula.test(text) ? "'" : "") + String(text ?? "").replaceAll('"', '""')}"`;
+    const lines = points(current.figure, current.axes).map((cells) => cells.map(cell).join(","));
     const address = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n")], { type: "text/csv" }));
     save(`${name}.csv`, address);
     setTimeout(() => URL.revokeObjectURL(address), 1000);

@@ -11,14 +11,20 @@
       if (found && text !== said) element.setAttribute(name, text); // each write is seen again: the same one, for ever
     }
   };
+  const read = (text) => { // what is read out: a text of its own, which must be one of WORDS whole
+    const found = words.find(([english]) => text.nodeValue.trim() === english);
+    if (found) text.nodeValue = found[1];
+  };
   const all = (root) => root.querySelectorAll?.(names.map((name) => `[${name}]`).join()).forEach(put);
   new MutationObserver((changes) => {
     for (const { type, target, addedNodes } of changes) {
       if (type === "attributes") put(target);
+      if (type === "characterData") read(target);
       for (const node of addedNodes) {
+        if (node.nodeType === Node.TEXT_NODE) read(node);
         if (node.getAttribute) put(node);
         all(node);
       }
     }
-  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: names });
+  }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true, attributeFilter: names });
 })();

@@ -11,23 +11,7 @@ from transformers.integrations.gguf.reader import read_gguf_metadata
 
 from lori_core.errors import ModelError
 
-SUFFIX = ".gguf"
-
 _WHOLE = ("ALL_F32", "F16", "BF16")  # file types whose weights are as they were
-
-
-def gguf_in(path: Path) -> Path | None:
-    """The path itself where it is a GGUF file, the one that a folder holds, or None.
-
-    Raises:
-        ModelError: the folder holds several, and no name says which is meant.
-    """
-    if path.is_file() and path.suffix == SUFFIX:
-        return path
-    files = sorted(path.glob(f"*{SUFFIX}"))
-    if len(files) > 1:
-        raise ModelError("gguf_several", path=path, known=", ".join(file.name for file in files))
-    return files[0] if files else None
 
 
 def stored_as(file: Path) -> str | None:
@@ -42,7 +26,7 @@ def stored_as(file: Path) -> str | None:
     """
     if find_spec("gguf") is None:
         raise ModelError("gguf_missing", name=file)
-    from gguf import LlamaFileType  # no requirement, but an extra
+    from gguf import LlamaFileType
 
     metadata, _ = read_gguf_metadata(str(file))
     if (parts := metadata.get("split.count", 1)) > 1:

@@ -4,7 +4,6 @@ base = load_base()
 shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (out_features, in_features), ...}
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,18 +28,16 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from lori_core.assets import ASSETS
-from lori_core.bases.download import DOWNLOADS, downloaded
 from lori_core.bases.fingerprint import fingerprint, vectors_fingerprint, weight_files
-from lori_core.bases.gguf import SUFFIX, gguf_in, stored_as
+from lori_core.bases.gguf import stored_as
 from lori_core.bases.quantize import quantization_config
+from lori_core.bases.source import checked_source, source_of
 from lori_core.bases.targets import TARGETS, check_rank, target_modules
 from lori_core.config import Attention, BaseConfig, Precision, Quantization
 from lori_core.errors import ConfigError, LoRIError, ModelError
 
 __all__ = ["TARGETS", "Base", "check_rank", "fingerprint", "load_base", "load_config", "open_base", "target_modules"]
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -119,7 +116,7 @@ def load_base(
         ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, or
             bitsandbytes or gguf is not there. ConfigError: there is no such device.
     """
-    source, gguf = _source(name)
+    source, gguf = source_of(name)
     device = checked_device(device)
     weights = DTYPES[dtype or default_precision(device, name)]
     revision = _commit(name, revision)
@@ -164,7 +161,7 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
     Raises:
         ModelError: there is none, it needs Python of its own, or it is of no causal language model.
     """
-    source, gguf = _source(name)
+    source, gguf = checked_source(name, revision)
     own_code = False
     with _refused(name):
         if gguf:
@@ -185,7 +182,7 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
 
 def _commit(name: str, revision: str | None) -> str | None:
     """The commit that a revision of a hub id names now; None for a folder."""
-    source, _ = _source(name)
+    source, _ = checked_source(name, revision)
     if isinstance(source, Path):
         return None
     with _refused(name):
@@ -233,7 +230,7 @@ def default_attention(device: str) -> Attention | None:
 @contextmanager
 def _refused(name: str, attention: Attention | None = None) -> Iterator[None]:
     """Whatever the loader says, as a ModelError."""
-    source, gguf = _source(name)
+    source, gguf = source_of(name)
     # What a damaged GGUF file makes of its readers is any kind of error.
     kinds = (Exception,) if gguf else (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
     try:
@@ -253,21 +250,3 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _source(name: str) -> tuple[str | Path, dict[str, str]]:
-    """What to load from: a folder that holds a config.json, a folder and its GGUF file as an option of the loader, or a
-    hub id."""
-    if name == "embedded":
-        path = ASSETS / "base"
-    elif name in DOWNLOADS:
-        path = downloaded(name)
-    elif (path := Path(name).expanduser()).is_dir() or path.suffix == SUFFIX or not _HUB_ID.fullmatch(name):
-        pass
-    else:
-        return name, {}
-    if (path / "config.json").is_file():
-        return path, {}
-    if (file := gguf_in(path)) is None:
-        raise ModelError("no_model_folder", path=path)
-    return file.parent, {"gguf_file": file.name}

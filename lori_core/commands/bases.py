@@ -85,7 +85,7 @@ def estimate(
         }
         needed = max(each.total for each in needs.values()) + RESERVE
         if as_json:
-            typer.echo(json.dumps({"needed": needed, "available": int(available)}))
+            typer.echo(json.dumps({"needed": needed, "available": int(available), "device": device}))
             return
         console().print(memory_table(needs, RESERVE, language))
         figures = {"needed": f"{needed / GIB:.2f}", "available": f"{available / GIB:.2f}"}

@@ -1,17 +1,22 @@
 """Adapters of the mini tasks that ship with the embedded base, so that one can merge and compare before training.
 
 `python -m lori_core.embedded.ready_made` makes them again (assets/adapters), some five minutes on two cores. Nothing in
-them is special: learn() at the settings that training_for("embedded") has, seed 0.
+them is special: learn() at the settings that training_for("embedded") has, seed 0. Beside them lies what each scores on
+the test split of its task (scores.json, "<task>/<variant>" -> Score).
 """
 
+import json
 import shutil
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from lori_core.assets import ASSETS
+from lori_core.bases.attach import applied
 from lori_core.bases.load import load_base
 from lori_core.config import AdapterConfig, Method
 from lori_core.errors import AdapterError
+from lori_core.evaluation.evaluate import evaluate
+from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.tasks.mini import mini_task
@@ -19,6 +24,8 @@ from lori_core.training.learn import Learned, learn
 from lori_core.training.recipes import training_for
 
 READY_MADE = ASSETS / "adapters"
+SCORED_ON = 200  # examples of the test split
+SCORE = ("task", "split", "metric", "value", "low", "high", "n")
 TASKS = ("nlu", "math", "code", "safety")
 Variant = Literal["lora", "lori_d", "lori_s", "lori_d_shared"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)  # the last one is the control: all tasks share one A
@@ -35,6 +42,19 @@ def ready_made(task: str, variant: Variant = "lori_s") -> Adapter:
     return load_adapter(READY_MADE / task / variant)
 
 
+def ready_scores() -> dict[str, dict[str, Any]]:
+    """ "<task>/<variant>" -> task, split, metric, value, low, high, n of each adapter that ships."""
+    return json.loads((READY_MADE / "scores.json").read_bytes())
+
+
+def measured(adapter: Adapter, task: str) -> dict[str, Any]:
+    """The entry of ready_scores() for that adapter."""
+    base = load_base("embedded", device="cpu")
+    with applied(base.model, adapter):
+        score = evaluate(base.model, base.tokenizer, mini_task(task), "test", SCORED_ON).score
+    return {key: getattr(score, key) for key in SCORE}
+
+
 def make(task: str, variant: Variant) -> Learned:
     """The adapter trained again."""
     method: Method = "lori_d" if variant == "lori_d_shared" else variant
@@ -44,13 +64,16 @@ def make(task: str, variant: Variant) -> Learned:
 
 
 def make_all(to: Path = READY_MADE) -> None:
-    """Every adapter, each as a folder to/<task>/<variant>."""
+    """Every adapter, each as a folder to/<task>/<variant>, and their scores."""
+    scores = {}
     for task in TASKS:
         for variant in VARIANTS:
             learned = make(task, variant)
             shutil.rmtree(to / task / variant, ignore_errors=True)
             save_adapter(learned.adapter, to / task / variant)
+            scores[f"{task}/{variant}"] = measured(load_adapter(to / task / variant), task)
             print("written", to / task / variant, flush=True)
+    write_atomic(to / "scores.json", json.dumps(scores, indent=1) + "\n")
 
 
 if __name__ == "__main__":

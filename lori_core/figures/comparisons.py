@@ -39,6 +39,7 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
             mode="markers",
             marker={"color": colour, "symbol": shape, "size": 10},
             name=plain(label),
+            meta=variant,
             cliponaxis=False,
             hovertemplate="%{x:.3f}<extra>" + plain(label) + "</extra>",
         )
@@ -71,6 +72,7 @@ def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: st
             mode="lines",
             line={"color": task_mark(place)[0], "width": 4},
             name=translate(f"figures.mask_gain.{part}", language),
+            meta=part,
         )
     for place, step in enumerate(MASK_STEPS):
         of_step = [scores[step][task] for task in tasks]
@@ -81,6 +83,7 @@ def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: st
             mode="markers",
             marker={"color": GREY, "symbol": task_mark(place)[1], "size": 10},
             name=plain(variant_label(step, language)),
+            meta=step,
             cliponaxis=False,
         )
     score_axes(figure, tasks, language)
@@ -115,6 +118,7 @@ def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = 
             line={"color": colour},
             marker={"symbol": shape, "size": 9},
             name=plain(label),
+            meta=name,
             showlegend=len(lines) > 1,
             cliponaxis=False,
         )
@@ -146,6 +150,7 @@ def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], lang
         line={"color": GREY, "width": 1, "dash": "dot"},
         mode="lines",
         name=translate("figures.cosines_by_width.band", language),
+        meta="band",
         hoverinfo="skip",
     )
     figure, rows = go.Figure(band), []
@@ -158,6 +163,7 @@ def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], lang
             mode="markers",
             marker={"color": colour, "symbol": shape, "size": 7, "opacity": 0.75},
             name=plain(label),
+            meta=variant,
         )
         rows += [
             [label, str(width), number(max(map(abs, cosines)), 4), number(1 / width**0.5, 4)]

@@ -6,7 +6,7 @@ from statistics import fmean
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lori_core.figures.drawing import METHOD_MARKS, Drawing, categories, drawing, task_mark
+from lori_core.figures.drawing import METHOD_MARKS, Drawing, categories, drawing, task_mark, write_cells
 from lori_core.figures.means import mean_score
 from lori_core.figures.rows import error_bars
 from lori_core.figures.wording import NO_NUMBER, listed, mean_and_worst, method_label, number, plain, short
@@ -22,11 +22,11 @@ def continual_matrix(sequence: ContinualResult, language: str = "en") -> Drawing
             zmin=0,
             zmax=1,
             colorscale="Cividis",
-            texttemplate="%{z:.2f}",
             hovertemplate="%{z:.3f}<extra></extra>",
             colorbar={"title": {"text": translate("figures.axis.score", language)}},
         )
     )
+    write_cells(figure, [[f"{value:.2f}" for value in row] for row in sequence.matrix])
     figure.update_xaxes(title_text=translate("figures.axis.scored_on", language), showgrid=False)
     figure.update_xaxes(**categories(sequence.order))
     figure.update_yaxes(title_text=translate("figures.axis.after", language), showgrid=False)
@@ -74,6 +74,7 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
             },
             name=plain(label),
             legendgroup=label,
+            meta=f"{_condition_key(sequence)}/{sequence.seed}",
             showlegend=label not in shown,
             cliponaxis=False,
             text=[plain(f"{label}, {translate('figures.seed', language, seed=sequence.seed)}")],
@@ -141,6 +142,11 @@ def condition(sequence: ContinualResult, language: str) -> str:
     return " · ".join(parts)
 
 
+def _condition_key(sequence: ContinualResult) -> str:
+    """The same for programs: "lori_s/exclude/continued/0.1"."""
+    return f"{sequence.method}/{sequence.overlap}/{sequence.later_masks}/{sequence.later_rate:g}"
+
+
 def _among(sequence: ContinualResult, others: Sequence[ContinualResult], language: str) -> str:
     """Its condition, and its order where that is another than theirs."""
     order = [" → ".join(sequence.order)] if len({other.order for other in others}) > 1 else []
@@ -161,6 +167,7 @@ def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequen
         marker={"color": colour, "symbol": shape, "size": 9},
         name=short(task),
         legendgroup=task,
+        meta=f"{_condition_key(found[0])}/{task}",
         showlegend=legend,
         cliponaxis=False,
         hovertemplate=f"{plain(task)} %{{y:.3f}}<extra></extra>",

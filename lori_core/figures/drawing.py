@@ -5,14 +5,17 @@ a light and a dark page; a page that knows its colours overrides the text by CSS
 https://jfly.uni-koeln.de/color/, always together with a marker shape.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 from lori_core.figures.wording import NO_NUMBER, plain, sentences, short
-from lori_core.translate import translate
+from lori_core.translate import messages, translate
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Drawing:
         summary: one or two sentences computed from the numbers.
         limits: what the figure does not show.
         header, rows: the numbers as a table; the first cell of a row names it. Plain text, not escaped.
+    axes: what the figure's axes measure, in names for programs: {"xaxis": "step", "yaxis": "loss"}; where known.
     """
 
     figure: go.Figure
@@ -31,6 +35,7 @@ class Drawing:
     limits: str
     header: list[str]
     rows: list[list[str]]
+    axes: dict[str, str]
 
     def untitled(self, **layout: Any) -> go.Figure:
         """A copy of the figure for a page that has the title as its own text, with more of its layout changed."""
@@ -38,12 +43,19 @@ class Drawing:
 
 
 GREY = "#767676"  # contrast 4.5 on white, 4.6 on black
+MIDDLE = 0.179  # luminance on which black and white are read equally well, 4.6 : 1
 FAINT = "rgba(128,128,128,0.28)"
+# Colours for shares of 0 to 1, spread by their square root: a mask keeps a tenth, and colours that moved with the
+# largest share would say another thing of the next mask.
+SHARES = [
+    [(place / 20) ** 2, colour] for place, colour in zip(range(21), sample_colorscale("Cividis", 21), strict=True)
+]
 FONT = (
     'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, '
     '"Hiragino Sans", "Yu Gothic UI", "Noto Sans CJK JP", "Noto Sans JP", sans-serif'
 )
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 METHOD_MARKS = {
     "lora": ("#D55E00", "circle"),
@@ -74,6 +86,7 @@ _TEMPLATE = go.layout.Template(
         "xaxis": _AXIS,
         "yaxis": _AXIS,
         "title": {"x": 0, "xref": "container", "yref": "container", "y": 0.98, "automargin": True, "pad": {"b": 12}},
+        "hoverlabel": {"namelength": -1},  # else long names are cut off
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemsizing": "constant"},
     },
     data={"heatmap": [{"colorbar": HORIZONTAL_BAR, "xgap": 1, "ygap": 1}]},
@@ -110,12 +123,59 @@ def drawing(
         sentences((translate(f"figures.{kind}.{part}", language) for part in ("limits", *limits)), language),
         [translate(f"figures.column.{header[place]}", language) for place in filled],
         [[row[place] for place in filled] for row in rows],
+        _axis_names(figure, language),
     )
+
+
+def _axis_names(figure: go.Figure, language: str) -> dict[str, str]:
+    """Titles are texts of `figures.axis.*`, whose keys are the same in all languages."""
+    keys = {text: key.rpartition(".")[2] for key, text in messages(language).items() if key.startswith("figures.axis.")}
+    layout = figure.layout.to_plotly_json()
+    titles = {name: layout[name].get("title", {}).get("text") for name in layout if re.match("[xy]axis", name)}
+    return {name: keys[title] for name, title in titles.items() if title in keys}
 
 
 def task_mark(index: int) -> tuple[str, str]:
     """(colour, marker shape) of the task at that position; 7 colours and 8 shapes: the first 56 pairs differ."""
     return _COLOURS[index % len(_COLOURS)], _SHAPES[index % len(_SHAPES)]
+
+
+def write_cells(figure: go.Figure, texts: Sequence[Sequence[str]]) -> None:
+    """Write a text into each cell of the figure's heatmap, black or white, whichever is read better on its colour.
+
+    Plotly's own choice has contrasts down to 2.5 : 1. The heatmap needs zmin and zmax.
+    """
+    (heatmap,) = figure.data
+    span = (heatmap.zmax - heatmap.zmin) or 1
+    cells = [(x, y, value) for y, row in enumerate(heatmap.z) for x, value in enumerate(row) if value is not None]
+    shares = [min(1.0, max(0.0, (value - heatmap.zmin) / span)) for *_, value in cells]
+    figure.add_scatter(
+        x=[x for x, _, _ in cells],
+        y=[y for _, y, _ in cells],
+        text=[texts[y][x] for x, y, _ in cells],
+        mode="text",
+        textfont={"size": 12, "color": [_read_on(heatmap.colorscale, share) for share in shares]},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _read_on(scale: Sequence[tuple[float, str]], share: float) -> str:
+    """White on dark colours, black on others: by relative luminance, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance.
+
+    Args:
+        scale: (place, "#rrggbb" or "rgb(...)") of a colour scale; share: the place on it, 0 to 1.
+    """
+    places = [place for place, _ in scale]
+    channels = zip(*(hex_to_rgb(each) if each.startswith("#") else unlabel_rgb(each) for _, each in scale), strict=True)
+    parts = [float(np.interp(share, places, channel)) / 255 for channel in channels]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return "#fff" if np.dot([0.2126, 0.7152, 0.0722], linear) < MIDDLE else "#000"
+
+
+def line_mark(index: int) -> dict[str, Any]:
+    """Colour and dashes of the line at that position; the first 42 differ."""
+    return {"color": _COLOURS[index % len(_COLOURS)], "dash": _DASHES[index // len(_COLOURS) % len(_DASHES)]}
 
 
 def categories(names: Sequence[str], reverse: bool = False) -> dict[str, Any]:

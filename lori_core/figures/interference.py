@@ -8,7 +8,7 @@ from itertools import combinations, permutations
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import GREY, Drawing, categories, drawing, task_mark
+from lori_core.figures.drawing import GREY, Drawing, categories, drawing, task_mark, write_cells
 from lori_core.figures.wording import method_label, number, percent
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
@@ -39,11 +39,11 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
             zmax=centre + reach,
             colorscale="PuOr",
             text=[["" if value is None else number(value) for value in row] for row in values],
-            texttemplate="%{text}",
             hoverinfo="text",
             colorbar={"title": {"text": measure}},
         )
     )
+    write_cells(figure, figure.data[0].text)
     across, down = ("inputs_of", "adapter_of") if directed else ("task", "task")
     figure.update_xaxes(title_text=translate(f"figures.axis.{across}", language), showgrid=False)
     figure.update_yaxes(title_text=translate(f"figures.axis.{down}", language), showgrid=False)
@@ -68,7 +68,15 @@ def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: s
 
     def mark(table: Table, name: str, marker: dict, **more: dict) -> None:
         x = [_at(table, pair) for pair in away]
-        figure.add_scatter(x=x, y=places, mode="markers", marker=marker, name=translate(name, language), **more)
+        figure.add_scatter(
+            x=x,
+            y=places,
+            mode="markers",
+            marker=marker,
+            name=translate(name, language),
+            meta=name.rpartition(".")[2],
+            **more,
+        )
 
     half = [BAND * (_at(matrix.null_sd, pair) or 0.0) for pair in away]
     band = {"type": "data", "array": half, "color": "rgba(128,128,128,0.45)", "thickness": 10, "width": 0}

@@ -1,16 +1,19 @@
 """Views of masks: two beside each other, and one B from far (pooled) and near (its bits)."""
 
+from math import log2
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lori_core.figures.drawing import FAINT, GREY, HORIZONTAL_BAR, Drawing, drawing
+from lori_core.figures.drawing import FAINT, GREY, HORIZONTAL_BAR, SHARES, Drawing, drawing, write_cells
 from lori_core.figures.places import Grid
 from lori_core.figures.wording import listed, number, percent, short
 from lori_core.results import MaskGrid, MaskPair
 from lori_core.translate import translate
 
+HOVERS = ("of_output", "of_rank", "of_cell", "of_bit")
+TIMES = 4  # the colours of a ratio go from 1/16 to 16, a step for each doubling
 _BITS = [[0, FAINT], [0.5, FAINT], [0.5, "#0072B2"], [1, "#0072B2"]]  # blank, kept
 
 
@@ -18,19 +21,24 @@ def mask_pair(pair: MaskPair, language: str = "en") -> Drawing:
     """How many times as many entries two masks share as chance would give, projection by layer."""
     ratios = {module: _ratio(pair, [module]) for module in pair.entries}
     grid = Grid(ratios)
-    known = [ratio for ratio in ratios.values() if ratio is not None]
-    reach = max([abs(ratio - 1) for ratio in known] + [0.5])
+    doublings = [[None if cell is None else log2(max(cell, 2**-TIMES)) for cell in row] for row in grid.cells]
     figure = go.Figure(
         go.Heatmap(
-            z=grid.cells,
-            zmin=1 - reach,
-            zmax=1 + reach,
+            z=doublings,
+            zmin=-TIMES,
+            zmax=TIMES,
             colorscale="PuOr",
-            texttemplate="%{z:.1f}" if grid.is_narrow else None,
-            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
-            colorbar={"title": {"text": translate("figures.axis.times_chance", language)}},
+            customdata=grid.cells,
+            hovertemplate="%{y}, %{x}: %{customdata:.2f}<extra></extra>",
+            colorbar={
+                "title": {"text": translate("figures.axis.times_chance", language)},
+                "tickvals": list(range(-TIMES, TIMES + 1)),
+                "ticktext": [f"1/{2**-power}" if power < 0 else f"{2**power}" for power in range(-TIMES, TIMES + 1)],
+            },
         )
     )
+    if grid.is_narrow:
+        write_cells(figure, grid.texts("{:.1f}"))
     grid.label(figure, language)
     shared, left, right = (sum(part.values()) for part in (pair.shared, pair.left, pair.right))
     either = shared + left + right
@@ -73,10 +81,9 @@ def mask_grid(grid: MaskGrid, language: str = "en") -> Drawing:
         vertical_spacing=0.04 / len(panels),
         horizontal_spacing=0.02,
     )
-    top = 1.0 if bits else max(max(map(max, cells)) for cells in grid.panels.values()) or 1.0
     for place, panel in enumerate(panels):
-        _add_panel(figure, grid, panel, 2 * place + 1, top, language)
-    figure.update_layout(bargap=0, coloraxis={"cmin": 0, "cmax": top, "colorscale": _BITS if bits else "Cividis"})
+        _add_panel(figure, grid, panel, 2 * place + 1, language)
+    figure.update_layout(bargap=0, coloraxis={"cmin": 0, "cmax": 1, "colorscale": _BITS if bits else SHARES})
     scale = {"title": {"text": translate("figures.axis.kept_share", language)}, "tickformat": ".0%", **HORIZONTAL_BAR}
     figure.update_layout(coloraxis={"showscale": not bits, "colorbar": scale})
     figure.update_xaxes(showgrid=False, col=1)
@@ -100,16 +107,18 @@ def mask_grid(grid: MaskGrid, language: str = "en") -> Drawing:
         for rank, value in enumerate(grid.by_rank[panel])
     ]
     height = 130 + (70 + 8 * ranks) * len(panels)
-    return drawing(kind, language, figure, summary, ("what", "rank", "kept"), rows, height, module=grid.module)
+    titles = {"module": grid.module, "name": " / ".join(grid.names)}
+    return drawing(kind, language, figure, summary, ("what", "rank", "kept"), rows, height, **titles)
 
 
-def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: float, language: str) -> None:
+def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, language: str) -> None:
     """The cells in the row below `row`; the share of each output's entries above, of each rank's at the side."""
     bits = grid.step == 1
     outputs = [grid.first + grid.step * cell for cell in range(len(grid.by_output[panel]))]
     ranks = list(range(len(grid.by_rank[panel])))
     bar: dict[str, Any] = {"marker": {"color": GREY, "line": {"width": 0}}, "showlegend": False}
-    above, side = "%{x}: %{y:.1%}<extra></extra>", "%{y}: %{x:.1%}<extra></extra>"
+    said = {part: translate(f"figures.mask_grid.{part}", language) + "<extra></extra>" for part in HOVERS}
+    words = [translate(f"figures.mask_bits.{part}", language) for part in ("held", "moves")]
     figure.add_scatter(  # one outline: hundreds of bars would take a browser a second to draw
         x=outputs,
         y=grid.by_output[panel],
@@ -118,11 +127,13 @@ def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: flo
         fill="tozeroy",
         fillcolor=GREY,
         showlegend=False,
-        hovertemplate=above,
+        hovertemplate=said["of_output"],
         row=row,
         col=1,
     )
-    figure.add_bar(x=grid.by_rank[panel], y=ranks, orientation="h", hovertemplate=side, row=row + 1, col=2, **bar)
+    figure.add_bar(
+        x=grid.by_rank[panel], y=ranks, orientation="h", hovertemplate=said["of_rank"], row=row + 1, col=2, **bar
+    )
     figure.add_heatmap(
         x=outputs,
         y=ranks,
@@ -130,7 +141,8 @@ def _add_panel(figure: go.Figure, grid: MaskGrid, panel: str, row: int, top: flo
         coloraxis="coloraxis",
         xgap=0.5 * bits,
         ygap=0.5 * bits,
-        hovertemplate="%{x}, %{y}: " + ("%{z}" if bits else "%{z:.1%}") + "<extra></extra>",
+        text=[[words[bool(cell)] for cell in cells] for cells in grid.panels[panel]] if bits else None,
+        hovertemplate=said["of_bit" if bits else "of_cell"],
         row=row + 1,
         col=1,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import Drawing, drawing, task_mark
+from lori_core.figures.drawing import SHARES, Drawing, drawing, task_mark, write_cells
 from lori_core.figures.places import Grid
 from lori_core.figures.wording import listed, number, percent, plain
 from lori_core.results import Calibration, MaskLayout
@@ -15,7 +15,7 @@ def mask(calibration: Calibration, language: str = "en", top: float | None = Non
     """Kept fraction of each matrix of B, layer by projection, against the target.
 
     Args:
-        top: kept fraction at the end of the colours, so that several masks can be compared; None: the largest here.
+        top: kept fraction at the end of the colours, for several masks; None: the same colours for all masks, SHARES.
     """
     return _kept("mask", calibration.task, calibration.sparsity, calibration.kept, language, top)
 
@@ -34,20 +34,22 @@ def _kept(
         go.Heatmap(
             z=grid.cells,
             zmin=0,
-            zmax=top or max(*kept.values(), 1e-9),
-            colorscale="Cividis",
+            zmax=top or 1.0,
+            colorscale="Cividis" if top else SHARES,
             colorbar={
                 "title": {"text": translate("figures.axis.kept", language, target=percent(target))},
                 "tickformat": ".0%",
             },
-            texttemplate="%{z:.0%}" if grid.is_narrow else None,
             hovertemplate="%{y}, %{x}: %{z:.1%}<extra></extra>",
         )
     )
+    if grid.is_narrow:
+        write_cells(figure, grid.texts("{:.0%}"))
     grid.label(figure, language)
     order = sorted(kept, key=lambda module: kept[module])
+    even = percent(kept[order[0]]) == percent(kept[order[-1]])
     summary = translate(
-        f"figures.{kind}.summary",
+        f"figures.{kind}.{'even' if even else 'summary'}",
         language,
         target=percent(target),
         most=order[-1],

@@ -84,6 +84,7 @@ def _base_trace(trial: MergeTrial, language: str) -> go.Scatter:
         mode="lines",
         line={"color": GREY, "width": 3},
         name=name,
+        meta="base",
         hovertemplate=f"{plain(name)} %{{x:.3f}}<extra></extra>",
     )
 
@@ -99,5 +100,6 @@ def _marks(scores: list[Score], lane: float, name: str, language: str) -> go.Sca
         marker=hollow if name == "single" else {"color": BLUE, "symbol": "circle", "size": 11},
         cliponaxis=False,
         name=label,
+        meta=name,
         hovertemplate=f"{plain(label)} %{{x:.3f}}<extra></extra>",
     )

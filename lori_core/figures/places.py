@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import Drawing, categories, drawing
+from lori_core.figures.drawing import Drawing, categories, drawing, write_cells
 from lori_core.figures.wording import number
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
@@ -58,6 +58,10 @@ class Grid:
         self.is_narrow = len(self.layers) <= 6
         self.height = 170 + 28 * len(self.projections)
 
+    def texts(self, form: str) -> list[list[str]]:
+        """The cells as text; form: as "{:.0%}"."""
+        return [["" if value is None else form.format(value) for value in row] for row in self.cells]
+
     def place(self, module: str) -> tuple[str, str]:
         """(layer, projection) as a table says them."""
         layer, projection = self.places[module]
@@ -95,17 +99,20 @@ def pair_places(matrix: PairMatrix, first: str, second: str, language: str = "en
     values = {module: cells[s][t] for module, cells in matrix.by_module.items()}
     grid = Grid(values)
     measure = translate(f"figures.measure.{matrix.measure}", language)
+    known = {module: value for module, value in values.items() if value is not None}
     figure = go.Figure(
         go.Heatmap(
             z=grid.cells,
+            zmin=min(known.values()),
+            zmax=max(known.values()),
             colorscale="Cividis",
-            texttemplate="%{z:.2f}" if grid.is_narrow else None,
             hovertemplate="%{z:.3f}<extra></extra>",
             colorbar={"title": {"text": measure}},
         )
     )
+    if grid.is_narrow:
+        write_cells(figure, grid.texts("{:.2f}"))
     grid.label(figure, language)
-    known = {module: value for module, value in values.items() if value is not None}
     most = max(known, key=lambda module: known[module])
     summary = translate("figures.pair_places.summary", language, most=most, value=number(known[most]))
     rows = [[module, *grid.place(module), number(value)] for module, value in known.items()]

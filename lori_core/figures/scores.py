@@ -104,7 +104,7 @@ def merge_weights(result: StudyResult, merge: str, language: str = "en") -> Draw
             chosen.append(translate("figures.merge_weights.each", language, method=label, weights=weights))
     if control:
         key = {"mode": "lines", "line": {"color": GREY, "dash": "dot"}, "name": translate("figures.control", language)}
-        figure.add_scatter(x=[None], y=[None], **key)
+        figure.add_scatter(x=[None], y=[None], hoverinfo="skip", **key)
     figure.update_xaxes(title_text=translate("figures.axis.merge_weight", language))
     figure.update_yaxes(title_text=translate("figures.axis.validation", language), rangemode="tozero")
     several = "_by_seed" if len(seeds(result)) > 1 else ""
@@ -120,7 +120,8 @@ def _base_trace(result: StudyResult, language: str) -> go.Scatter:
     y = [part for row in range(len(result.tasks)) for part in (row - 0.42, row + 0.42, None)]
     name = translate("figures.base", language)
     hover = f"{plain(name)} %{{x:.3f}}<extra></extra>"
-    return go.Scatter(x=x, y=y, mode="lines", line={"color": GREY, "width": 3}, name=name, hovertemplate=hover)
+    line = {"color": GREY, "width": 3}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, name=name, meta="base", hovertemplate=hover)
 
 
 def _floor_traces(result: StudyResult, language: str) -> list[go.Scatter]:
@@ -199,6 +200,7 @@ def _dumbbells(
             marker=marker,
             name=label,
             legendgroup=method,
+            meta=f"{method}/{end}",
             showlegend=end == "merged",
             cliponaxis=False,
             hovertemplate=f"{plain(label)}, {translate(f'figures.column.{end}', language)} %{{x:.3f}}<extra></extra>",
@@ -221,6 +223,7 @@ def _control_trace(tasks: Sequence[str], names: Sequence[str], control: Cells, l
         mode="markers",
         marker={"symbol": "x-thin", "size": 8, "line": {"color": GREY, "width": 2}},
         name=translate("figures.control", language),
+        meta="lori_d_shared/merged",
         cliponaxis=False,
         text=[f"{plain(_shared_label(method, language))} {value:.3f}" for _, method, value in found],
         hoverinfo="text",
@@ -271,6 +274,7 @@ def _weight_traces(
             marker={"symbol": f"{shape}-open" if shared else shape, "size": 8},
             name=label,
             legendgroup=label,
+            meta=f"{method}_shared" if shared else method,
             showlegend=not shared,
         ),
         go.Scatter(

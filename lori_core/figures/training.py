@@ -6,11 +6,13 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import METHOD_MARKS, Drawing, drawing, task_mark
+from lori_core.figures.drawing import METHOD_MARKS, Drawing, drawing, line_mark
 from lori_core.figures.means import methods
 from lori_core.figures.wording import NO_NUMBER, listed, method_label, number, percent, plain, size
 from lori_core.results import SingleResult, StudyResult
 from lori_core.translate import translate
+
+Curve = Sequence[tuple[int, float | None]]  # (step, loss)
 
 
 def losses(result: StudyResult, task: str, language: str = "en") -> Drawing:
@@ -27,6 +29,7 @@ def losses(result: StudyResult, task: str, language: str = "en") -> Drawing:
             connectgaps=False,
             name=method_label(run.method, language),
             legendgroup=run.method,
+            meta=f"{run.method}/{run.seed}",
             showlegend=run.method not in shown,
         )
         shown.add(run.method)
@@ -44,25 +47,57 @@ def losses(result: StudyResult, task: str, language: str = "en") -> Drawing:
     return drawing("losses", language, figure, summary, header, rows, 340, limits, task=task)
 
 
-def live_losses(curves: Mapping[str, Sequence[tuple[int, float | None]]], language: str = "en") -> Drawing:
-    """Training loss by step while a run goes on: stage -> (step, loss); a gap where the loss is None, not a number."""
+def live_losses(
+    curves: Mapping[str, Curve],
+    language: str = "en",
+    *,
+    series: Mapping[str, str] | None = None,
+    log: bool = False,
+    smoothing: float = 0.0,
+) -> Drawing:
+    """Training loss by step while a run goes on: stage -> (step, loss); a gap where the loss is None, not a number.
+
+    Args:
+        series: stage -> its name in saved data, the same in all languages.
+        log: a logarithmic axis of losses.
+        smoothing: 0 to below 1, see smoothed(); above 0 the curves themselves stay, faint, below the smoothed ones.
+    """
     figure, rows = go.Figure(), []
     for place, (stage, curve) in enumerate(curves.items()):
         steps, values = [step for step, _ in curve], [loss for _, loss in curve]
-        line = {"color": task_mark(place)[0], "width": 1.6}
-        figure.add_scatter(x=steps, y=values, mode="lines", line=line, connectgaps=False, name=plain(stage))
+        line = {**line_mark(place), "width": 1.6}
+        shared = {"x": steps, "mode": "lines", "line": line, "connectgaps": False, "legendgroup": stage}
+        saved = (series or {}).get(stage, stage)
+        if smoothing:
+            figure.add_scatter(**shared, y=values, meta=saved, opacity=0.25, showlegend=False, hoverinfo="none")
+            values_shown, saved = smoothed(values, smoothing), f"{saved} (smoothed)"
+        else:
+            values_shown = values
+        figure.add_scatter(**shared, y=values_shown, meta=saved, name=plain(stage))
         finite = [value for value in values if value is not None]
         first, last = (number(finite[0]), number(finite[-1])) if finite else (NO_NUMBER, NO_NUMBER)
         rows.append([stage, first, last, str(len(values) - len(finite)), str(steps[-1])])
     figure.update_xaxes(title_text=translate("figures.axis.step", language))
     figure.update_yaxes(title_text=translate("figures.axis.loss", language), rangemode="tozero")
+    if log:
+        figure.update_yaxes(type="log", rangemode="normal")
     figure.update_layout(showlegend=True)
     each = listed((f"{row[0]} {_said(row[2], language)}" for row in rows), language)
-    summary = translate("figures.losses.summary", language, each=each)
+    summary = translate("figures.losses.summary", language, each=each) if rows else ""
     if any(row[3] != "0" for row in rows):
         summary += translate("figures.losses.diverged", language)
     header = ("stage", "first_loss", "last_loss", "not_numbers", "steps")
     return drawing("live_losses", language, figure, summary, header, rows, 340)
+
+
+def smoothed(values: Sequence[float | None], weight: float) -> list[float | None]:
+    """Exponential moving average, s = weight s + (1 - weight) v, over the weight that it has seen; gaps stay gaps."""
+    mean, seen, found = 0.0, 0.0, []
+    for value in values:
+        if value is not None:
+            mean, seen = weight * mean + (1 - weight) * value, weight * seen + 1 - weight
+        found.append(None if value is None else mean / seen)
+    return found
 
 
 def _said(loss: str, language: str) -> str:

@@ -2,7 +2,8 @@
 
 Adapters are named by the shelf's references. The mask of another sparsity comes from the same calibration: from the
 dense run that lies beside the adapter, whose values were rounded to bf16 when they were kept, so that entries next to
-the threshold can differ from the mask that was trained.
+the threshold can differ from those that training would have kept. At the adapter's own sparsity the mask is therefore
+the one that was trained.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,13 +21,14 @@ from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.method.masks import kept_fractions, magnitude_masks
 from lori_core.results import MaskGrid, MaskLayout, MaskPair
 from lori_core.service.shelf import Shelf
-from lori_core.storage.adapter_files import load_entries, read_header
+from lori_core.storage.adapter_files import StoredAdapter, load_entries, read_header
 from lori_core.storage.mask_files import Mask, save_mask
 from lori_core.study.layout import dense_run_of
 
 BINS = 512  # cells along a B at most: more would be fewer than a pixel each, and a browser would leave some out
 
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
+MaskForm = Literal["safetensors", "npz"]
 Pair = Annotated[list[str], Field(min_length=1, max_length=2)]
 
 
@@ -40,7 +42,7 @@ class MaskViews:
         """MaskLayout. At the trained sparsity only the adapter's description is read."""
         (folder,) = map(Path, self.shelf.folders([reference]))
         header, _ = read_header(folder)
-        if sparsity is None:
+        if _is_trained(header, sparsity):
             kept = {module: m.kept / (m.out_features * m.rank) for module, m in header.modules.items()}
         else:
             kept = kept_fractions(self._masks(reference, sparsity))
@@ -98,28 +100,40 @@ class MaskViews:
             )
         )
 
-    def mask_file(self, reference: str, sparsity: Sparsity | None = None) -> str:
-        """A mask file (mask_files.py) in the exports folder, which `lori train --mask` takes."""
+    def mask_file(self, reference: str, sparsity: Sparsity | None = None, form: MaskForm = "safetensors") -> str:
+        """A file in the exports folder: a mask file (mask_files.py), which `lori train --mask` takes, or NumPy's NPZ.
+
+        The NPZ has a bool array (out_features, rank) for each module, True where it is kept.
+        """
         (folder,) = map(Path, self.shelf.folders([reference]))
         header, identity = read_header(folder)
         masks = self._masks(reference, sparsity)
         record = {"adapter": header.name, "adapter_id": identity, "base": header.record.get("base")}
         mask = Mask(masks, {key: value for key, value in record.items() if value is not None})
         name = re.sub(r"[^\w.+-]+", "-", reference.partition("/")[2])
-        target = self.shelf.exports / f"{name}-{mask.sparsity:.3f}-mask.safetensors"
+        target = self.shelf.exports / f"{name}-{mask.sparsity:.3f}-mask.{form}"
         target.unlink(missing_ok=True)
-        save_mask(mask, target)
+        if form == "npz":
+            arrays: dict[str, Any] = {module: bits.numpy() for module, bits in masks.items()}
+            np.savez_compressed(target, **arrays)
+        else:
+            save_mask(mask, target)
         return str(target)
 
     def _masks(self, reference: str, sparsity: float | None) -> dict[str, Tensor]:
         (folder,) = map(Path, self.shelf.folders([reference]))
-        _, identity = read_header(folder)
-        if sparsity is None:
+        header, identity = read_header(folder)
+        if _is_trained(header, sparsity):
             return _entries(folder, identity)[0]
         dense = dense_beside(folder)
         if dense is None:
             raise AdapterError("no_calibration", name=reference[:120])
         return _thresholded(dense, read_header(dense)[1], sparsity)
+
+
+def _is_trained(header: StoredAdapter, sparsity: float | None) -> bool:
+    """Whether that is the sparsity at which the adapter was trained, to the whole percent."""
+    return sparsity is None or (header.mask is not None and abs(sparsity - header.config.sparsity) < 0.005)
 
 
 def dense_beside(folder: Path) -> Path | None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lori_core.embedded.ready_made import READY_MADE
+from lori_core.embedded.ready_made import READY_MADE, ready_scores
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
@@ -26,7 +26,7 @@ from lori_core.storage.model_card import model_card
 from lori_core.storage.peft import export_peft
 from lori_core.storage.store import AdapterStore, checked_name
 from lori_core.storage.uploads import UploadFormat, exact_precision, read_adapters, unpack
-from lori_core.study.layout import Layout, is_intermediate, score_file
+from lori_core.study.layout import Layout, is_intermediate, is_sequence, score_file
 from lori_core.study.reach import Reach
 from lori_core.study.runs import list_runs
 
@@ -43,6 +43,7 @@ class Entry:
         peft_bytes: what its tensors would take in PEFT's format at the same precision.
         scores: task, split, value, low, high, n ... of each that its record or its run knows.
         parents: name, and version and id where known, of those that it was made from.
+        order: of an adapter that learned one task after another, the tasks; empty for any other.
         wrong: (key, values) of the error.
     """
 
@@ -61,6 +62,7 @@ class Entry:
     peft_bytes: int = 0
     scores: tuple[dict[str, Any], ...] = ()
     parents: tuple[dict[str, Any], ...] = ()
+    order: tuple[str, ...] = ()
     wrong: tuple[str, dict[str, Any]] | None = None
 
 
@@ -172,7 +174,8 @@ class Shelf:
                 f"store/{version.reference}", version.row.name, self.store.folder(version.reference), version.tags
             )
         for run in list_runs(self.runs):
-            for folder in sorted((run.path / "adapters").glob("[!.]*")):
+            folders = (run.path / "adapters").glob("[!.]*")
+            for folder in sorted(folders, key=lambda folder: (is_sequence(folder.name), folder.name)):
                 if not is_intermediate(folder.name):
                     yield _entry(f"run/{run.path.name}/{folder.name}", folder.name, folder)
         for head in sorted(READY_MADE.glob("*/*/adapter.json")):
@@ -213,6 +216,7 @@ def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) 
         peft_bytes=_BYTES[header.dtype] * sum(rank * (each.in_features + each.out_features) for each in modules),
         scores=tuple(_listed(record.get("scores")) or _run_scores(folder)),
         parents=tuple(_listed(record.get("parents"))),
+        order=_order(header),
     )
 
 
@@ -231,9 +235,19 @@ def _method(header: StoredAdapter) -> str:
     return f"{'lori_s' if config.sparsity > 0 else 'lori_d'}{'_shared' if config.shared_projection else ''}"
 
 
+def _order(header: StoredAdapter) -> tuple[str, ...]:
+    """Tasks in the order in which one adapter learned them; a sequence calls what it leaves "safety+math"."""
+    parents, task = _listed(header.record.get("parents")), str(header.record.get("task", ""))
+    if "merge" in header.record or len(parents) != 1 or not header.name.endswith(f"+{task}"):
+        return ()
+    return (*header.name.removesuffix(f"+{task}").split("+"), task)
+
+
 def _run_scores(folder: Path) -> list[dict[str, Any]]:
-    """The test score that a study or a training wrote down for the adapter; none where there is none."""
+    """The test score that was written down beside the adapter, by a study, by a training, or before it shipped."""
     with suppress(OSError, ValueError, KeyError, TypeError):
+        if folder.is_relative_to(READY_MADE):
+            return [ready_scores()[folder.relative_to(READY_MADE).as_posix()]]
         score = json.loads(score_file(folder).read_bytes())["score"]
         return [{key: score[key] for key in ("task", "split", "metric", "value", "low", "high", "n")}]
     return []

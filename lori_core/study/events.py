@@ -8,17 +8,24 @@ unit      name; state: started | done
 step      step, steps, loss, learning_rate, tokens_per_second ...; task, method, stage: calibrate | train
 mask      step, jaccard, kept: the mask that would result now; task, method
 evaluate  done, total; task, split
+
+What a sequence does for a task after its first has in "after" the tasks that it learned before, "nlu → safety".
 """
 
 from typing import Any
 
-Stage = tuple[str, str, str]  # task, method and what is done: ("math", "lori_s", "train"); "" where there is none
+Stage = tuple[str, str, str]  # task(s), method and what is done: ("math", "lori_s", "train"); "" where there is none
+
+
+def learned_in(event: dict[str, Any]) -> str:
+    """The task that an event is about, "math"; "safety → math" where one adapter learns it after another task."""
+    return " → ".join(str(event[key]) for key in ("after", "task") if event.get(key))
 
 
 def stage_of(event: dict[str, Any]) -> Stage:
     """What a "step" or "evaluate" event is about."""
     doing = event.get("stage") if event["kind"] == "step" else event["kind"]
-    return str(event.get("task") or ""), str(event.get("method") or ""), str(doing or "")
+    return learned_in(event), str(event.get("method") or ""), str(doing or "")
 
 
 def how_far(event: dict[str, Any]) -> tuple[int, int]:

@@ -198,6 +198,11 @@ def is_intermediate(adapter: str) -> bool:
     return adapter.startswith(_INTERMEDIATE)
 
 
+def is_sequence(adapter: str) -> bool:
+    """Whether an adapter of that name in a study learned its tasks one after another."""
+    return adapter.startswith("continual-")
+
+
 def score_file(adapter: Path) -> Path:
     """Where the result that scores an adapter of a run lies, if it was scored."""
     run = adapter.parent.parent

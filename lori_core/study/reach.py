@@ -32,7 +32,7 @@ class Reach:
 
     def check(self, config: Config) -> None:
         """Raises ConfigError for the first setting that names what is out of reach; TaskError for a spec of no task."""
-        for field, value in _texts(config):
+        for field, value in texts(config):
             if (allowed := CHECKS.get(field)) is not None and not allowed(self, value):
                 key = {"base": "base_out_of_reach", "device": "device_out_of_reach"}.get(field, "path_out_of_reach")
                 raise ConfigError(key, field=field, got=value[:SHOWN])
@@ -75,14 +75,14 @@ CHECKS: dict[str, Callable[[Reach, str], bool]] = {
 }
 
 
-def _texts(config: Config) -> Iterator[tuple[str, str]]:
+def texts(config: Config) -> Iterator[tuple[str, str]]:
     """(field, value) of every text in the settings, those of settings in settings too."""
     for field in type(config).model_fields:
         value = getattr(config, field)
         values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
         for each in values:
             if isinstance(each, Config):
-                yield from _texts(each)
+                yield from texts(each)
             elif isinstance(each, str):
                 yield field, each
 

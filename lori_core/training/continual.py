@@ -65,7 +65,7 @@ def learn_sequence(
     overlaps: list[float] = []
     scores: list[tuple[Score, ...]] = []
     for number, task in enumerate(tasks):
-        stage = hooks.named(task=task.name)
+        stage = hooks.named(task=task.name, after=" → ".join(each.name for each in tasks[:number]))
         folder = checkpoints and checkpoints / f"sequence-{number}"
         if number:
             adapter, shared = _next(

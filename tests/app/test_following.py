@@ -72,7 +72,7 @@ def test_settings_of_any_shape_end_no_page(tmp_path, field):
             run.emit({"kind": "state", "state": "finished"})
             look_at(page, run)
             if kind == "merge_trial":
-                assert merge._label(page, run.path.name, run.config.get("merge"))
+                assert merge._label(page, run)
     page.jobs.close()
 
 
@@ -81,3 +81,33 @@ def look_at(page: Context, run: Run) -> None:
     assert runs._choices(page) and runs._mark(page, run) and run_labels.label(run)
     for part in (*runs._often(page, run), *runs._seldom(page, run)):
         json.dumps(part)
+
+
+def test_a_sequence_has_curves_of_its_own_beside_those_of_single_tasks(tmp_path):
+    run = Run.create(tmp_path, "study", {})
+    alone = {"kind": "step", "task": "math", "method": "lori_s", "stage": "train", "steps": 9}
+    pace = {"seconds_left": 1.0, "tokens_per_second": 1.0, "memory_bytes": 1}
+    for step in range(1, 4):
+        run.emit(alone | pace | {"step": step, "loss": 1.0})
+    run.emit(alone | pace | {"step": 1, "loss": 2.0, "after": "safety"})
+    mask = {"kind": "mask", "task": "math", "method": "lori_s", "step": 5, "jaccard": 0.5, "kept": {"q": 0.1}}
+    run.emit(mask)
+    run.emit(mask | {"after": "safety", "step": 1})
+    found = follow(run)
+    assert found.losses == {
+        ("math", "lori_s", "train"): [(1, 1.0), (2, 1.0), (3, 1.0)],
+        ("safety → math", "lori_s", "train"): [(1, 2.0)],
+    }
+    assert {task: looks[0].step for task, looks in found.looks.items()} == {"math": 5, "safety → math": 1}
+
+
+def test_curves_are_found_by_the_words_of_their_labels(tmp_path):
+    page = Context(Lab(tmp_path, Jobs()), "ja")
+    run = Run.create(tmp_path / "runs", "study", {})
+    for task in ("math", "code"):
+        event = {"kind": "step", "task": task, "method": "lori_s", "stage": "train", "step": 1, "steps": 9, "loss": 1.0}
+        run.emit(event | {"seconds_left": 1.0, "tokens_per_second": 1.0, "memory_bytes": 1})
+    for words, expected in (("", ["math", "code"]), ("lori-s MATH", ["math"]), ("学習 code", ["code"]), ("x", [])):
+        figure = json.loads(json.loads(runs._often(page, run, words=words)[1])["figure"])
+        assert [trace["meta"].partition("/")[0] for trace in figure["data"]] == expected
+    page.jobs.close()

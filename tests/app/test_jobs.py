@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.jobs import Jobs, device_of, environment
-from app.lab import Workspace
+from app.lab import Context, Lab, Workspace
+from app.wording import state_of
 from lori_core.config import AdapterConfig
 from lori_core.errors import RunError
 from lori_core.study.runs import Run, list_runs
@@ -152,3 +153,34 @@ def test_a_wide_host_without_passwords_is_refused_and_nothing_is_written(tmp_pat
     command = [sys.executable, "-m", "app", "--store", str(lab), "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "--no-auth" in done.stderr and not lab.exists()
+
+
+def test_a_run_whose_process_still_loads_is_starting_and_cannot_be_resumed(jobs, tmp_path):
+    page = Context(Lab(tmp_path / "lab", jobs), "en")
+    run = jobs.submit(tmp_path / "lab" / "runs", "study", LONG)
+    wait_for(lambda: not jobs.is_waiting(run))
+    assert (run.state(), state_of(page, run)) == ("created", "starting")
+    with pytest.raises(RunError) as caught:
+        jobs.resume(run)
+    assert caught.value.key == "run_in_use" and not jobs.is_waiting(run)
+    pid_of(run)
+    assert state_of(page, run) == "running"
+    jobs.discard(run)
+
+
+def test_a_run_that_is_starting_is_stopped_at_once(jobs, tmp_path):
+    run = jobs.submit(tmp_path, "study", LONG)
+    wait_for(lambda: jobs.is_starting(run))
+    jobs.stop_and_keep(run)
+    wait_for(lambda: not jobs.is_starting(run))
+    assert run.state() == "created" and run.events() == []
+    jobs.discard(run)
+
+
+def test_a_run_that_goes_on_elsewhere_loses_its_place_in_the_queue(jobs, tmp_path):
+    run = Run.create(tmp_path, "study", LONG)
+    with run.start():
+        (run.path / "queued").touch()
+        jobs.watch(tmp_path)
+        wait_for(lambda: not jobs.is_waiting(run))
+    assert [event["state"] for event in run.events()] == ["running", "finished"]

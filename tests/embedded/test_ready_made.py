@@ -6,7 +6,7 @@ import torch
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
 from lori_core.config import TrainConfig
-from lori_core.embedded.ready_made import READY_MADE, TASKS, VARIANTS, ready_made
+from lori_core.embedded.ready_made import READY_MADE, TASKS, VARIANTS, measured, ready_made, ready_scores
 from lori_core.errors import AdapterError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.method.adapter import check_base
@@ -68,3 +68,11 @@ def test_only_the_control_shares_its_projection():
 def test_one_that_does_not_ship_is_refused_by_name():
     with pytest.raises(AdapterError, match=r"poems.*nlu.*lori_s"):
         ready_made("poems")
+
+
+def test_what_each_scores_is_written_down_and_measured_again_it_is_the_same():
+    known = ready_scores()
+    assert known.keys() == {f"{task}/{variant}" for task in TASKS for variant in VARIANTS}
+    again = measured(ready_made("nlu"), "nlu")
+    assert again["n"] == known["nlu/lori_s"]["n"]
+    assert known["nlu/lori_s"]["low"] <= again["value"] <= known["nlu/lori_s"]["high"]

@@ -6,11 +6,12 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 from example_results import METHODS, calibration, diverged, example, modules, score, without_nulls
+from plotly.colors import hex_to_rgb, label_rgb, sample_colorscale, unlabel_rgb
 
 from lori_core import figures
 from lori_core.figures.means import mean_score
 from lori_core.figures.wording import percent, size
-from lori_core.results import Loss, MergeTrial
+from lori_core.results import Loss, MaskLayout, MaskPair, MergeTrial
 
 RESULT = example()
 LANGUAGES = ("en", "ja")
@@ -59,6 +60,25 @@ def test_every_figure_has_axis_titles_words_and_a_table_of_one_width(language):
         assert drawing.rows and all(len(row) == len(drawing.header) for row in drawing.rows), drawing.title
 
 
+def test_saved_data_have_the_same_names_in_both_languages():
+    """As chart.js takes them: a series by its meta, its group or its name, an axis by what it measures."""
+    for drawn in zip(*map(all_drawings, LANGUAGES), strict=True):
+        drawn_data = [[trace for trace in traces(drawing) if trace.hoverinfo != "skip"] for drawing in drawn]
+        names = [[trace.meta or trace.legendgroup or trace.name for trace in some] for some in drawn_data]
+        assert names[0] == names[1], drawn[0].title
+        assert drawn[0].axes == drawn[1].axes and drawn[0].axes, drawn[0].title
+
+
+def test_nine_curves_look_different_and_a_smoothed_one_stands_before_its_own():
+    curve = [(1, 1.0), (2, None), (3, 0.0), (4, 1.0)]
+    drawing = figures.live_losses({f"task {number}": curve for number in range(42)}, log=True)
+    assert len({(trace.line.color, trace.line.dash) for trace in traces(drawing)}) == 42
+    assert drawing.figure.to_dict()["layout"]["yaxis"]["type"] == "log"
+    own, smooth = traces(figures.live_losses({"math": curve}, smoothing=0.5))
+    assert own.y == (1.0, None, 0.0, 1.0) and own.opacity < 1
+    assert smooth.y == pytest.approx((1.0, None, 1 / 3, 5 / 7))  # weights 1/2, then 1/4 1/2, then 1/8 1/4 1/2
+
+
 def test_the_two_languages_have_the_same_numbers_and_other_words():
     for english, japanese in zip(all_drawings("en"), all_drawings("ja"), strict=True):
         assert english.limits != japanese.limits
@@ -92,6 +112,44 @@ def test_the_mask_heatmap_shows_each_module_where_its_name_says():
     assert (
         heatmap.to_plotly_json()["z"][5][2] == given.kept["model.layers.2.mlp.up_proj"]
     )  # up_proj is the sixth projection
+
+
+def test_the_colours_of_masks_and_of_ratios_are_the_same_whatever_is_shown():
+    def scale(drawing: figures.Drawing) -> Any:
+        heatmap = traces(drawing)[0]
+        return heatmap.zmin, heatmap.zmax, heatmap.colorscale
+
+    layouts = [MaskLayout("math", 0.9, dict.fromkeys(modules(4), kept), {}, True) for kept in (0.01, 0.5)]
+    assert scale(figures.mask_layout(layouts[0])) == scale(figures.mask_layout(layouts[1])) and scale(
+        figures.mask_layout(layouts[0])
+    )[:2] == (0, 1)
+    pairs = [MaskPair(("a", "b"), {"m.0.a": n}, {"m.0.a": 1}, {"m.0.a": 1}, {"m.0.a": 10**6}) for n in (0, 999)]
+    assert scale(figures.mask_pair(pairs[0])) == scale(figures.mask_pair(pairs[1]))
+    even = figures.mask_layout(layouts[0]).summary
+    assert even.count("%") == 1 and "ewest" not in even
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_written_into_cells_is_read_on_every_colour(language):
+    """The contrast to the cell's colour, by the formula of WCAG 2.2, is at least 4.5 : 1."""
+    written = [drawing for drawing in all_drawings(language) if traces(drawing)[0].type == "heatmap"]
+    for drawing in written:
+        heatmap, texts = traces(drawing)
+        for x, y, ink in zip(texts.x, texts.y, texts.textfont.color, strict=True):
+            share = (heatmap.z[y][x] - heatmap.zmin) / (heatmap.zmax - heatmap.zmin)
+            (cell,) = sample_colorscale(as_rgb(heatmap.colorscale), [min(1, max(0, share))])
+            lighter, darker = sorted((luminance(unlabel_rgb(cell)), 1.0 if ink == "#fff" else 0.0), reverse=True)
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (drawing.title, share, ink)
+    assert len(written) >= 3
+
+
+def as_rgb(scale: Any) -> list[list[Any]]:
+    return [[place, label_rgb(hex_to_rgb(each)) if each.startswith("#") else each] for place, each in scale]
+
+
+def luminance(colour: Any) -> float:
+    linear = [part / 255 / 12.92 if part <= 0.04045 * 255 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_big_marks_are_the_means_of_the_seeds():

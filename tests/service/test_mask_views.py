@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -73,6 +74,22 @@ def test_the_file_of_a_mask_holds_the_trained_bits(looks):
     masks = load_adapter(READY_MADE / "math" / "lori_s").masks
     assert all(torch.equal(mask, masks[module]) for module, mask in load_mask(path).masks.items())
     assert [each.name for each in looks.shelf.exports.iterdir()] == ["math-lori_s-0.900-mask.safetensors"]
+
+
+def test_the_slider_at_the_trained_sparsity_shows_the_trained_mask(looks):
+    """The dense run was rounded when it was kept, so that a mask made from it again would differ at the threshold."""
+    assert looks.mask_layout(LEFT, 0.9) == looks.mask_layout(LEFT)
+    assert looks.mask_grid([LEFT], MODULE, 0.9) == looks.mask_grid([LEFT], MODULE)
+    assert looks.mask_layout(LEFT, 0.89) != looks.mask_layout(LEFT)
+
+
+def test_the_bits_come_as_arrays_for_numpy_too(looks):
+    masks = load_adapter(READY_MADE / "math" / "lori_s").masks
+    with np.load(looks.mask_file(LEFT, form="npz")) as found:
+        assert set(found) == set(masks)
+        assert all(
+            found[module].dtype == bool and (found[module] == mask.numpy()).all() for module, mask in masks.items()
+        )
 
 
 def test_two_masks_share_what_both_keep(looks):

@@ -154,3 +154,21 @@ def test_a_reference_that_leads_nowhere_is_refused(shelf, reference):
         with pytest.raises(LoRIError):
             act(reference)
     assert list(shelf.exports.iterdir()) == []
+
+
+def test_an_adapter_of_a_sequence_names_its_tasks_in_order_also_once_it_is_kept(shelf, tmp_path):
+    run = Run.create(tmp_path / "runs", "study", {})
+    first = adapter(0, "safety")
+    second = replace(adapter(1, "math"), name="safety+math")
+    second = replace(second, record=second.record | {"parents": [as_parent(first)]})
+    save_adapter(first, run.path / "adapters" / "single-lori_s-0-0")
+    save_adapter(second, run.path / "adapters" / "continual-lori_s-0")
+    places = {name: f"run/{run.path.name}/{name}" for name in ("single-lori_s-0-0", "continual-lori_s-0")}
+    assert shelf.keep(places["continual-lori_s-0"], "both") == "store/both@1"
+    orders = [entry(shelf, each)["order"] for each in (*places.values(), "store/both@1")]
+    assert orders == [(), ("safety", "math"), ("safety", "math")]
+
+
+def test_the_ready_made_ones_are_listed_with_what_they_score(shelf):
+    ready = [each for each in shelf.contents() if each["reference"].startswith("ready/")]
+    assert all(each["scores"][0]["task"] == each["task"] for each in ready)
