@@ -229,16 +229,28 @@ def forecasts(processes: int) -> dict[str, Any]:
     """The ready-made adapters (seed -1), and those of the part "designed"; rank correlations over all pairs."""
     jobs = [(label, -1) for label in ("lora", "lori_d", "lori_s", "lori_d_shared")]
     jobs += [(method, seed) for seed in SEEDS for method in METHODS]
-    rows = spread(one_forecast, jobs, processes)
+    rows = dict(zip(jobs, spread(one_forecast, jobs, processes), strict=True))
+    random = [row for (_, seed), row in rows.items() if seed < 0]
+    conditioned = [row for (_, seed), row in rows.items() if seed >= 0]
+    return {
+        "all": agreement([*random, *conditioned]),
+        "random_A": agreement(random),
+        "conditioned_A": agreement(conditioned),
+        "rows": {f"{label} {seed}": row["pairs"] for (label, seed), row in rows.items()},
+    }
+
+
+def agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Rank correlations of both forecasts with what was measured, over the pairs of these sets."""
     before, after, measured = (
         torch.tensor(each) for each in zip(*(p for row in rows for p in row["pairs"]), strict=True)
     )
     return {
-        "sets": len(jobs),
+        "sets": len(rows),
         "pairs": len(measured),
         "spearman_before_training": rank_correlation(before, measured),
         "spearman_after_training": rank_correlation(after, measured),
-        "rows": {f"{label} {seed}": row["pairs"] for (label, seed), row in zip(jobs, rows, strict=True)},
+        "measured": (measured.min().item(), measured.max().item()),
     }
 
 
