@@ -8,7 +8,7 @@ Exit codes: 0 done, 2 refused with one message, 130 stopped.
 
 import typer
 
-from lori_core.commands import adapters, bases, exchange, lab, learning, runs, store, tasks
+from lori_core.commands import adapters, bases, exchange, footprints, lab, learning, runs, store, tasks
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -16,12 +16,15 @@ for command in (learning.study, learning.calibrate, learning.train, learning.con
     app.command()(command)
 for command in (adapters.merge, adapters.evaluate):
     app.command()(command)
+for command in (footprints.footprint, footprints.forecast):
+    app.command()(command)
 app.command()(bases.estimate)
 app.command("export")(exchange.export_adapter)
 app.command("import")(exchange.import_adapter)
 for command in (runs.run, runs.resume, runs.show):
     app.command()(command)
 app.command("tasks")(tasks.list_tasks)
+store.app.add_typer(footprints.kept, name="footprint")
 app.add_typer(store.app, name="store")
 for command in (lab.lab, lab.passwords):
     app.command(context_settings=lab.PASSED_ON)(command)

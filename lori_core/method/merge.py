@@ -11,7 +11,7 @@ import torch
 from lori_core.config import METHOD_OPTIONS, AdapterConfig, MergeOptions, ProjectionSource
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
-from lori_core.method.footprint import Footprint
+from lori_core.method.footprint import Footprint, as_source, check_footprints
 from lori_core.method.masks import sparsity_of
 from lori_core.method.merge_methods import MERGE_METHODS, NEED_FOOTPRINTS, Merged, Part, compress
 
@@ -29,7 +29,8 @@ def merge(
     """One adapter out of many.
 
     Its record holds the base, `parents`, and under `merge`: method, weights, options, `error` (relative Frobenius error
-    of writing the method's dW as factors, over all modules) and `notes` (translation keys of what a reader must know).
+    of writing the method's dW as factors, over all modules) and `notes` (translation keys of what a reader must know),
+    of the methods of NEED_FOOTPRINTS also `footprints`.
 
     Args:
         method: a key of MERGE_METHODS.
@@ -62,6 +63,8 @@ def merge(
             "notes": ["merge.shared_projection"] if _some_share_projection(adapters) else [],
         },
     }
+    if footprints and method in NEED_FOOTPRINTS:
+        record["merge"]["footprints"] = [as_source(each) for each in footprints]
     bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
     if bases:
         record["base"] = bases[0]
@@ -104,8 +107,8 @@ def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
 def _check_footprints(adapters: Sequence[Adapter], method: str, footprints: Sequence[Footprint] | None) -> None:
     if footprints is None and method in NEED_FOOTPRINTS:
         raise IncompatibleAdapters("needs_footprints", method=method)
-    if footprints is not None and len(footprints) != len(adapters):
-        raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
+    if footprints is not None:
+        check_footprints(footprints, adapters)
 
 
 def _check_weights(weights: Sequence[float], adapters: int) -> None:

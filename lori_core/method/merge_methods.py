@@ -23,7 +23,7 @@ from torch import Tensor
 from lori_core.config import MergeOptions
 from lori_core.errors import IncompatibleAdapters
 from lori_core.method.adapter import Factors, dense_factors
-from lori_core.method.footprint import Moments
+from lori_core.method.footprint import Moments, check_alike
 from lori_core.method.masks import magnitude_masks
 from lori_core.method.projection import uniform
 
@@ -124,11 +124,13 @@ def removal(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged
 
     Raises:
         IncompatibleAdapters: a part has no footprint, or one of R x while its A is not W R.
+        ConfigError: the footprints hold moments of different sizes.
     """
     every = [part.moments for part in parts]
     known = [moments for moments in every if moments is not None]
     if len(known) < len(parts):
         raise IncompatibleAdapters("needs_footprints", method="removal")
+    check_alike(module, known)
     total = torch.stack([moments.matrix for moments in known]).sum(dim=0)
     size = sum(moments.energy for moments in known) / known[0].in_features
     total = total + options.ridge * size * known[0].gram
