@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lori_core.evaluation.evaluate import evaluate
     from lori_core.evaluation.probe import cross_talk
     from lori_core.method.adapter import Adapter, blank
+    from lori_core.method.conditioned import Conditions, conditioned
+    from lori_core.method.footprint import Footprint
+    from lori_core.method.forecast import forecast, forecast_before
     from lori_core.method.masks import jaccard, magnitude_masks, mask_id, matched_masks, random_masks
     from lori_core.method.merge import MERGE_METHODS, merge, reduce_rank
     from lori_core.method.metrics import cosine_matrix, mask_overlap, principal_angles, random_jaccard
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from lori_core.report.findings import findings
     from lori_core.report.page import study_page
     from lori_core.storage.adapter_files import load_adapter, save_adapter
+    from lori_core.storage.footprint_files import load_footprint, save_footprint
+    from lori_core.storage.footprint_store import FootprintStore
     from lori_core.storage.peft import export_peft, import_peft
     from lori_core.storage.store import AdapterStore
     from lori_core.study.specs import StudyConfig
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from lori_core.training.calibrate import calibrate
     from lori_core.training.continual import learn_sequence
     from lori_core.training.fit import fit
+    from lori_core.training.footprints import task_footprint, text_footprint
     from lori_core.training.learn import fine_tune, learn
     from lori_core.training.recipes import training_for
 
@@ -52,6 +58,9 @@ _MODULES = {  # module -> its public names
     "evaluation.evaluate": ("evaluate",),
     "evaluation.probe": ("cross_talk",),
     "method.adapter": ("Adapter", "blank"),
+    "method.conditioned": ("Conditions", "conditioned"),
+    "method.footprint": ("Footprint",),
+    "method.forecast": ("forecast", "forecast_before"),
     "method.masks": ("jaccard", "magnitude_masks", "mask_id", "matched_masks", "random_masks"),
     "method.merge": ("MERGE_METHODS", "merge", "reduce_rank"),
     "method.metrics": ("cosine_matrix", "mask_overlap", "principal_angles", "random_jaccard"),
@@ -59,6 +68,8 @@ _MODULES = {  # module -> its public names
     "report.findings": ("findings",),
     "report.page": ("study_page",),
     "storage.adapter_files": ("load_adapter", "save_adapter"),
+    "storage.footprint_files": ("load_footprint", "save_footprint"),
+    "storage.footprint_store": ("FootprintStore",),
     "storage.peft": ("export_peft", "import_peft"),
     "storage.store": ("AdapterStore",),
     "study.specs": ("StudyConfig",),
@@ -67,6 +78,7 @@ _MODULES = {  # module -> its public names
     "training.calibrate": ("calibrate",),
     "training.continual": ("learn_sequence",),
     "training.fit": ("fit",),
+    "training.footprints": ("task_footprint", "text_footprint"),
     "training.learn": ("fine_tune", "learn"),
     "training.recipes": ("training_for",),
 }
@@ -77,6 +89,9 @@ __all__ = [
     "Adapter",
     "AdapterConfig",
     "AdapterStore",
+    "Conditions",
+    "Footprint",
+    "FootprintStore",
     "LoRIError",
     "LoRILinear",
     "StudyConfig",
@@ -85,6 +100,7 @@ __all__ = [
     "attach",
     "blank",
     "calibrate",
+    "conditioned",
     "cosine_matrix",
     "cross_talk",
     "draw",
@@ -94,12 +110,15 @@ __all__ = [
     "findings",
     "fine_tune",
     "fit",
+    "forecast",
+    "forecast_before",
     "import_peft",
     "jaccard",
     "learn",
     "learn_sequence",
     "load_adapter",
     "load_base",
+    "load_footprint",
     "load_task",
     "magnitude_masks",
     "mask_id",
@@ -113,8 +132,11 @@ __all__ = [
     "reduce_rank",
     "run_study",
     "save_adapter",
+    "save_footprint",
     "study_page",
     "target_modules",
+    "task_footprint",
+    "text_footprint",
     "training_for",
 ]
 

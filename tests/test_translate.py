@@ -10,6 +10,7 @@ import pytest
 
 from lori_core import errors
 from lori_core.assets import ASSETS
+from lori_core.config import METHOD_OPTIONS
 from lori_core.errors import LoRIError
 from lori_core.translate import LANGUAGES, messages, translate
 
@@ -80,6 +81,10 @@ def test_every_raised_error_gives_the_values_that_its_message_names():
         if re.fullmatch(key, known) and not {re.split(r"[.\[]", p)[0] for p in placeholders(message)} <= names
     ]
     assert not wrong
+
+
+def test_every_merge_method_has_a_name_on_the_page_that_offers_it():
+    assert {f"app.merge.method.{method}" for method in METHOD_OPTIONS} <= messages("en").keys()
 
 
 def test_every_key_of_the_report_page_exists():

@@ -8,13 +8,15 @@ Exit codes: 0 done, 2 refused with one message, 130 stopped.
 
 import typer
 
-from lori_core.commands import adapters, bases, exchange, lab, learning, runs, serving, store, tasks
+from lori_core.commands import adapters, bases, exchange, footprints, lab, learning, runs, serving, store, tasks
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 for command in (learning.study, learning.calibrate, learning.train, learning.continual):
     app.command()(command)
 for command in (adapters.merge, adapters.evaluate):
+    app.command()(command)
+for command in (footprints.footprint, footprints.forecast):
     app.command()(command)
 for command in (bases.download, bases.estimate):
     app.command()(command)
@@ -24,6 +26,7 @@ app.command()(serving.check_served)
 for command in (runs.run, runs.resume, runs.show):
     app.command()(command)
 app.add_typer(tasks.app, name="tasks")
+store.app.add_typer(footprints.kept, name="footprint")
 app.add_typer(store.app, name="store")
 for command in (lab.lab, lab.passwords):
     app.command(context_settings=lab.PASSED_ON)(command)

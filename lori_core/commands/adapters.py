@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lori_core.commands.footprints import footprint_folder
 from lori_core.commands.options import Group, Language, Out, Tasks, choices, with_groups
 from lori_core.commands.running import start
 from lori_core.commands.store import STORE, VersionsIn, adapter_folder
@@ -21,7 +22,7 @@ def merge(
     adapters: Annotated[
         list[str], typer.Argument(help="Folders of the adapters, or versions: NAME, NAME@3, NAME@TAG.")
     ],
-    method: Annotated[str, typer.Option(help="concat | task_arithmetic | ties | dare | linear ...")] = "concat",
+    method: Annotated[str, typer.Option(help="concat | task_arithmetic | ties | dare | removal ...")] = "concat",
     weights: Annotated[
         list[float] | None, typer.Option("--weight", help=f"One for all (default {MERGE_WEIGHT}), or one for each.")
     ] = None,
@@ -33,6 +34,11 @@ def merge(
     rank: Annotated[
         int | None,
         typer.Option(help="Of the result, by SVD; for dW of concat take task_arithmetic."),
+    ] = None,
+    ridge: Annotated[float | None, typer.Option(help="removal: lambda, the price of an update's size.")] = None,
+    footprints: Annotated[
+        list[str] | None,
+        typer.Option("--footprint", help="removal: of each adapter's task, a folder or a version. Repeat it."),
     ] = None,
     name: Annotated[str, typer.Option(help="Of the merged adapter.")] = "merged",
     store: Annotated[
@@ -46,10 +52,11 @@ def merge(
     with told(language):
         given = weights or [MERGE_WEIGHT]
         each = given * len(adapters) if len(given) == 1 else given
-        asked = {"keep": keep, "drop": drop, "seed": seed, "rank": rank}
+        asked = {"keep": keep, "drop": drop, "seed": seed, "rank": rank, "ridge": ridge}
         options = {option: value for option, value in asked.items() if value is not None}
         folders = [str(adapter_folder(adapter, store)) for adapter in adapters]
-        job = {"adapters": folders, "method": method, "weights": each, "options": options, "name": name}
+        job: Group = {"adapters": folders, "method": method, "weights": each, "options": options, "name": name}
+        job["footprints"] = [str(footprint_folder(each, store)) for each in footprints or []]
         start(out, language, "merge", MergeJob, **job, store=store and str(store))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lori_core.commands.footprints import tasks_and_footprints
 from lori_core.commands.options import (
     Group,
     Language,
@@ -103,6 +104,13 @@ def train(
     task: OneTask,
     method: OneMethod = "lori_s",
     mask: Annotated[str | None, typer.Option(help="A mask file, or an adapter whose mask is used (LoRI-S).")] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For --projection conditioned: what A shall not read, a task, or a footprint as a folder or NAME@3. "
+            "Repeat it."
+        ),
+    ] = None,
     seed: Seed = 0,
     store: Store = None,
     test_examples: TestExamples = DEFAULTS.test_examples,
@@ -115,6 +123,7 @@ def train(
 ) -> None:
     """Learn one task, keep its adapter and score it; LoRI-S calibrates its mask first."""
     with told(language):
+        tasks, footprints = tasks_and_footprints(against or [], store)
         start(
             out,
             language,
@@ -125,6 +134,8 @@ def train(
             task=task,
             method=method,
             mask=mask,
+            against=tasks,
+            footprints=footprints,
             adapter=adapter_config(adapter),
             train=train_configs(base["base"], **training),
             seed=seed,

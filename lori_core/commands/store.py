@@ -76,9 +76,11 @@ def verify(
     root: Root = STORE,
     language: Language = "en",
 ) -> None:
-    """Check every checksum; exit code 2 where something is not as it was saved."""
+    """Check every checksum, of footprints too; exit code 2 where something is not as it was saved."""
     with told(language):
-        wrong = _open(root).verify(reference)
+        from lori_core.storage.footprint_store import FootprintStore
+
+        wrong = _open(root).verify(reference) | ({} if reference else FootprintStore(root).verify())
         for each, error in wrong.items():
             typer.echo(f"{each}: {error.in_language(language)}", err=True)
         if wrong:

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lori_core.errors import RunError
+from lori_core.errors import LoRIError, RunError
 from lori_core.figures.continual import lost_and_learned
 from lori_core.figures.wording import number, reasons
 from lori_core.files import folder_size
@@ -24,6 +24,7 @@ from lori_core.results import (
     Memory,
     MergeTrial,
     Output,
+    PairMatrix,
     Score,
     Share,
     SingleResult,
@@ -36,7 +37,7 @@ from lori_core.translate import translate
 
 if TYPE_CHECKING:
     from lori_core.method.adapter import Adapter  # imports torch, which the list of runs need not wait for
-    from lori_core.storage.diff import Difference
+    from lori_core.storage.diff import Difference, FootprintDifference
     from lori_core.storage.store import Version
     from lori_core.tasks.check import TaskCheck
 
@@ -270,6 +271,48 @@ def check_table(check: "TaskCheck", language: str) -> Table:
             rows.append([f"  {answer[:40]}", f"{times:,}", f"{100 * times / total:.0f} %"])
     header = [translate(f"command.check.{name}", language) for name in ("what", "rows", "left_out")]
     return _plain(header, rows)
+
+
+def footprints_table(versions: Iterable[tuple[str, Path]], language: str) -> Table:
+    """(reference, folder) of each, oldest first; of a damaged one its size."""
+    from lori_core.storage.footprint_files import read_footprint_header
+    from lori_core.storage.records import readable
+
+    rows = []
+    for reference, folder in versions:
+        try:
+            header, identity = read_footprint_header(folder)
+            record, tokens = readable(header.record), f"{header.tokens:,}"
+        except LoRIError:  # listed all the same: `lori store verify` tells what is wrong
+            record, tokens, identity = {}, "-", "?"
+        base = record.get("base", {}).get("name") or "-"
+        row = [reference, str(record.get("saved", "-")), base, tokens, identity[:SHORT], f"{folder_size(folder):,}"]
+        rows.append(row)
+    return _table(["version", "saved", "base", "tokens", "id", "bytes"], rows, language)
+
+
+def footprint_difference_table(found: "FootprintDifference", language: str) -> Table:
+    """What changed, then the distance of the moments of each input."""
+    rows = [[key, _text(left), _text(right)] for key, (left, right) in found.changed.items()]
+    for source, apart in found.distances.items():
+        name = translate("command.distance", language, module=source)
+        rows.append([name, "", "-" if apart is None else f"{apart:.4f}"])
+    return _table(["entry", "left", "right"], rows, language)
+
+
+def forecast_table(found: PairMatrix, language: str) -> Table:
+    """Rows: whose A or adapter; columns: whose inputs; by chance in brackets."""
+    rows = []
+    for s, name in enumerate(found.names):
+        pairs = zip(found.values[s], found.null_mean[s], strict=True)
+        rows.append([name, *(_beside_chance(value, chance) for value, chance in pairs)])
+    return _plain([translate("command.column.forecast", language), *found.names], rows)
+
+
+def _beside_chance(value: float | None, chance: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if chance is None else f"{value:.2f} ({chance:.2f})"
 
 
 def _text(value: Any) -> str:

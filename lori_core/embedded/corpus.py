@@ -156,3 +156,9 @@ def document(random: Random, wanted: float = WANTED) -> Document:
     shares, writers = zip(*FAMILIES.values(), strict=True)
     write = random.choices(writers, shares)[0]
     return task(random, wanted) if write is task else write(random)
+
+
+def texts(count: int, seed: int = 0) -> list[str]:
+    """So many documents as plain texts: what the base reads in general."""
+    random = Random(f"texts {seed}")
+    return ["".join(piece for piece, _ in document(random)) for _ in range(count)]

@@ -15,13 +15,14 @@ sums of such products are exact in fp64.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lori_core.errors import ConfigError
-from lori_core.method.footprint import Footprint, Moments, random_rows
+from lori_core.method.footprint import Footprint, Moments, as_source, check_alike, check_footprint_base, random_rows
 
 _LARGEST = 2**15 - 1
 
@@ -32,6 +33,11 @@ class Conditions:
 
     own: Footprint
     others: Sequence[Footprint]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the record of an adapter says about them; a footprint has an id if it was loaded."""
+        return {"own": as_source(self.own), "others": [as_source(each) for each in self.others]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +61,13 @@ def conditioned(conditions: Conditions, modules: Iterable[str], rank: int, ridge
         ridge: λ.
     Raises:
         ConfigError: there is no other footprint, or an input has too few directions for the rank.
-        IncompatibleAdapters: a footprint lacks a module.
+        IncompatibleAdapters: a footprint lacks a module, or is of another base.
     """
     if not conditions.others:
         raise ConfigError("conditioned_on_nothing", task=conditions.own.name)
+    base = conditions.own.record.get("base", {})
+    for other in conditions.others:
+        check_footprint_base(other, base.get("name"), base.get("fingerprint"))
     by_input: dict[str, Tensor] = {}
     found: dict[str, Tensor] = {}
     for module in modules:
@@ -111,9 +120,6 @@ def _leading(own: Moments, others: Sequence[Moments], rank: int, ridge: float) -
 
 
 def _check(name: str, module: str, own: Moments, others: Sequence[Moments], rank: int) -> None:
-    for other in others:
-        if other.factor.shape != own.factor.shape or other.in_features != own.in_features:
-            left, right = tuple(own.factor.shape), tuple(other.factor.shape)
-            raise ConfigError("footprints_differ", module=module, left=left, right=right)
+    check_alike(module, [own, *others])
     if rank > len(own.factor):
         raise ConfigError("too_few_directions", task=name, module=module, directions=len(own.factor), rank=rank)

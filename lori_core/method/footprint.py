@@ -10,7 +10,7 @@ Modules that read one input, such as q, k and v, share its moments. A matrix is 
 16 bits: what is rounded stays positive semidefinite, and what is saved is what was used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lori_core.errors import IncompatibleAdapters
+from lori_core.errors import ConfigError, IncompatibleAdapters
+from lori_core.method.adapter import Adapter
 from lori_core.method.projection import uniform
 
 EXACT = 1024  # features up to which an input has its whole C
@@ -111,3 +112,60 @@ class Footprint:
         if module not in self.inputs:
             raise IncompatibleAdapters("footprint_without_module", name=self.name, module=module)
         return self.moments[self.inputs[module]]
+
+
+def as_source(footprint: Footprint) -> dict[str, Any]:
+    """What the record of an adapter that rests on it says about it; it has an id if it was loaded."""
+    return {"name": footprint.name} | {
+        key: footprint.record[key] for key in ("version", "id") if key in footprint.record
+    }
+
+
+def distance(left: Moments, right: Moments) -> float:
+    """‖C_left - C_right‖ / ‖C_left‖, Frobenius; of a wide input the same of the moments of z.
+
+    Raises:
+        ConfigError: they are not of one size.
+    """
+    check_alike("", [left, right])
+    return (torch.dist(left.matrix, right.matrix) / left.matrix.norm()).item()
+
+
+def check_alike(module: str, every: Sequence[Moments]) -> None:
+    """Raises ConfigError where the moments of an input are not of one size."""
+    for other in every[1:]:
+        if other.factor.shape != every[0].factor.shape or other.in_features != every[0].in_features:
+            sizes = [(len(each.factor), each.in_features) for each in (every[0], other)]
+            raise ConfigError("footprints_differ", module=module, left=sizes[0], right=sizes[1])
+
+
+def check_footprint_base(footprint: Footprint, name: str | None, fingerprint: str | None) -> None:
+    """Refuse a footprint of another base than the one of that name; where one is not known it is taken on trust.
+
+    Raises:
+        IncompatibleAdapters: its weights are others.
+    """
+    known = footprint.record.get("base", {})
+    found = known.get("fingerprint")
+    if None not in (found, fingerprint) and found != fingerprint:
+        raise IncompatibleAdapters("footprint_of_other_base", name=footprint.name, wanted=known.get("name"), got=name)
+
+
+def check_footprints(footprints: Sequence[Footprint], adapters: Sequence[Adapter]) -> None:
+    """Refuse footprints that are not one for each adapter, of the same base and its widths.
+
+    Raises:
+        IncompatibleAdapters: so it is, or one lacks a module.
+    """
+    if len(footprints) != len(adapters):
+        raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
+    first = footprints[0].record.get("base", {})
+    for footprint in footprints:
+        check_footprint_base(footprint, first.get("name"), first.get("fingerprint"))
+        for adapter in adapters:
+            base = adapter.record.get("base", {})
+            check_footprint_base(footprint, base.get("name"), base.get("fingerprint"))
+            for module, factors in adapter.factors.items():
+                if (width := footprint.of(module).in_features) != factors.A.shape[1]:
+                    widths = {"width": width, "expected": factors.A.shape[1]}
+                    raise IncompatibleAdapters("footprint_width", name=footprint.name, module=module, **widths)

@@ -13,9 +13,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lori_core.errors import IncompatibleAdapters
-from lori_core.method.adapter import Adapter, Factors, check_comparable
-from lori_core.method.footprint import Footprint
+from lori_core.config import AdapterConfig
+from lori_core.method.adapter import Adapter, Factors, blank, check_comparable
+from lori_core.method.conditioned import Conditions, conditioned
+from lori_core.method.footprint import Footprint, check_footprints
 from lori_core.method.pair_matrix import Reading, pair_matrix
 from lori_core.results import PairMatrix
 
@@ -28,11 +29,11 @@ def forecast(adapters: Sequence[Adapter], footprints: Sequence[Footprint]) -> Pa
     Args:
         footprints: one for each adapter's task, in their order.
     Raises:
-        IncompatibleAdapters: not one footprint an adapter, one lacks a module, or the adapters do not fit each other.
+        IncompatibleAdapters: not one footprint an adapter, one is of another base or lacks a module, or the adapters do
+            not fit each other.
     """
     check_comparable(adapters)
-    if len(footprints) != len(adapters):
-        raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
+    check_footprints(footprints, adapters)
     by_module = {module: _cells(module, adapters, footprints) for module in adapters[0].factors}
     tasks = range(len(adapters))
     total = [[_sum([cells[s][t] for cells in by_module.values()]) for t in tasks] for s in tasks]
@@ -44,6 +45,30 @@ def untrained(adapter: Adapter) -> Adapter:
     """The adapter as it was before training, B = 0: what is forecast of it is of its A alone."""
     factors = {m: replace(each, values=torch.zeros_like(each.values)) for m, each in adapter.factors.items()}
     return replace(adapter, factors=factors)
+
+
+def forecast_before(footprints: Sequence[Footprint], config: AdapterConfig) -> PairMatrix:
+    """Before anything is trained, and without the base: of the A that the settings draw for each footprint's task, or
+    condition on it and all the others.
+
+    Raises:
+        IncompatibleAdapters, ConfigError: there is no footprint, or as conditioned() and forecast() have it.
+    """
+    return forecast([_untrained(footprints, index, config) for index in range(len(footprints))], footprints)
+
+
+def _untrained(footprints: Sequence[Footprint], index: int, config: AdapterConfig) -> Adapter:
+    """The adapter of one footprint's task before training; how many outputs its modules have does not matter."""
+    own = footprints[index]
+    config = config.changed(sparsity=0.0)
+    if config.projection == "orthogonal":
+        config = config.changed(slot=index, slots=len(footprints))
+    projections = None
+    if config.projection == "conditioned":
+        others = [*footprints[:index], *footprints[index + 1 :]]
+        projections = conditioned(Conditions(own, others), own.inputs, config.rank, config.ridge)
+    shapes = {module: (1, own.of(module).in_features) for module in own.inputs}
+    return blank(own.name, shapes, config, projections=projections)
 
 
 def input_map(factors: Factors) -> Tensor:

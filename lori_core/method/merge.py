@@ -12,7 +12,7 @@ import torch
 from lori_core.config import METHOD_OPTIONS, NEED_FOOTPRINTS, AdapterConfig, MergeOptions, ProjectionSource
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, Factors, as_parent, check_comparable
-from lori_core.method.footprint import Footprint
+from lori_core.method.footprint import Footprint, as_source, check_footprints
 from lori_core.method.masks import sparsity_of
 from lori_core.method.merge_methods import MERGE_METHODS
 from lori_core.method.merge_parts import Merged, Part, compress
@@ -35,7 +35,7 @@ def merge(
 
     Its record holds the base, `parents`, and under `merge`: method, weights (means where they differ by module, and
     `weights_by_module`), options, `error` (relative Frobenius error of writing the method's dW as factors, over all
-    modules) and `notes` (translation keys of what a reader must know).
+    modules), `notes` (translation keys of what a reader must know), and of the methods of NEED_FOOTPRINTS `footprints`.
 
     Args:
         method: a key of MERGE_METHODS.
@@ -71,6 +71,8 @@ def merge(
     }
     if isinstance(weights, Mapping):
         record["merge"]["weights_by_module"] = {module: list(each) for module, each in weights.items()}
+    if footprints and method in NEED_FOOTPRINTS:
+        record["merge"]["footprints"] = [as_source(each) for each in footprints]
     bases = [adapter.record["base"] for adapter in adapters if "base" in adapter.record]
     if bases:
         record["base"] = bases[0]
@@ -116,8 +118,8 @@ def _checked_options(method: str, options: Mapping[str, Any]) -> MergeOptions:
 def _check_footprints(adapters: Sequence[Adapter], method: str, footprints: Sequence[Footprint] | None) -> None:
     if footprints is None and method in NEED_FOOTPRINTS:
         raise IncompatibleAdapters("needs_footprints", method=method)
-    if footprints is not None and len(footprints) != len(adapters):
-        raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
+    if footprints is not None:
+        check_footprints(footprints, adapters)
 
 
 def _check_weights(by_module: Mapping[str, Sequence[float]], adapters: Sequence[Adapter]) -> None:

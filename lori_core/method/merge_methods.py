@@ -35,6 +35,7 @@ from lori_core.method.core_space import (
     tsv_m,
     wudi,
 )
+from lori_core.method.footprint import check_alike
 from lori_core.method.merge_parts import Merged, Part, compress, drop_at_random, elect, factorise, trim
 
 
@@ -99,11 +100,13 @@ def removal(module: str, parts: Sequence[Part], options: MergeOptions) -> Merged
 
     Raises:
         IncompatibleAdapters: a part has no footprint, or one of R x while its A is not W R.
+        ConfigError: the footprints hold moments of different sizes.
     """
     every = [part.moments for part in parts]
     known = [moments for moments in every if moments is not None]
     if len(known) < len(parts):
         raise IncompatibleAdapters("needs_footprints", method="removal")
+    check_alike(module, known)
     total = torch.stack([moments.matrix for moments in known]).sum(dim=0)
     size = sum(moments.energy for moments in known) / known[0].in_features
     total = total + options.ridge * size * known[0].gram

@@ -4,6 +4,7 @@
     <root>/<name>/tags.json      tag -> number
     <root>/.trash/<name>/<n>/    what was deleted, until gc(); an empty folder keeps its number from being given again
     <root>/.new/<random>/        a version being written, and a lock that is held as long as it is
+    <root>/.footprints/          see footprint_store.py
     <root>/.index.sqlite         see store_index.py
 
 A version is written aside, synced, and renamed under a lock that every process waits for: after a kill it is whole or
@@ -71,7 +72,7 @@ class AdapterStore:
         with self._being_written() as place:
             save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), place / "version", dtype)
             with locked(self.root / ".lock", PATIENCE):
-                number = 1 + max((*self._numbers(name), *_numbers(self.root / ".trash" / name)), default=0)
+                number = 1 + max((*self._numbers(name), *numbers_in(self.root / ".trash" / name)), default=0)
                 move_folder(place / "version", self.root / name / str(number))
                 self._index.change(put=[self._row(name, number)])
         return f"{name}@{number}"
@@ -206,7 +207,7 @@ class AdapterStore:
             return {key: rows.get(key) or self._row(*key) for key in keys}
 
     def _numbers(self, name: str) -> set[int]:
-        return _numbers(self.root / name)
+        return numbers_in(self.root / name)
 
     def _row(self, name: str, number: int) -> Row:
         folder = self.root / name / str(number)
@@ -253,7 +254,8 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _numbers(folder: Path) -> set[int]:
+def numbers_in(folder: Path) -> set[int]:
+    """Of the versions in a folder."""
     return {int(path.name) for path in folder.glob("*") if re.fullmatch("[1-9][0-9]{0,8}", path.name) and path.is_dir()}
 
 

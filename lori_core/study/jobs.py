@@ -10,6 +10,8 @@ export      merged_base.Drift           model
 continual   ContinualResult             adapters/after-0, after-1 ...: the adapter after each task
 evaluate    Evaluated                   -
 
+A job that needs footprints keeps them in its folder too, those that it was given and those that it measured.
+
 A run that was stopped or killed is executed again and ends in what it would have come to: a study keeps its units of
 work, training goes on from its checkpoint, everything else is done anew from the same seeds.
 """
@@ -32,13 +34,16 @@ from lori_core.evaluation.harness import check_harness, harness_score
 from lori_core.evaluation.merge_trial import merge_trial
 from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter, as_parent, base_notes, check_base
+from lori_core.method.conditioned import Conditions
 from lori_core.method.masks import Masks
-from lori_core.method.merge import merge
+from lori_core.method.merge import NEED_FOOTPRINTS, merge
 from lori_core.report.page import study_page
 from lori_core.results import Calibration, Score, from_json, to_json
 from lori_core.storage.adapter_files import load_adapter
+from lori_core.storage.footprint_files import load_footprint
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
 from lori_core.storage.store import AdapterStore, checked_name
+from lori_core.study.job_footprints import check_against, conditions_of, footprints_of
 from lori_core.study.layout import MASK_FILE, MERGED, TRAINED, Layout, Variant, after_task
 from lori_core.study.runs import Run
 from lori_core.study.specs import (
@@ -124,15 +129,18 @@ def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
 
 def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
     limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
-    work = _opened(job, [job.task], run, hooks, limits)
+    check_against(job)
+    work = _opened(job, [job.task, *job.against], run, hooks, limits)
     check_fit(work, [job.method], job.adapter)
-    (task,), store = work.tasks, _store(job.store, work.tasks[0].name)
+    task, store = work.tasks[0], _store(job.store, work.tasks[0].name)
     config, training = _seeded(job.adapter, job.seed), _training(job)
     given: dict[str, Any] = {}
+    if config.projection == "conditioned":
+        given["conditions"] = conditions_of(job, work)
     if job.method == "lori_s" and job.mask is not None:
         given["masks"] = _given_masks(job.mask, work.base, config)
     elif job.method == "lori_s":
-        given["calibrated"] = _calibrated(work, config, training, run)
+        given["calibrated"] = _calibrated(work, config, training, run, given.get("conditions"))
     variant, checkpoints = Variant(job.method), work.layout.checkpoints("train")
     result = learn_unit(work, task, variant, config, training, job.seed, TRAINED, checkpoints, **given)
     if store is not None:
@@ -145,7 +153,8 @@ def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
 def _merge(job: MergeJob, run: Run, hooks: Hooks) -> Path:
     store, layout = _store(job.store, job.name), Layout(run.path)
     parts = [load_adapter(folder) for folder in job.adapters]
-    merged = keep(layout, MERGED, merge(parts, job.method, job.weights, job.name, None, **job.options))
+    footprints = [load_footprint(folder) for folder in job.footprints] or None
+    merged = keep(layout, MERGED, merge(parts, job.method, job.weights, job.name, footprints, **job.options))
     if store is not None:
         _stored(store, merged, run, MERGED)
     run.save_result(json.dumps(merged.record, ensure_ascii=False, indent=1))
@@ -160,6 +169,8 @@ def _merge_trial(job: MergeTrialJob, run: Run, hooks: Hooks) -> Path:
     for adapter in parts:
         check_base(adapter, work.base.record)
     settings = job.merge.model_dump(include={"method", "weights", "options", "name"})
+    if job.merge.method in NEED_FOOTPRINTS:
+        settings["options"] |= {"footprints": footprints_of(job.merge, parts, work)}
     merged, result = merge_trial(
         work.base.model,
         work.tasks,
@@ -266,11 +277,17 @@ def _training(job: CalibrateJob | ContinualJob) -> dict[Method, TrainConfig]:
     return seeded(training_for(job.base, job.train), job.seed)
 
 
-def _calibrated(work: Work, config: AdapterConfig, training: Mapping[Method, TrainConfig], run: Run) -> Calibrated:
+def _calibrated(
+    work: Work,
+    config: AdapterConfig,
+    training: Mapping[Method, TrainConfig],
+    run: Run,
+    conditions: Conditions | None = None,
+) -> Calibrated:
     """The dense run and its mask, kept, so that a run that goes on does not calibrate twice."""
-    (task,), place = work.tasks, work.layout.job_dense_run()
+    task, place = work.tasks[0], work.layout.job_dense_run()  # others are there for their footprints
     if not place.report.exists():
-        report = calibrate_unit(work, task, Variant("lori_d"), config, training["lori_d"], place)
+        report = calibrate_unit(work, task, Variant("lori_d"), config, training["lori_d"], place, conditions)
         record = {"task": task.name, "base": work.base.record, "adapter": config.model_dump()}
         record |= {"train": training["lori_d"].model_dump(), "steps": report.training.steps}
         (run.path / MASK_FILE).unlink(missing_ok=True)  # of a sitting that was killed before the report was written

@@ -67,6 +67,8 @@ CHECKS: dict[str, Callable[[Reach, str], bool]] = {
     "revision": lambda reach, revision: _is_hub_id(re.compile(r"[\w-][\w./-]*"), revision),
     "task": Reach.has_task,
     "tasks": Reach.has_task,
+    "against": Reach.has_task,
+    "footprints": Reach.may_read,
     "mask": Reach.may_read,
     "adapter": Reach.may_read,
     "adapters": Reach.may_read,

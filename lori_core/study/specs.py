@@ -67,6 +67,9 @@ class TrainJob(CalibrateJob):
 
     method: AdapterMethod = "lori_s"
     mask: str | None = None  # LoRI-S only: a mask file, or the folder of an adapter whose mask is taken
+    # what a conditioned A shall not read, at least one of both: other tasks, which are measured ...
+    against: tuple[str, ...] = ()
+    footprints: tuple[str, ...] = ()  # ... and folders of footprints that were measured earlier
     store: str | None = None  # folder of a store that keeps the adapter, with its scores, as a new version too
     validation_examples: int = Field(default=100, ge=1)
     test_examples: int = Field(default=200, ge=1)
@@ -79,6 +82,8 @@ class MergeJob(Config):
     method: str = "concat"  # a key of merge_methods.MERGE_METHODS
     weights: tuple[float, ...]  # one for each adapter
     options: dict[str, int | float] = {}  # of the method: fields of config.MergeOptions
+    # folders, one for each adapter, for methods that need them; a trial that has none measures its tasks
+    footprints: tuple[str, ...] = ()
     name: str = "merged"
     store: str | None = None  # as in TrainJob
 

@@ -35,7 +35,7 @@ def task_footprint(
     Args:
         adapter: in place while they are read; None: the bare base.
         modules: as target_modules() takes them; empty: those of the architecture.
-        directions: of inputs wider than EXACT.
+        directions: of inputs wider than EXACT; one that is not wider than that has its whole C too.
         seed: draws the examples.
     Raises:
         DataError: no example is within max_length.
@@ -107,8 +107,8 @@ def _second_moments(
     first of each sequence. Of a batch the sums are fp32 on the device."""
     device = next(base.model.parameters()).device
     rows: dict[int, Tensor] = {}
-    for width in {width for _, width in shapes.values() if width > EXACT}:
-        rows[width] = random_rows(min(directions, width), width).to(device, torch.float32)
+    for width in {width for _, width in shapes.values() if width > max(EXACT, directions)}:
+        rows[width] = random_rows(directions, width).to(device, torch.float32)
     inputs: dict[str, str] = {}
     sums: dict[str, tuple[Tensor, float]] = {}
     last: tuple[Tensor, str] | None = None

@@ -88,6 +88,8 @@ def learn(
         start = blank(task.name, shapes, config, masks, projections)
         adapter, report = fit(base, task, start, training[method], hooks=hooks, checkpoints=checkpoints)
     calibration = calibrated.report if method == "lori_s" and calibrated else None
+    if conditions is not None and config.projection == "conditioned":
+        adapter = replace(adapter, record=adapter.record | {"conditioned": conditions.record})
     return Learned(adapter, report, calibration, update_ratio(base.model, adapter))
 
 

@@ -70,6 +70,8 @@ def test_adapters_and_masks_of_others_are_out_of_reach_however_they_are_written(
         assert refused(reach, ExportJob(adapter=path)) == "path_out_of_reach", path
         assert refused(reach, TrainJob(task="math", mask=path)) == "path_out_of_reach", path
         assert refused(reach, MergeJob(adapters=(path,), weights=(1.0,))) == "path_out_of_reach", path
+        assert refused(reach, TrainJob(task="math", footprints=(path,))) == "path_out_of_reach", path
+        assert refused(reach, MergeJob(adapters=(), weights=(), footprints=(path,))) == "path_out_of_reach", path
 
 
 def test_nothing_is_written_outside_nor_into_what_ships(reach, tmp_path):
@@ -97,6 +99,7 @@ def test_rows_of_others_are_out_of_reach_in_each_place_of_a_task(reach, tmp_path
         "mine=hf:openai/gsm8k#../../x",
     ):
         assert refused(reach, StudyConfig(tasks=("math", spec), continual=None)) == "path_out_of_reach", spec
+        assert refused(reach, TrainJob(task="math", against=("code", spec))) == "path_out_of_reach", spec
     reach.check(StudyConfig(tasks=("math?level=3", "gsm8k", f"mine={own}?test={own}", "x=hf:openai/gsm8k@main")))
 
 

@@ -61,6 +61,15 @@ def test_wide_inputs_are_seen_through_random_rows(monkeypatch):
     assert found.of("model.layers.0.self_attn.q_proj").rows is None
 
 
+def test_an_input_with_no_more_features_than_directions_is_seen_whole(monkeypatch):
+    monkeypatch.setattr("lori_core.training.footprints.EXACT", 40)
+    tiny, module = base(), "model.layers.0.mlp.down_proj"
+    whole = task_footprint(tiny, task(), directions=48).of(module)
+    x = inputs_of(tiny, module)
+    assert whole.rows is None
+    torch.testing.assert_close(whole.matrix, x.T @ x / len(x), rtol=0, atol=1e-3 * whole.matrix.max().item())
+
+
 def test_the_same_pass_gives_the_same_bits():
     left, right = task_footprint(base(), task()), task_footprint(base(), task())
     assert all(torch.equal(each.factor, right.moments[m].factor) for m, each in left.moments.items())
@@ -90,6 +99,7 @@ def test_an_adapter_learns_under_a_conditioned_A_which_stays_as_it_was(method):
     assert all(torch.equal(factors.A, expected[m]) for m, factors in learned.adapter.factors.items())
     assert learned.adapter.trained_parameters and learned.update_ratio > 0
     assert learned.training.losses[-1] < learned.training.losses[0]
+    assert learned.adapter.record["conditioned"] == {"own": {"name": "after"}, "others": [{"name": "before"}]}
 
 
 def test_without_footprints_a_conditioned_A_is_refused():
