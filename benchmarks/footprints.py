@@ -26,7 +26,7 @@ from lori_core.config import AdapterConfig, Method
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.evaluation.probe import cross_talk
-from lori_core.files import write_atomic
+from lori_core.files import folder_size, write_atomic
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.method.footprint import Footprint
@@ -141,12 +141,18 @@ def blanks(adapters: Sequence[Adapter]) -> list[Adapter]:
 def designed(processes: int) -> dict[str, Any]:
     jobs: list[tuple[Method, int]] = [(method, seed) for seed in SEEDS for method in METHODS]
     rows = dict(zip(jobs, spread(one_design, jobs, processes), strict=True))
+    lora = results_of(RESULTS / "methods.json")["single"]["lora"]["mean"]["seeds"]
     found = {}
     for method in METHODS:
         runs = [rows[method, seed] for seed in SEEDS]
+        means = [fmean(run["single"].values()) for run in runs]
+        kept_folders = [FOLDER / "designed" / f"{method}-{name}-{seed}" for name in TASKS for seed in SEEDS]
         found[method] = {
             "single": {name: over_seeds([run["single"][name] for run in runs]) for name in TASKS}
-            | {"mean": over_seeds([fmean(run["single"].values()) for run in runs])},
+            | {"mean": over_seeds(means)},
+            "of_lora": over_seeds([mean / of for mean, of in zip(means, lora, strict=True)]),
+            "trained_parameters": load_adapter(kept_folders[0]).trained_parameters,
+            "file_bytes": fmean(map(folder_size, kept_folders)),
             "merged": {name: over_seeds([run["merged"][name] for run in runs]) for name in TASKS}
             | {"mean": over_seeds([fmean(run["merged"].values()) for run in runs])},
             "kept_mean": over_seeds([run["kept"]["mean"] for run in runs]),

@@ -1,4 +1,7 @@
-"""Table of scores in the README, from results/methods.json: `python -m benchmarks.table [en | ja]`"""
+"""Table of scores in the README, from results/methods.json and footprints.json: `python -m benchmarks.table [en | ja]`
+
+What is merged under a conditioned A is merged at weight 1, the others at the weight that was best on validation.
+"""
 
 import json
 import sys
@@ -17,6 +20,7 @@ WORDS = {
         "bytes": "file, kB",
         "untaught": "untaught base",
         "shared": "LoRI-D, one shared A (control)",
+        "conditioned": "{method}, conditioned A",
     },
     "ja": {
         "head": "スコア(%、3 シード)",
@@ -27,6 +31,7 @@ WORDS = {
         "bytes": "ファイル (kB)",
         "untaught": "学習前のベース",
         "shared": "LoRI-D、A を共有(対照)",
+        "conditioned": "{method}、条件付き A",
     },
 }
 
@@ -43,12 +48,18 @@ def table(language: str) -> str:
     ]
     for variant, single in results["single"].items():
         name = words["shared"] if variant.endswith("_shared") else LABELS[variant]
-        cells = [_percent(single[task]["mean"]) for task in tasks]
-        cells += [_with_interval(single["mean"]), _with_interval(single["of_lora"])]
-        cells += [_with_interval(results["merged"][variant]["mean"])]
-        cells += [f"{single['trained_parameters']:,}", f"{single['file_bytes'] / 1000:.0f}"]
-        lines.append(_row(name, cells))
+        lines.append(_row(name, _cells(tasks, single, single, results["merged"][variant])))
+    designed = json.loads((RESULTS / "footprints.json").read_text(encoding="utf-8"))["results"]["designed"]
+    for method, found in designed.items():
+        name = words["conditioned"].format(method=LABELS[method])
+        lines.append(_row(name, _cells(tasks, found["single"], found, found["merged"])))
     return "\n".join(lines)
+
+
+def _cells(tasks: list[str], single: dict[str, Any], cost: dict[str, Any], merged: dict[str, Any]) -> list[str]:
+    scores = [_percent(single[task]["mean"]) for task in tasks]
+    shares = [_with_interval(each) for each in (single["mean"], cost["of_lora"], merged["mean"])]
+    return [*scores, *shares, f"{cost['trained_parameters']:,}", f"{cost['file_bytes'] / 1000:.0f}"]
 
 
 def _row(name: str, cells: list[str]) -> str:
