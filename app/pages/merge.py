@@ -10,7 +10,7 @@ from app.plot import chart, shown
 from app.run_labels import finished, when
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import MERGE_WEIGHTS, METHOD_OPTIONS, MergeOptions
+from lori_core.config import MERGE_WEIGHTS, METHOD_OPTIONS, NEED_FOOTPRINTS, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial
 from lori_core.study.specs import MergeJob, MergeTrialJob
@@ -31,6 +31,7 @@ def build(page: Context) -> None:
     )
     keep = gr.Slider(0.01, 1, DEFAULTS.keep, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
     drop = gr.Slider(0, 0.99, DEFAULTS.drop, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
+    footprints = gr.Markdown(page.say("merge.removal"), visible=False)
     sliders = [gr.Slider(-1, 2, 1, step=0.05, visible=False, interactive=True) for _ in range(MOST)]
     search = gr.Checkbox(False, label=page.say("merge.search"), info=page.say("merge.search_info"))
     tasks = gr.Textbox(label=page.say("merge.tasks"), info=page.say("merge.tasks_info"))
@@ -60,9 +61,11 @@ def build(page: Context) -> None:
             store=str(page.workspace.store) if store else None,
         )
 
-    def merge_only(*given: Any) -> str:
+    def merge_only(references: list[str], method: str, *given: Any) -> str:
+        if method in NEED_FOOTPRINTS:
+            raise page.missing("merge.removal_needs_tasks")
         try:
-            return page.submit("merge", job(*given))
+            return page.submit("merge", job(references, method, *given))
         except LoRIError as error:
             raise page.error(error) from None
 
@@ -96,11 +99,12 @@ def build(page: Context) -> None:
         return *updates, *[gr.update(visible=False)] * (MOST - len(updates)), ", ".join(known)
 
     def options(method: str) -> Any:
-        return gr.update(visible="keep" in METHOD_OPTIONS[method]), gr.update(visible="drop" in METHOD_OPTIONS[method])
+        there = ["keep" in METHOD_OPTIONS[method], "drop" in METHOD_OPTIONS[method], method in NEED_FOOTPRINTS]
+        return [gr.update(visible=each) for each in there]
 
     on_load(offer, pick, [pick, entries]).then(weigh, [pick, entries], [*sliders, tasks], **QUIET)
     pick.change(weigh, [pick, entries], [*sliders, tasks], **QUIET)
-    method.change(options, method, [keep, drop], **QUIET)
+    method.change(options, method, [keep, drop, footprints], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
     opens_run(plain, merge_only, given)
     opens_run(score, merge_and_score, [tasks, base, search, *given])

@@ -10,6 +10,7 @@ from lori_core.figures.masks import mask, mask_layout, mask_settling
 from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, module_at, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
+from lori_core.figures.spectrum import spectrum
 from lori_core.figures.training import cost, live_losses, losses
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "pair_places",
     "pairs",
     "scores",
+    "spectrum",
     "weight_search",
 ]
