@@ -57,7 +57,7 @@ def _merged_at_one(result: StudyResult, merge: str, method: str, language: str) 
     partner = method.removesuffix(CONDITIONED)
     if theirs := of_method(merged_scores(result, merge), partner):
         said.append(_kept(result, merge, partner, theirs, "searched", language))
-        labels = (method_label(each, language) for each in (method, partner))
+        labels = (method_label(method, language), method_label(partner, language))
         said.append(compared(scores, theirs, *labels, language))
     return sentences(said, language)
 
@@ -77,7 +77,7 @@ def _kept(result: StudyResult, merge: str, method: str, scores: Scores, which: s
 def _price(result: StudyResult, method: str, partner: str, language: str) -> str:
     """What the conditioned A costs a single adapter."""
     ours, theirs = (of_method(single_scores(result), each) for each in (method, partner))
-    labels = [method_label(each, language) for each in (method, partner)]
+    labels = (method_label(method, language), method_label(partner, language))
     said = translate(
         "report.finding.price",
         language,
@@ -94,7 +94,7 @@ def _sequence(sequences: Sequence[ContinualResult], method: str, partner: str, l
     ours, theirs = (_final(sequences, each) for each in (method, partner))
     if not ours or ours.keys() != theirs.keys():
         return []
-    labels = [method_label(each, language) for each in (method, partner)]
+    labels = (method_label(method, language), method_label(partner, language))
     said = translate(
         "report.finding.sequence",
         language,

@@ -28,7 +28,7 @@ from lori_core.study.units import load_tasks
 from lori_core.training.footprints import task_footprint
 
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)  # share of the conditioned A; the rest is the random one
-EXAMPLES = 64  # of each task: a look that takes seconds
+EXAMPLES = 32  # of each task: a look that takes seconds
 
 Several = Annotated[list[str], Field(min_length=2, max_length=6)]
 Rank = Annotated[int, Field(ge=1, le=128)]

@@ -15,8 +15,12 @@ FORECASTS = [(method, matrix) for method, matrix in RESULT.interference if matri
 LANGUAGES = ("en", "ja")
 
 
+def traces(drawing: figures.Drawing) -> list[Any]:
+    return list(drawing.figure.data)  # plotly gives its traces no type
+
+
 def heat(matrix: PairMatrix, top: float) -> Any:
-    return figures.forecast_matrix("LoRI-D", matrix, top).figure.data[0]
+    return traces(figures.forecast_matrix("LoRI-D", matrix, top))[0]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -65,7 +69,7 @@ def test_the_points_are_the_pairs_of_the_methods_that_were_both_forecast_and_mea
 def test_the_line_says_where_a_forecast_is_right_and_every_method_keeps_its_mark(language):
     points = forecast_and_measured(RESULT.interference)
     drawing = figures.forecast_against_measured(points, language)
-    line, *marks = drawing.figure.data
+    line, *marks = traces(drawing)
     assert list(line.x) == list(line.y)
     assert [(mark.marker.color, mark.marker.symbol) for mark in marks] == [METHOD_MARKS[method] for method in points]
     assert len(drawing.rows) == sum(map(len, points.values()))
@@ -87,7 +91,7 @@ def test_of_few_or_equal_pairs_no_correlation_is_said():
 
 def test_a_merge_at_weight_one_stands_in_figure_words_and_table_only_where_it_was_measured():
     drawing = figures.merged(RESULT, "concat")
-    strokes = next(trace for trace in drawing.figure.data if trace.name == "merged at weight 1")
+    strokes = next(trace for trace in traces(drawing) if trace.name == "merged at weight 1")
     of_method = [merge for merge in RESULT.merges if (merge.method, merge.shared_projection) == ("lora", False)]
     expected = sum(merge.scores_at_one["nlu"].value for merge in of_method) / len(of_method)
     assert strokes.x[0] == pytest.approx(expected)
@@ -95,10 +99,10 @@ def test_a_merge_at_weight_one_stands_in_figure_words_and_table_only_where_it_wa
     older = replace(RESULT, merges=tuple(replace(merge, scores_at_one={}) for merge in RESULT.merges))
     plain = figures.merged(older, "concat")
     assert "weight 1" not in plain.summary + plain.limits + "".join(plain.header)
-    assert all(trace.name != "merged at weight 1" for trace in plain.figure.data)
+    assert all(trace.name != "merged at weight 1" for trace in traces(plain))
 
 
 def test_a_sequence_whose_earlier_adapters_stay_beside_the_new_one_is_named_so():
     beside = next(each for each in RESULT.continual if each.beside)
     assert figures.condition(beside, "en") == "LoRI-D, conditioned A · earlier adapters frozen beside"
-    assert "symbol" in figures.continual_axes([beside]).figure.data[0].marker.to_plotly_json()
+    assert "symbol" in traces(figures.continual_axes([beside]))[0].marker.to_plotly_json()
