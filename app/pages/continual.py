@@ -147,11 +147,11 @@ def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:
 
 
 def _label(page: Context, run: Run) -> str:
-    what = page.say("continual.study") if run.kind == "study" else method_label(_method(run), page.language)
+    what = page.say("continual.study") if run.kind == "study" else method_label(study_method(run), page.language)
     return f"{label(run)} · {what}"
 
 
-def _method(run: Run) -> str:
+def study_method(run: Run) -> str:
     """Of a run of its own, as studies name it."""
     adapter = run.config.get("adapter")
     conditioned = isinstance(adapter, dict) and adapter.get("projection") == "conditioned"
