@@ -222,7 +222,7 @@ class PairMatrix:
             known, for want of adapters that share one A.
     """
 
-    measure: str  # "cosine" | "jaccard" | "principal_angle" | "function"
+    measure: str  # "cosine" | "jaccard" | "principal_angle" | "function" | "forecast"
     names: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
     null_mean: tuple[tuple[float | None, ...], ...] = ()
@@ -231,6 +231,31 @@ class PairMatrix:
     by_module: dict[str, tuple[tuple[float | None, ...], ...]] = field(default_factory=dict)
     even_mean: tuple[tuple[float | None, ...], ...] = ()
     related_mean: tuple[tuple[float | None, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What a task and others feed into one module, and what an A reads of it.
+
+    Directions of the module's input, by falling energy of the task, in groups; energies are shares of a task's whole.
+
+    Attributes:
+        rank: rows of A.
+        directions: of each group the first and the last, counted from 1.
+        own: the task's energy in each group. others: the mean over the other tasks.
+        read: share of each group's directions that lie in what A reads.
+        read_of_own, read_of_others: share of the energy that lies in what A reads.
+    """
+
+    module: str
+    task: str
+    rank: int
+    directions: tuple[tuple[int, int], ...]
+    own: tuple[float, ...]
+    others: tuple[float, ...]
+    read: tuple[float, ...]
+    read_of_own: float
+    read_of_others: float
 
 
 @dataclass(frozen=True)

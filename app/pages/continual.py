@@ -12,7 +12,7 @@ from app.plot import chart, shown
 from app.run_labels import finished, label, run_choices
 from app.sequence_options import later_tasks
 from lori_core import figures
-from lori_core.config import AdapterConfig, Method
+from lori_core.config import AdapterConfig, StudyMethod
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label
 from lori_core.results import ContinualResult, StudyResult
@@ -22,7 +22,7 @@ from lori_core.tasks.mini import MINI_TASKS
 from lori_core.translate import translate
 
 DEFAULTS = AdapterConfig()
-METHODS: tuple[Method, ...] = ("lori_s", "lori_d", "lora")
+METHODS: tuple[StudyMethod, ...] = ("lori_s", "lori_d", "lora", "lori_s_conditioned", "lori_d_conditioned")
 
 
 def build(page: Context) -> None:
@@ -85,7 +85,7 @@ def _form(page: Context) -> None:
     def start(
         base: str,
         tasks: list[str],
-        methods: list[Method],
+        methods: list[StudyMethod],
         overlap: Any,
         later_rate: float,
         later_masks: Any,
@@ -96,9 +96,15 @@ def _form(page: Context) -> None:
             raise page.missing("continual.no_method")
         try:
             adapter = AdapterConfig(rank=rank, sparsity=sparsity)
-            shared: dict[str, Any] = {"base": base.strip(), "tasks": tuple(tasks), "overlap": overlap}
-            shared |= {"later_rate": later_rate, "later_masks": later_masks, "adapter": adapter}
-            jobs = [ContinualJob(method=method, **shared) for method in methods if method != "full"]
+            shared: dict[str, Any] = {"base": base.strip(), "tasks": tuple(tasks)}
+            usual = {"overlap": overlap, "later_rate": later_rate, "later_masks": later_masks}
+            conditioned = adapter.changed(projection="conditioned")
+            jobs = [
+                ContinualJob(method=method.removesuffix("_conditioned"), adapter=conditioned, **shared)
+                if method.endswith("_conditioned")
+                else ContinualJob(method=method, adapter=adapter, **shared, **usual)
+                for method in methods
+            ]
         except LoRIError as error:
             raise page.error(error) from None
         names = [page.submit("continual", job) for job in jobs]
@@ -120,6 +126,7 @@ def _form(page: Context) -> None:
         label=page.say("continual.methods"),
         info=page.say("continual.methods_info"),
     )
+    gr.Markdown(page.say("continual.conditioned"))
     overlap = gr.Radio(
         [(page.say(f"continual.{each}"), each) for each in ("allow", "exclude")],
         value="allow",
@@ -141,8 +148,15 @@ def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:
 
 
 def _label(page: Context, run: Run) -> str:
-    what = page.say("continual.study") if run.kind == "study" else method_label(run.config["method"], page.language)
+    what = page.say("continual.study") if run.kind == "study" else method_label(study_method(run), page.language)
     return f"{label(run)} · {what}"
+
+
+def study_method(run: Run) -> str:
+    """Of a run of its own, as studies name it."""
+    adapter = run.config.get("adapter")
+    conditioned = isinstance(adapter, dict) and adapter.get("projection") == "conditioned"
+    return f"{run.config['method']}_conditioned" if conditioned else str(run.config["method"])
 
 
 def _title(page: Context, sequence: ContinualResult) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from app.address import asked, kept_in_address
+from app.before_training import before_training
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
 from app.plot import chart, comes_into_view, shown
 from app.shelf_views import choices, of_run
@@ -35,6 +36,9 @@ def build(page: Context) -> None:
             if measure == "function":
                 ask.render()
             views[measure] = _views(page, measure, answers)
+    with gr.Tab(page.say("interference.forecast")):
+        gr.Markdown(page.say("interference.forecast.what"))
+        before_training(page)
 
     def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"]]

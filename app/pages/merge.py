@@ -11,7 +11,7 @@ from app.plot import chart, shown
 from app.run_labels import finished, run_choices, when
 from app.shelf_views import choices
 from lori_core import figures
-from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, Granularity, MergeOptions
+from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, NEED_FOOTPRINTS, Granularity, MergeOptions
 from lori_core.errors import LoRIError
 from lori_core.results import MergeTrial
 from lori_core.study.runs import Run
@@ -34,6 +34,7 @@ def build(page: Context) -> None:
     )
     keep = gr.Slider(0.01, 1, DEFAULTS.keep, step=0.01, label=page.say("merge.keep"), visible=False, interactive=True)
     drop = gr.Slider(0, 0.99, DEFAULTS.drop, step=0.01, label=page.say("merge.drop"), visible=False, interactive=True)
+    footprints = gr.Markdown(page.say("merge.removal"), visible=False)
     sliders = [gr.Slider(-1, 2, 1, step=0.05, visible=False, interactive=True) for _ in range(MOST)]
     search = gr.Checkbox(False, label=page.say("merge.search"), info=page.say("merge.search_info"))
     groups = gr.Dropdown(
@@ -71,9 +72,11 @@ def build(page: Context) -> None:
             store=str(page.workspace.store) if store else None,
         )
 
-    def merge_only(*given: Any) -> str:
+    def merge_only(references: list[str], method: str, *given: Any) -> str:
+        if method in NEED_FOOTPRINTS:
+            raise page.missing("merge.removal_needs_tasks")
         try:
-            return page.submit("merge", job(*given))
+            return page.submit("merge", job(references, method, *given))
         except LoRIError as error:
             raise page.error(error) from None
 
@@ -116,7 +119,8 @@ def build(page: Context) -> None:
         return {"chosen": references or [], "weights": kept.get("weights", {}) | now}
 
     def options(method: str) -> Any:
-        return gr.update(visible="keep" in METHOD_OPTIONS[method]), gr.update(visible="drop" in METHOD_OPTIONS[method])
+        there = ["keep" in METHOD_OPTIONS[method], "drop" in METHOD_OPTIONS[method], method in NEED_FOOTPRINTS]
+        return [gr.update(visible=each) for each in there]
 
     weighed: list[Any] = [*sliders, tasks]
     on_load(offer, [pick, kept], [pick, entries]).then(weigh, [pick, entries, kept], weighed, **QUIET)
@@ -124,7 +128,7 @@ def build(page: Context) -> None:
     pick.input(lambda chosen, kept: kept | {"chosen": chosen or []}, [pick, kept], kept, **QUIET)
     changed = [each for slider in sliders for each in (slider.input, slider.release)]
     gr.on(changed, keep_weights, [pick, kept, *sliders], kept, trigger_mode="always_last", **QUIET)
-    method.change(options, method, [keep, drop], **QUIET)
+    method.change(options, method, [keep, drop, footprints], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
     opens_run(plain, merge_only, given)
     opens_run(score, merge_and_score, [tasks, base, search, groups, *given])

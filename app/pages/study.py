@@ -56,6 +56,7 @@ def build(page: Context) -> None:
         value=list(METHODS),
         label=page.say("study.methods"),
     )
+    gr.Markdown(page.say("study.how_A"))
     with gr.Row():
         rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("study.rank"))
         sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("study.sparsity"))

@@ -3,12 +3,14 @@
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial, mask_gain
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
+from lori_core.figures.forecast import forecast_against_measured, forecast_matrix
 from lori_core.figures.interference import pair_band, pairs
 from lori_core.figures.mask_views import mask_grid, mask_pair
 from lori_core.figures.masks import mask, mask_layout, mask_settling
 from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, module_at, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
+from lori_core.figures.spectrum import spectrum
 from lori_core.figures.training import cost, live_losses, losses
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "cosines_by_width",
     "cost",
     "dial",
+    "forecast_against_measured",
+    "forecast_matrix",
     "forgetting",
     "layer_and_projection",
     "live_losses",
@@ -38,5 +42,6 @@ __all__ = [
     "pair_places",
     "pairs",
     "scores",
+    "spectrum",
     "weight_search",
 ]

@@ -131,8 +131,11 @@ def lost_and_learned(sequences: Sequence[ContinualResult], language: str) -> str
 
 
 def condition(sequence: ContinualResult, language: str) -> str:
-    """The method, and where they were not as usual: entries kept apart, masks of own runs, another later rate."""
+    """The method, and where they were not as usual: entries kept apart, masks of own runs, another later
+    rate, earlier adapters frozen beside the new one."""
     parts = [method_label(sequence.method, language)]
+    if sequence.beside:  # what keeps their entries apart, masks and rates of later tasks: nothing to choose
+        return " · ".join([*parts, translate("figures.beside", language)])
     if sequence.overlap == "exclude":
         parts.append(translate("figures.overlap_excluded", language))
     if sequence.method == "lori_s" and sequence.later_masks == "own_run":

@@ -61,8 +61,8 @@ METHOD_MARKS = {
     "lora": ("#D55E00", "circle"),
     "lori_d": ("#0072B2", "square"),
     "lori_s": ("#009E73", "diamond"),
-    "lori_d_conditioned": ("#56B4E9", "square-open"),
-    "lori_s_conditioned": ("#E69F00", "diamond-open"),
+    "lori_d_conditioned": ("#56B4E9", "triangle-down"),
+    "lori_s_conditioned": ("#E69F00", "star"),
     "full": ("#CC79A7", "triangle-up"),
 }
 

@@ -9,6 +9,7 @@ from itertools import combinations, permutations
 import plotly.graph_objects as go
 
 from lori_core.figures.drawing import GREY, Drawing, categories, drawing, task_mark, write_cells
+from lori_core.figures.forecast import what_is_forecast
 from lori_core.figures.wording import method_label, number, percent
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
@@ -103,6 +104,8 @@ def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: s
 
 def what_pairs_say(matrix: PairMatrix, language: str = "en") -> str:
     """On the pair that is farthest from chance: whether it is clearly off it, and what else its value follows from."""
+    if matrix.measure == "forecast":  # chance has a mean there, and no spread to be far from
+        return what_is_forecast(matrix, language)
     away = _measured(matrix)
     if not away:
         return translate("figures.pairs.empty", language)
@@ -190,7 +193,7 @@ def _lines(matrix: PairMatrix) -> dict[str, Table]:
 
 def _directed(matrix: PairMatrix) -> bool:
     """What one does to the other is not what the other does to it."""
-    return matrix.measure == "function"
+    return matrix.measure in ("function", "forecast")
 
 
 def _measured(matrix: PairMatrix) -> list[Pair]:

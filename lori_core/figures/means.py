@@ -71,6 +71,16 @@ def merged_scores(result: StudyResult, merge: str, shared: bool = False) -> Cell
     return {cell: mean_score(scores) for cell, scores in found.items()}
 
 
+def at_one_scores(result: StudyResult, merge: str) -> Cells:
+    """The same where every adapter had weight 1, of the methods of which that was measured; without the control."""
+    found: dict[tuple[str, str], list[Score]] = {}
+    for merged in result.merges:
+        if merged.merge == merge and not merged.shared_projection:
+            for task, score in merged.scores_at_one.items():
+                found.setdefault((task, merged.method), []).append(score)
+    return {cell: mean_score(scores) for cell, scores in found.items()}
+
+
 def with_control(ours: Cells, control: Cells) -> Cells:
     """The control's scores that stand beside one of ours: the others say nothing."""
     return {cell: score for cell, score in control.items() if cell in ours}

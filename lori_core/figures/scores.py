@@ -9,6 +9,7 @@ from lori_core.figures.drawing import GREY, METHOD_MARKS, Drawing, drawing
 from lori_core.figures.means import (
     Cells,
     Interval,
+    at_one_scores,
     mean_score,
     merged_scores,
     merges_of,
@@ -20,7 +21,7 @@ from lori_core.figures.means import (
     with_control,
 )
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
-from lori_core.figures.wording import listed, mean_and_worst, method_label, number, plain
+from lori_core.figures.wording import listed, mean_and_worst, method_label, number, plain, sentences
 from lori_core.results import MergedResult, StudyResult
 from lori_core.translate import translate
 
@@ -46,8 +47,11 @@ def scores(result: StudyResult, language: str = "en") -> Drawing:
 
 
 def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
-    """Single adapter (hollow) against merged adapter (filled) by task; crosses: merged with one shared A."""
-    single, ours = single_scores(result), merged_scores(result, merge)
+    """Single adapter (hollow) against merged adapter (filled) by task; crosses: merged with one shared A.
+
+    Upright strokes are the merge at weight 1, where that was measured.
+    """
+    single, ours, at_one = single_scores(result), merged_scores(result, merge), at_one_scores(result, merge)
     control = with_control(ours, merged_scores(result, merge, shared=True))
     names = [method for method in methods(result) if of_method(ours, method)]
     figure = go.Figure([_base_trace(result, language), *_floor_traces(result, language)])
@@ -56,6 +60,8 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
         figure.add_traces(_dumbbells(result.tasks, method, lane, single, ours, language))
     if control:
         figure.add_trace(_control_trace(result.tasks, names, control, language))
+    if at_one:
+        figure.add_trace(_at_one_trace(result.tasks, names, at_one, language))
     score_axes(figure, result.tasks, language)
     each = [
         translate(
@@ -67,8 +73,15 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
         )
         for method in names
     ]
-    summary = translate("figures.merged.summary", language, each=listed(each, language))
-    header = ("task", "method", "floor", "base_score", "single", "merged", "low", "high", "loss", "shared")
+    summary = sentences(
+        (
+            translate("figures.merged.summary", language, each=listed(each, language)),
+            *_said_at_one(names, at_one, language),
+        ),
+        language,
+    )
+    header = ("task", "method", "floor", "base_score", "single", "merged", "low", "high", "loss")
+    header += ("at_one", "at_one_low", "at_one_high", "shared")
     rows = [
         [
             task,
@@ -77,13 +90,15 @@ def merged(result: StudyResult, merge: str, language: str = "en") -> Drawing:
             number(result.base_scores[task].value),
             number(single[task, method].value),
             *(number(part) for part in ours[task, method]),
+            *(number(part) for part in at_one.get((task, method), (None,) * 3)[:3]),
             number(control[task, method].value if (task, method) in control else None),
         ]
         for task in result.tasks
         for method in names
         if (task, method) in ours
     ]
-    tall, limits = height(result.tasks, names), ["limits_control"] if control else []
+    limits = [key for key, there in (("limits_at_one", at_one), ("limits_control", control)) if there]
+    tall = height(result.tasks, names)
     return drawing("merged", language, figure, summary, header, rows, tall, limits, merge=merge)
 
 
@@ -210,24 +225,50 @@ def _dumbbells(
 
 
 def _control_trace(tasks: Sequence[str], names: Sequence[str], control: Cells, language: str) -> go.Scatter:
-    """Grey crosses in the methods' lanes: one entry of the legend, which is crowded on a phone."""
+    labels = {method: _shared_label(method, language) for method in names}
+    return _grey_trace(tasks, labels, control, "x-thin", translate("figures.control", language), "lori_d_shared/merged")
+
+
+def _at_one_trace(tasks: Sequence[str], names: Sequence[str], at_one: Cells, language: str) -> go.Scatter:
+    name = translate("figures.at_one", language)
+    labels = {method: f"{method_label(method, language)}, {name}" for method in names}
+    return _grey_trace(tasks, labels, at_one, "line-ns", name, "at_one")
+
+
+def _grey_trace(
+    tasks: Sequence[str], labels: dict[str, str], cells: Cells, symbol: str, name: str, meta: str
+) -> go.Scatter:
+    """Grey marks in the methods' lanes: one entry of the legend, which is crowded on a phone.
+
+    Args:
+        labels: method -> what a mark in its lane is called.
+    """
     found = [
-        (row + lane_of(index, len(names)), method, control[task, method].value)
+        (row + lane_of(index, len(labels)), label, cells[task, method].value)
         for row, task in enumerate(tasks)
-        for index, method in enumerate(names)
-        if (task, method) in control
+        for index, (method, label) in enumerate(labels.items())
+        if (task, method) in cells
     ]
     return go.Scatter(
         x=[value for _, _, value in found],
         y=[place for place, _, _ in found],
         mode="markers",
-        marker={"symbol": "x-thin", "size": 8, "line": {"color": GREY, "width": 2}},
-        name=translate("figures.control", language),
-        meta="lori_d_shared/merged",
+        marker={"symbol": symbol, "size": 8, "line": {"color": GREY, "width": 2}},
+        name=name,
+        meta=meta,
         cliponaxis=False,
-        text=[f"{plain(_shared_label(method, language))} {value:.3f}" for _, method, value in found],
+        text=[f"{plain(label)} {value:.3f}" for _, label, value in found],
         hoverinfo="text",
     )
+
+
+def _said_at_one(names: Sequence[str], at_one: Cells, language: str) -> list[str]:
+    each = [
+        f"{method_label(method, language)} {mean_and_worst(values_of(scores), language)}"
+        for method in names
+        if (scores := of_method(at_one, method))
+    ]
+    return [translate("figures.merged.at_one", language, each=listed(each, language))] if each else []
 
 
 def _shared_label(method: str, language: str) -> str:
@@ -240,7 +281,7 @@ def _score_rows(result: StudyResult, cells: Cells, language: str) -> list[list[s
         base = result.base_scores[task]
         for name, floor in (("chance", base.chance), ("majority", base.majority)):
             if floor is not None:
-                rows.append([task, translate(f"figures.{name}", language), number(floor), *"––", str(base.n), "–"])
+                rows.append([task, translate(f"figures.{name}", language), number(floor), *"–––", str(base.n), "–"])
         rows.append([task, translate("figures.base", language), *map(number, mean_score([base])), str(base.n), "–"])
         for method in methods(result):
             runs = [single for single in result.singles if (single.task, single.method) == (task, method)]

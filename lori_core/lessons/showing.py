@@ -14,7 +14,8 @@ from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
 from lori_core.figures.wording import percent
 from lori_core.method.adapter import Adapter
-from lori_core.report.findings import compared, warnings
+from lori_core.report.compared import compared
+from lori_core.report.findings import warnings
 from lori_core.results import Score
 from lori_core.tasks.task import Task
 from lori_core.translate import translate

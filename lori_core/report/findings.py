@@ -3,14 +3,12 @@
 Two scores differ "clearly" where their 95 % intervals do not overlap: a cautious rule that can miss small differences.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import isfinite
-from statistics import fmean
 
 from lori_core.figures.continual import lost_and_learned
 from lori_core.figures.means import (
     Cells,
-    Interval,
     mean_value,
     merge_methods,
     merged_scores,
@@ -22,13 +20,12 @@ from lori_core.figures.means import (
     with_control,
 )
 from lori_core.figures.wording import listed, mean_and_worst, method_label, number, percent, reasons, sentences
+from lori_core.report.compared import Scores, above_floor, compared, floors, kept_share
+from lori_core.report.footprint_findings import against_random, footprint_findings
 from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
-Scores = Mapping[str, Interval]  # task -> score
-
 BASELINE = "lora"
-SMALLEST_GAIN = 0.02  # below this mean gain over the base, a share of it is noise and is not named
 
 
 def findings(result: StudyResult, language: str = "en") -> list[str]:
@@ -36,7 +33,7 @@ def findings(result: StudyResult, language: str = "en") -> list[str]:
     found = _floor_findings(result, language) + _single_findings(result, language)
     for merge in merge_methods(result):
         found += _merge_findings(result, merge, language)
-    return found + _continual_findings(result.continual, language)
+    return found + _continual_findings(result.continual, language) + footprint_findings(result, language)
 
 
 def compares(result: StudyResult) -> bool:
@@ -45,7 +42,7 @@ def compares(result: StudyResult) -> bool:
         with_control(merged_scores(result, merge), merged_scores(result, merge, shared=True))
         for merge in merge_methods(result)
     )
-    return control or (BASELINE in methods(result) and len(methods(result)) > 1)
+    return control or bool(against_random(result)) or (BASELINE in methods(result) and len(methods(result)) > 1)
 
 
 def warnings(result: StudyResult, language: str = "en") -> list[str]:
@@ -87,39 +84,10 @@ def _above(result: StudyResult, task: str) -> bool:
     return any(above_floor(result, {of: score}) for (of, _), score in single_scores(result).items() if of == task)
 
 
-def compared(ours: Scores, theirs: Scores, our_name: str, their_name: str, language: str) -> str:
-    """On which tasks one is clearly higher, and that no difference is shown where the intervals overlap."""
-    tasks = [task for task in ours if task in theirs]
-    higher = [task for task in tasks if ours[task].low > theirs[task].high]
-    lower = [task for task in tasks if theirs[task].low > ours[task].high]
-    if not higher and not lower:
-        return translate("report.compared.same", language)
-    parts = [
-        translate("report.compared.higher", language, method=name, tasks=listed(where, language))
-        for name, where in ((our_name, higher), (their_name, lower))
-        if where
-    ]
-    if len(higher) + len(lower) < len(tasks):
-        parts.append(translate("report.compared.rest", language))
-    return sentences(parts, language)
-
-
 def isolation_notes(scores: Iterable[Score], language: str) -> list[str]:
     """What held the programs that a model wrote, a sentence for each way; none where no program ran."""
     held = sorted({score.isolation for score in scores} - {""})
     return [translate(f"report.isolation.{each}", language) for each in held]
-
-
-def floors(result: StudyResult) -> dict[str, float]:
-    """Task -> the score that is reached without reading the question, where one is known."""
-    each = {task: score.floor for task, score in result.base_scores.items()}
-    return {task: floor for task, floor in each.items() if floor is not None}
-
-
-def above_floor(result: StudyResult, scores: Scores) -> bool:
-    """Whether every score is clearly above its task's floor, so that a share of it means something."""
-    lowest = floors(result)
-    return all(score.low > lowest.get(task, 0.0) for task, score in scores.items() if task in lowest)
 
 
 def _floor_findings(result: StudyResult, language: str) -> list[str]:
@@ -183,14 +151,13 @@ def _merge_findings(result: StudyResult, merge: str, language: str) -> list[str]
 def _kept(result: StudyResult, merge: str, single: Scores, merged: Scores, label: str, language: str) -> str:
     """The share of the mean gain over the base that is left after merging; only the scores where there is no gain."""
     parts = [{task: scores[task].value for task in merged} for scores in (single, merged, result.base_scores)]
-    before, after, base = (fmean(scores.values()) for scores in parts)
-    gained = before - base > SMALLEST_GAIN and above_floor(result, {task: single[task] for task in merged})
+    share = kept_share(result, single, merged)
     return translate(
-        "report.finding.merged" if gained else "report.finding.merged_no_gain",
+        "report.finding.merged_no_gain" if share is None else "report.finding.merged",
         language,
         merge=merge,
         method=label,
-        kept=percent((after - base) / (before - base)) if gained else "",
+        kept="" if share is None else percent(share),
         single=mean_and_worst(parts[0], language),
         merged=mean_and_worst(parts[1], language),
         base=mean_and_worst(parts[2], language),

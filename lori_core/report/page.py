@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lori_core import figures
 from lori_core.assets import ASSETS, PLOTLY_JS
 from lori_core.figures import Drawing
+from lori_core.figures.forecast import forecast_and_measured, top_of
 from lori_core.figures.means import merge_methods, methods, seeds
 from lori_core.figures.wording import listed, method_label, sentences
 from lori_core.report.findings import compares, findings, isolation_notes, warnings
@@ -103,9 +104,7 @@ def _sections(result: StudyResult, language: str) -> list[Section]:
         + [figures.continual_matrix(sequence, language) for sequence in first],
         "masks": [figures.mask(calibration, language, top) for calibration in masks]
         + ([figures.mask_settling(calibrations, language)] if calibrations else []),
-        "interference": [
-            figures.pairs(method, matrix, language) for method, matrix in result.interference if len(matrix.names) > 1
-        ],
+        "interference": _overlaps(result, language),
         "training": [figures.losses(result, task, language) for task in result.tasks],
     }
     notes = {name: isolation_notes(scores, language) for name, scores in _scores(result).items()}
@@ -122,6 +121,19 @@ def _sections(result: StudyResult, language: str) -> list[Section]:
     ]
 
 
+def _overlaps(result: StudyResult, language: str) -> list[Drawing]:
+    """Of each method what was measured for pairs of tasks; what was forecast stands last, as one."""
+    several = [(method, matrix) for method, matrix in result.interference if len(matrix.names) > 1]
+    forecasts = [(method, matrix) for method, matrix in several if matrix.measure == "forecast"]
+    top = top_of([matrix for _, matrix in forecasts])
+    found = [figures.pairs(method, matrix, language) for method, matrix in several if matrix.measure != "forecast"]
+    found += [
+        figures.forecast_matrix(method_label(method, language), matrix, top, language) for method, matrix in forecasts
+    ]
+    points = forecast_and_measured(several)
+    return [*found, figures.forecast_against_measured(points, language)] if points else found
+
+
 def _sequences(result: StudyResult) -> list[ContinualResult]:
     """Those in which anything followed on something."""
     return [sequence for sequence in result.continual if len(sequence.order) > 1]
@@ -131,7 +143,9 @@ def _scores(result: StudyResult) -> dict[str, list[Score]]:
     """Section -> the scores that its figures show."""
     return {
         "scores": [*result.base_scores.values(), *(each.score for each in (*result.singles, *result.controls))],
-        "merging": [score for merge in result.merges for score in merge.scores.values()],
+        "merging": [
+            score for merge in result.merges for score in (*merge.scores.values(), *merge.scores_at_one.values())
+        ],
         "continual": [score for sequence in result.continual for row in sequence.scores for score in row],
     }
 

@@ -22,6 +22,7 @@ from lori_core.config import Config, parse, refusal
 from lori_core.errors import ConfigError, LoRIError
 from lori_core.service.base_cache import BaseCache
 from lori_core.service.comparing import Interference
+from lori_core.service.forecasting import Forecasting
 from lori_core.service.mask_views import MaskViews
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Trying
@@ -45,6 +46,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
     ),
     MaskViews: ("mask_layout", "mask_pair", "mask_grid", "mask_file"),
     Interference: ("in_weights", "in_function"),
+    Forecasting: ("before_training", "spectrum"),
     Trying: ("example", "answers_of"),
 }
 
@@ -61,7 +63,7 @@ class Question(Config):
 def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
     bases = BaseCache()
-    owners = (shelf, MaskViews(shelf), Interference(shelf, bases), Trying(shelf, bases))
+    owners = (shelf, MaskViews(shelf), Interference(shelf, bases), Forecasting(shelf, bases), Trying(shelf, bases))
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

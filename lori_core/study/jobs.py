@@ -59,7 +59,9 @@ from lori_core.study.specs import (
 )
 from lori_core.study.study import run_study
 from lori_core.study.units import Work, calibrate_unit, check_fit, check_splits, keep, learn_unit, load_tasks, open_work
+from lori_core.tasks.task import Task
 from lori_core.tasks.wording import wording_notes
+from lori_core.training.beside import learn_beside
 from lori_core.training.calibrate import Calibrated
 from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
@@ -200,19 +202,19 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
     work = _opened(job, job.tasks, run, hooks, {"test": job.test_examples})
     check_fit(work, [job.method], job.adapter)
     store = _store(job.store, "+".join(task.name for task in work.tasks))
-    learned = learn_sequence(
-        work.base,
-        work.tasks,
-        job.method,
-        _seeded(job.adapter, job.seed),
-        _training(job),
-        lambda task: work.score(task).score,
-        overlap=job.overlap,
-        later_rate=job.later_rate,
-        later_masks=job.later_masks,
-        hooks=hooks,
-        checkpoints=run.checkpoints,
-    )
+    config, training = _seeded(job.adapter, job.seed), _training(job)
+
+    def score(task: Task) -> Score:
+        return work.score(task).score
+
+    how: dict[str, Any] = {"hooks": hooks, "checkpoints": run.checkpoints}
+    if config.projection == "conditioned" and job.method != "lora":  # a trained A would not stay what it was
+        learned = learn_beside(work.base, work.tasks, job.method, config, training, score, **how)
+        method = Variant(job.method, conditioned=True).study_method
+        learned = replace(learned, result=replace(learned.result, method=method))
+    else:
+        how |= {"overlap": job.overlap, "later_rate": job.later_rate, "later_masks": job.later_masks}
+        learned = learn_sequence(work.base, work.tasks, job.method, config, training, score, **how)
     parent = None
     for number, (adapter, scores) in enumerate(zip(learned.adapters, learned.result.scores, strict=True)):
         if parent is not None:  # as it was kept, and so with its id

@@ -10,7 +10,8 @@ from plotly.offline import get_plotlyjs_version
 
 from lori_core.assets import PLOTLY_JS
 from lori_core.figures.means import Interval
-from lori_core.report.findings import compared, findings, warnings
+from lori_core.report.compared import compared
+from lori_core.report.findings import findings, warnings
 from lori_core.report.page import study_page
 from lori_core.results import Output, from_json, to_json
 from lori_core.translate import translate

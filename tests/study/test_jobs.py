@@ -254,6 +254,17 @@ def test_continual_keeps_the_adapter_after_each_task(given, tmp_path):
     assert (opened.later_rate, opened.later_masks, opened.learning_rate) == (1.0, "continued", None)
 
 
+def test_a_sequence_under_a_conditioned_A_adds_factors_beside_the_earlier_ones(given, tmp_path):
+    tasks = {"tasks": [spec(given, "after"), spec(given, "before")], "test_examples": 4, "method": "lori_d"}
+    adapter = given["adapter"] | {"projection": "conditioned", "sparsity": 0.0}
+    run = Run.create(tmp_path, "continual", given | tasks | {"adapter": adapter})
+    execute(run)
+    first, second = (load_adapter(run.path / "adapters" / f"after-{number}") for number in range(2))
+    assert all(second.factors[module].rank == 2 * factors.rank for module, factors in first.factors.items())
+    result = from_json(ContinualResult, run.result())
+    assert result.beside and result.method == "lori_d_conditioned"
+
+
 def test_every_event_goes_to_the_folder_and_to_the_hooks(given, tmp_path):
     where = {key: given[key] for key in ("base", "precision")}
     run = Run.create(tmp_path, "evaluate", where | {"tasks": [spec(given, "after")]})

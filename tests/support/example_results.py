@@ -17,10 +17,13 @@ from lori_core.results import (
 )
 
 TASKS = ("nlu", "math", "code", "safety")
-METHODS = ("lora", "lori_d", "lori_s")
+METHODS = ("lora", "lori_d", "lori_s", "lori_d_conditioned", "lori_s_conditioned")
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LEVEL = {"nlu": 0.9, "math": 0.55, "code": 0.6, "safety": 0.93}
 PARAMETERS = {"lora": 1_048_576, "lori_d": 524_288, "lori_s": 52_429}
+PARAMETERS |= {f"{method}_conditioned": PARAMETERS[method] for method in ("lori_d", "lori_s")}
+PRICE = {"lora": 0.0, "lori_d": 0.01, "lori_s": 0.03, "lori_d_conditioned": 0.02, "lori_s_conditioned": 0.04}
+LOST = {"lora": 0.2, "lori_d": 0.08, "lori_s": 0.1, "lori_d_conditioned": 0.01, "lori_s_conditioned": 0.02}
 
 
 def modules(layers: int = 4) -> list[str]:
@@ -52,7 +55,7 @@ def calibration(random_: random.Random, task: str) -> Calibration:
 
 
 def single(random_: random.Random, task: str, method: str, seed: int) -> SingleResult:
-    level = LEVEL.get(task, 0.7) - {"lora": 0.0, "lori_d": 0.01, "lori_s": 0.03}[method]
+    level = LEVEL.get(task, 0.7) - PRICE[method]
     return SingleResult(
         task,
         method,
@@ -64,16 +67,27 @@ def single(random_: random.Random, task: str, method: str, seed: int) -> SingleR
         52.0,
         0.04,
         training(random_, method),
-        calibration(random_, task) if method == "lori_s" else None,
+        calibration(random_, task) if method.startswith("lori_s") else None,
     )
 
 
 def merge(random_: random.Random, tasks: tuple[str, ...], method: str, seed: int, shared: bool) -> MergedResult:
-    lost = {"lora": 0.2, "lori_d": 0.08, "lori_s": 0.1}[method] + 0.15 * shared
+    lost = LOST[method] + 0.15 * shared
+    at_one = min(1.0, lost if method.endswith("conditioned") else 4 * lost)
     scores = {task: score(random_, task, LEVEL.get(task, 0.7) - lost) for task in tasks}
     validation = {f"{w}": 0.7 - lost - (w - 0.5) ** 2 for w in (0.3, 0.5, 0.8, 1.0)}
     return MergedResult(
-        tasks, method, "concat", shared, seed, 0.5, validation, scores, {task: 1 - lost for task in tasks}
+        tasks,
+        method,
+        "concat",
+        shared,
+        seed,
+        0.5,
+        validation,
+        scores,
+        {task: 1 - lost for task in tasks},
+        {task: score(random_, task, LEVEL.get(task, 0.7) - at_one) for task in tasks},
+        {task: 1 - at_one for task in tasks},
     )
 
 
@@ -86,7 +100,9 @@ def sequence(random_: random.Random, order: tuple[str, ...], method: str, seed: 
     scores = tuple(tuple(cell(i, j) for j in range(len(order))) for i in range(len(order)))
     matrix = tuple(tuple(cell.value for cell in row) for row in scores)
     forgetting = {task: max(row[j] for row in matrix[j:]) - matrix[-1][j] for j, task in enumerate(order[:-1])}
-    return ContinualResult(order, method, "allow", seed, matrix, scores, forgetting, (0.0,) + (0.1,) * (len(order) - 1))
+    beside = method.endswith("conditioned")
+    overlap, shared = ("exclude", ()) if beside else ("allow", (0.0,) + (0.1,) * (len(order) - 1))
+    return ContinualResult(order, method, overlap, seed, matrix, scores, forgetting, shared, beside=beside)
 
 
 def pair_matrix(random_: random.Random, tasks: tuple[str, ...], measure: str, null: float, spread: float) -> PairMatrix:
@@ -103,8 +119,16 @@ def pair_matrix(random_: random.Random, tasks: tuple[str, ...], measure: str, nu
     return PairMatrix(measure, tasks, tuple(map(tuple, values)), constant[0], constant[1], z, even_mean=even)
 
 
+def forecast(random_: random.Random, tasks: tuple[str, ...], level: float) -> PairMatrix:
+    """Both ways differ; chance has a mean and no spread."""
+    size = range(len(tasks))
+    values = tuple(tuple(1.0 if i == j else level * random_.uniform(0.5, 1.5) for j in size) for i in size)
+    null, none = (tuple(tuple(None if i == j else part for j in size) for i in size) for part in (0.95, None))
+    return PairMatrix("forecast", tasks, values, null, none, none)
+
+
 def example(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0, 1), merges: bool = True) -> StudyResult:
-    """Four tasks, three methods, two seeds, four layers of seven projections, unless told otherwise."""
+    """Four tasks, five methods, two seeds, four layers of seven projections, unless told otherwise."""
     random_ = random.Random(0)
     order = tuple(sorted(tasks, key=lambda task: task != "safety"))
     null = {"cosine": (0.0, 0.009), "jaccard": (0.0526, 0.004), "function": (0.9, 0.05)}
@@ -120,7 +144,12 @@ def example(tasks: tuple[str, ...] = TASKS, seeds: tuple[int, ...] = (0, 1), mer
         interference=tuple(
             (method, pair_matrix(random_, tasks, measure, *null[measure]))
             for measure in null
-            for method in (("lori_s",) if measure == "jaccard" else METHODS)
+            for method in METHODS
+            if measure != "jaccard" or method.startswith("lori_s")
+        )
+        + tuple(
+            (method, forecast(random_, tasks, 0.15 if method.endswith("conditioned") else 1.0))
+            for method in METHODS[1:]
         ),
         mask_shapes={module: (64, 8) for module in modules()},
         seconds={"singles": 1250.0, "merges": 90.5, "continual": 300.0},
@@ -148,6 +177,11 @@ def in_part(
         singles = [replace(each, calibration=None) for each in singles]
     shared = [replace(each, shared_projection=True) for each in whole.singles if each.method == "lori_d"]
     interference = [(method, matrix) for method, matrix in whole.interference if method in own]
+    if "forecast" not in parts:
+        interference = [(method, matrix) for method, matrix in interference if matrix.measure != "forecast"]
+    merges = [m for m in whole.merges if "merges" in parts and kept(m.method, m.shared_projection)]
+    if "weight 1" not in parts:
+        merges = [replace(each, scores_at_one={}, retention_at_one={}) for each in merges]
     if control:
         interference = [
             (method, replace(each, related_mean=each.null_mean))
@@ -155,12 +189,16 @@ def in_part(
             else (method, each)
             for method, each in interference
         ]
-        interference += [("lori_d_shared", matrix) for method, matrix in whole.interference if method == "lori_d"]
+        interference += [
+            ("lori_d_shared", matrix)
+            for method, matrix in whole.interference
+            if method == "lori_d" and matrix.measure != "forecast"
+        ]
     found = replace(
         whole,
         singles=tuple(singles),
         controls=tuple(shared) if control else (),
-        merges=tuple(m for m in whole.merges if "merges" in parts and kept(m.method, m.shared_projection)),
+        merges=tuple(merges),
         continual=tuple(each for each in whole.continual if "sequences" in parts and each.method in own),
         interference=tuple(interference) if "interference" in parts and len(tasks) > 1 else (),
         samples=whole.samples if "samples" in parts else {task: () for task in tasks},
