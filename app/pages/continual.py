@@ -100,9 +100,9 @@ def _form(page: Context) -> None:
             usual = {"overlap": overlap, "later_rate": later_rate, "later_masks": later_masks}
             conditioned = adapter.changed(projection="conditioned")
             jobs = [
-                ContinualJob(method=method.removesuffix("_conditioned"), adapter=conditioned, **shared)
+                ContinualJob(adapter=conditioned, **shared | {"method": method.removesuffix("_conditioned")})
                 if method.endswith("_conditioned")
-                else ContinualJob(method=method, adapter=adapter, **shared, **usual)
+                else ContinualJob(adapter=adapter, **shared | usual | {"method": method})
                 for method in methods
             ]
         except LoRIError as error:

@@ -142,7 +142,7 @@ def rank_correlation(points: Sequence[Point]) -> float | None:
     if len(points) < FEW:
         return None
     try:
-        return correlation(*(_ranks([point[side] for point in points]) for side in (1, 2)))
+        return correlation(*(_ranks([float(point[side]) for point in points]) for side in (1, 2)))
     except StatisticsError:
         return None
 

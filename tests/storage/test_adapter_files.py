@@ -282,7 +282,7 @@ def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, ch
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        (lambda h: h.update(version=3), "unknown_adapter_version"),
+        (lambda h: h.update(version=4), "unknown_adapter_version"),
         (lambda h: h.pop("version"), "adapter_unreadable"),
         (lambda h: h.update(foreign=1), "adapter_unreadable"),
         (lambda h: h.update(mask="0" * 64), "adapter_mask_id"),
@@ -384,12 +384,14 @@ def test_a_description_of_300_megabytes_is_not_read(saved, tmp_path):
 def conditioned_adapter(directions: int | None = None) -> Adapter:
     """The two q_proj share an A; values random under a random mask."""
     config = AdapterConfig(rank=4, sparsity=0.5, projection="conditioned", directions=directions or 256)
-    own, other = (moments(inputs(50, 8, seed), directions) for seed in (0, 1))
     shared = {module: "model.layers.0.q_proj" if "q_proj" in module else module for module in SHAPES}
-    prints = [
-        Footprint(name, shared, dict.fromkeys(shared.values(), each), 50)
-        for name, each in (("own", own), ("other", other))
-    ]
+    sources = list(dict.fromkeys(shared.values()))
+
+    def measured(name: str, seed: int) -> Footprint:
+        each = {source: moments(inputs(50, 8, seed + 10 * i), directions) for i, source in enumerate(sources)}
+        return Footprint(name, shared, each, 50)
+
+    prints = [measured("own", 0), measured("other", 1)]
     As = conditioned(Conditions(prints[0], prints[1:]), SHAPES, 4, 0.01)
     masks = {module: torch.rand(out, 4) < 0.5 for module, (out, _) in SHAPES.items()}
     start = blank("math", SHAPES, config, masks, As)
