@@ -98,13 +98,14 @@ def _form(page: Context) -> None:
             adapter = AdapterConfig(rank=rank, sparsity=sparsity)
             shared: dict[str, Any] = {"base": base.strip(), "tasks": tuple(tasks)}
             usual = {"overlap": overlap, "later_rate": later_rate, "later_masks": later_masks}
-            conditioned = adapter.changed(projection="conditioned")
-            jobs = [
-                ContinualJob(adapter=conditioned, **shared | {"method": method.removesuffix("_conditioned")})
-                if method.endswith("_conditioned")
-                else ContinualJob(adapter=adapter, **shared | usual | {"method": method})
-                for method in methods
-            ]
+            jobs = []
+            for each in methods:
+                given: dict[str, Any] = shared | {"method": each.removesuffix("_conditioned"), "adapter": adapter}
+                if each.endswith("_conditioned"):
+                    given |= {"adapter": adapter.changed(projection="conditioned")}
+                else:
+                    given |= usual
+                jobs.append(ContinualJob(**given))
         except LoRIError as error:
             raise page.error(error) from None
         names = [page.submit("continual", job) for job in jobs]
