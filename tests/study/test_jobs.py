@@ -40,7 +40,7 @@ def given(tmp_path_factory) -> dict[str, Any]:
 
 def write_task(path: Path, name: str) -> None:
     step = 1 if name == "after" else -1
-    rows = [(f"{name} {a}{b}:", chr(ord(b) + step)) for a in "abcd" for b in "bcdefghijk"]
+    rows = [(f"{name} {a}{b}:", chr(ord(b) + step)) for a in "abcdefgh" for b in "bcdefghijk"]
     path.write_text("".join(json.dumps({"prompt": prompt, "response": text}) + "\n" for prompt, text in rows))
 
 
