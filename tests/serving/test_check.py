@@ -31,8 +31,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning"),  # PEFT asks for it
     pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning"),  # PEFT's only word on the faults
 ]
-TEMPLATE = "{{ bos_token }}{% for turn in messages %}question : {{ turn.content }}\n{% endfor %}so :"
-OTHER_TEMPLATE = "{{ bos_token }}{% for turn in messages %}[{{ turn.role }}] {{ turn.content }} ; {% endfor %}answer ="
+TEMPLATE = "{{ bos_token }}{% for turn in messages %}question : {{ turn.content }}{{ eos_token }}\n{% endfor %}so :"
+OTHER_TEMPLATE = "{{ bos_token }}{% for turn in messages %}[{{ turn.role }}] {{ turn.content }}{{ eos_token }} ; {% endfor %}answer ="
 
 
 @pytest.fixture(scope="module")
