@@ -32,7 +32,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning"),  # PEFT's only word on the faults
 ]
 TEMPLATE = "{{ bos_token }}{% for turn in messages %}question : {{ turn.content }}{{ eos_token }}\n{% endfor %}so :"
-OTHER_TEMPLATE = "{{ bos_token }}{% for turn in messages %}[{{ turn.role }}] {{ turn.content }}{{ eos_token }} ; {% endfor %}answer ="
+TURN = "[{{ turn.role }}] {{ turn.content }}{{ eos_token }} ; "
+OTHER_TEMPLATE = "{{ bos_token }}{% for turn in messages %}" + TURN + "{% endfor %}answer ="
 
 
 @pytest.fixture(scope="module")
