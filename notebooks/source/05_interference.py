@@ -96,7 +96,7 @@ def beside_chance(matrix, pair):
     return [round(table[pair[0]][pair[1]], 4) for table in (matrix.values, matrix.null_mean, matrix.null_sd)]
 
 
-s, t = max(pairs, key=lambda pair: abs(z_score(*beside_chance(overlap, pair))))  # the farthest from chance
+s, t = max(pairs, key=lambda pair: abs(overlap.z[pair[0]][pair[1]]))  # the farthest from chance
 value, by_chance, sd = beside_chance(overlap, (s, t))
 z, expected = z_score(value, by_chance, sd), chance_overlap(0.9)
 

@@ -217,7 +217,7 @@ show(figures.scores(result, LANGUAGE))
 show(figures.merged(result, "concat", LANGUAGE))
 
 # %%
-dense_merges = {m.shared_projection: m.scores for m in result.merges if m.method == "lori_d"}
+dense_merges = {m.shared_projection: m.scores for m in result.merges if (m.method, m.merge) == ("lori_d", "concat")}
 own_A = judge(dense_merges[False], dense_merges[True])
 
 # %% lang="en" tags=["said"]

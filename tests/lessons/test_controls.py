@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lori_core.evaluation.intervals import share_of
-from lori_core.lessons.controls import Estimate, Judged, judge, normal
+from lori_core.lessons.controls import Judged, judge, normal
 from lori_core.results import Share
 from lori_core.translate import LANGUAGES
 from notebooks.build import sources
@@ -47,7 +47,8 @@ def test_more_tasks_make_the_interval_narrower():
 
 
 def test_a_normal_error_has_its_95_percent_interval():
-    assert normal(1.0, 0.5) == Estimate(1.0, pytest.approx(0.02, abs=1e-3), pytest.approx(1.98, abs=1e-3))
+    found = normal(1.0, 0.5)
+    assert (found.value, found.low, found.high) == pytest.approx((1.0, 0.02, 1.98), abs=1e-3)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -60,7 +61,7 @@ def test_the_sentence_has_the_numbers_that_the_verdict_follows_from(language: st
         assert re.findall("ours|theirs", said)[0] == higher
 
 
-EXACT = {"01_from_lora_to_lori", "08_plan_a_proof_of_concept"}  # counts entries; leaves it to the study's findings
+EXACT = {"01_from_lora_to_lori"}  # it counts entries, without an error
 
 
 @pytest.mark.parametrize("source", [each for each in sources() if each.stem not in EXACT], ids=lambda each: each.stem)
