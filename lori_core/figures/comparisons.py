@@ -134,14 +134,17 @@ def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = 
     return drawing(f"dial.{kind}", language, figure, summary, ("variant", "setting", "value"), rows, 320)
 
 
-def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], language: str = "en") -> Drawing:
-    """Cosines of two tasks' updates against the width of what they read, over the band of ±2/√d.
+def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], rank: int, language: str = "en") -> Drawing:
+    """Cosines of two tasks' updates against the width d of what they read, over the band of ±2/√(rank · d).
+
+    That is two standard deviations of the cosine where both tasks have one B, random and much taller than the rank;
+    in general it is ‖B_sᵀ B_t‖_F / (√d ‖B_s‖_F ‖B_t‖_F).
 
     Args:
         measured: variant -> in_features -> cosines.
     """
     widths = sorted({width for by_width in measured.values() for width in by_width})
-    edge = [2 / width**0.5 for width in widths]
+    edge = [2 / (rank * width) ** 0.5 for width in widths]
     band = go.Scatter(
         x=[*widths, *widths[::-1]],
         y=[*edge, *(-each for each in edge[::-1])],
@@ -166,7 +169,7 @@ def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], lang
             meta=variant,
         )
         rows += [
-            [label, str(width), number(max(map(abs, cosines)), 4), number(1 / width**0.5, 4)]
+            [label, str(width), number(max(map(abs, cosines)), 4), number(1 / (rank * width) ** 0.5, 4)]
             for width, cosines in by_width.items()
         ]
     figure.update_xaxes(title_text=translate("figures.axis.width", language), type="log", tickvals=widths)

@@ -14,7 +14,7 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 1 · LoRA から LoRI へ
 #
-# **問い：LoRI は何を学習し、何に触れず、どれだけ小さいのでしょうか。**
+# **問い：LoRI は何を学習し、何を固定し、学習する値はどれだけ少ないのでしょうか。**
 #
 # モデルの線形写像は、`out_features` 行 `in_features` 列の行列 `W` です。LoRA は `W` をそのままにして、その横に、細長い二つの行列の積を足します。
 #
@@ -97,19 +97,20 @@ totals = {name: 32 * sum(column) for name, column in zip(("LoRA", "LoRI-D", "LoR
 guessed(guess, 100 * totals["LoRI-S"] / totals["LoRA"], LANGUAGE)
 
 # %%
+written, read = (sum(side) for side in zip(*llama_3_8b))  # values of one layer: rows and columns of its maps
 totals
 
 # %% lang="en" tags=["said"]
 say(
-    f"LoRI-D trains {100 * totals['LoRI-D'] / totals['LoRA']:.1f} % of LoRA's values: A goes, and A is wider than B is tall "
-    f"wherever a map reads more than it writes. LoRI-S trains {100 * totals['LoRI-S'] / totals['LoRA']:.1f} %. "
+    f"LoRI-D trains {100 * totals['LoRI-D'] / totals['LoRA']:.3g} % of LoRA's values: A goes, and B, which stays, has {'more' if written > read else 'fewer'} than half of them, "
+    f"since the maps of a layer write {written:,} values and read {read:,}. LoRI-S trains {100 * totals['LoRI-S'] / totals['LoRA']:.3g} %, a tenth of that. "
     "A is not free to compute with, but it need not be stored: it can be drawn again from its seed."
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"LoRI-D が学習する値は LoRA の {100 * totals['LoRI-D'] / totals['LoRA']:.1f} % です。A の分がなくなり、読む幅が書く幅より広い写像では "
-    f"A のほうが B より大きいためです。LoRI-S では {100 * totals['LoRI-S'] / totals['LoRA']:.1f} % になります。"
+    f"LoRI-D が学習する値は LoRA の {100 * totals['LoRI-D'] / totals['LoRA']:.3g} % です。A の分がなくなり、残る B が半分{'以上' if written > read else '以下'}を占めます。"
+    f"一層の写像が書く値は合計 {written:,} 個、読む値は {read:,} 個だからです。LoRI-S ではその十分の一、{100 * totals['LoRI-S'] / totals['LoRA']:.3g} % になります。"
     "A の計算は必要ですが、保存は不要です。シードから同じものを引き直せます。"
 )
 
@@ -140,7 +141,7 @@ yours = [sum(column) for column in zip(*(counts(*shape, 32, 0.9) for shape in sh
 # %% [markdown] lang="ja"
 # ## 演習 2：層を十行で
 #
-# `forward` を書いてください。`x` の形は (..., in_features) で、マスクは `B` の要素が効くところで True です。
+# `forward` を書いてください。`x` の形は (..., in_features) で、マスクは、使う要素が True になります。
 #
 # <details><summary>ヒント</summary>
 #
@@ -197,12 +198,12 @@ say(f"The largest difference is {max(difference.values()):.1e}, beside outputs o
 say(f"最大の差は {max(difference.values()):.1e} で、出力は最大 {largest_output:.0f} です。32 ビット数の丸めの範囲に収まっています。")
 
 # %% [markdown] lang="en" tags=["control"]
-# ## A control that fails
+# ## A control that must fail
 #
 # Is the mask needed at all in the layer, once `B` was masked at the start? Let the gradient say. In `LoRILinear` only kept values are parameters. Take the layer **without** a mask, begin with the same masked `B`, and do one step.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 失敗する対照実験
+# ## うまくいかないはずの対照条件
 #
 # 最初に `B` へマスクを掛けておけば、層の中のマスクは要らないのでしょうか。勾配に聞いてみます。`LoRILinear` では残した値だけがパラメーターです。**マスクのない**層を、同じマスク済みの `B` から始めて、1 ステップだけ学習します。
 

@@ -19,10 +19,14 @@ LANGUAGE = "en"
 LANGUAGE = "ja"
 
 # %%
+import math
+
 import torch
 
 from lori_core import AdapterConfig, cosine_matrix, draw, figures, ready_made
+from lori_core.evaluation.intervals import share_of
 from lori_core.lessons import checks
+from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import guessed, say, show
 
 # %% [markdown] lang="en"
@@ -67,27 +71,35 @@ checks.cosine(cosine, LANGUAGE)
 guess = None
 
 # %%
+RANK, SEEDS = 32, 20
+
+
 def cosine_of_two_tasks(width, seed, **settings):
-    config = AdapterConfig(rank=32, projection_seed=seed, **settings)
+    config = AdapterConfig(rank=RANK, projection_seed=seed, **settings)
     slots = [{"slot": slot, "slots": 2} if config.projection == "orthogonal" else {} for slot in (0, 1)]
     named = zip(slots, ("math", "code"))
     A_s, A_t = (draw(config.changed(**slot), task, "a map", width) for slot, task in named)
-    B = torch.randn(64, 32, generator=torch.Generator().manual_seed(seed))
+    B = torch.randn(1024, RANK, generator=torch.Generator().manual_seed(seed))
     return float(cosine(B @ A_s, B @ A_t))
 
 
-own = {width: [cosine_of_two_tasks(width, seed) for seed in range(12)] for width in (64, 256, 1024, 4096)}
-guessed(guess, max(map(abs, own[1024])), LANGUAGE)
+own = {width: [cosine_of_two_tasks(width, seed) for seed in range(SEEDS)] for width in (64, 256, 1024, 4096)}
+spread = {width: (sum(each**2 for each in cosines) / SEEDS) ** 0.5 for width, cosines in own.items()}
+guessed(guess, spread[1024], LANGUAGE)
 
 # %% [markdown] lang="en" tags=["control"]
-# ## Look, with a control that fails
+# ## Look, with a control that should collide
 #
-# Beside it two more: `A` from disjoint rows of one orthogonal matrix, and the control, **one shared `A`** for both tasks. The band is twice the theory's largest spread, 1/√d.
+# What does chance give? `A_s A_tᵀ` has rank × rank entries, each about 1/√d beside the length of the rows. The trace of `BᵀB` meets only `rank` of them, with random signs, and is divided by `rank` once more: so the standard deviation of the cosine is 1/√(rank · d), for a `B` that is random and much taller than the rank. Rank helps as width does. The band is two standard deviations to either side: about one cosine in twenty should lie **outside**.
+#
+# Beside it two more: `A` from disjoint rows of one orthogonal matrix, and the control, **one shared `A`** for both tasks.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 結果と、失敗する対照実験
+# ## 結果と、ぶつかるはずの対照条件
 #
-# ほかに二つ並べます。一つの直交行列の別々の行から取った `A` と、対照実験として、二つのタスクで**共有した `A`** です。帯は理論上の最大のばらつき 1/√d の二倍です。
+# 偶然ではどうなるでしょうか。`A_s A_tᵀ` には rank × rank 個の要素があり、行の長さに比べてそれぞれ 1/√d ほどです。`BᵀB` の対角が掛かるのは、そのうち符号がばらばらな `rank` 個だけで、和はさらに `rank` で割られます。そこで、`B` がランダムで rank よりずっと縦に長いとき、コサインの標準偏差は 1/√(rank · d) になります。幅だけでなく rank も効きます。帯は両側に標準偏差二つ分です。およそ二十個に一個は、帯の**外**に出るはずです。
+#
+# ほかに二つ並べます。一つの直交行列の別々の行から取った `A` と、対照条件として、二つのタスクで**共有した `A`** です。
 
 # %%
 def three(**settings):
@@ -95,25 +107,33 @@ def three(**settings):
 
 
 orthogonal, shared = three(projection="orthogonal"), three(shared_projection=True)
-show(figures.cosines_by_width({"own": own, "orthogonal": orthogonal, "shared": shared}, LANGUAGE))
+show(figures.cosines_by_width({"own": own, "orthogonal": orthogonal, "shared": shared}, RANK, LANGUAGE))
 
 # %%
-inside = sum(abs(each) < 2 / width**0.5 for width, cosines in own.items() for each in cosines)
-total = sum(map(len, own.values()))
-spread = {width: sum(each**2 for each in cosines) ** 0.5 for width, cosines in own.items()}
+chance = {width: 1 / (RANK * width) ** 0.5 for width in own}
+inside = share_of([float(abs(each) < 2 * chance[width]) for width, cosines in own.items() for each in cosines])
+IN_BAND = 0.954  # of a normal distribution, within two standard deviations
+apart = judge(
+    {width: normal(sum(cosines) / len(cosines), 0.0) for width, cosines in shared.items()},
+    {width: normal(sum(cosines) / SEEDS, spread[width] / SEEDS**0.5) for width, cosines in own.items()},
+)
 
 # %% lang="en" tags=["said"]
 say(
-    f"{inside} of {total} cosines lie within ±2/√d. The width does the work: from 64 to 1024 it grows by 16, and the spread shrinks by {spread[64] / spread[1024]:.1f}; theory says √16, that is 4. "
+    f"{inside.value * inside.n:.0f} of {inside.n} cosines lie in the band, where theory expects {IN_BAND * inside.n:.0f}: "
+    + ("within what chance allows" if inside.low <= IN_BAND <= inside.high else "the theory does **not** fit")
+    + f". At width 1024 the spread is {spread[1024]:.4f}, and 1/√(rank · d) is {chance[1024]:.4f}; from 64 to 1024 the width grows by 16, and the spread shrinks by {spread[64] / spread[1024]:.1f}, where theory says 4. "
     f"Orthogonal blocks give {max(abs(c) for cs in orthogonal.values() for c in cs):.1e}, which is zero up to rounding, as long as the ranks of all tasks fit into the width. "
-    f"With one shared A the cosine is {min(c for cs in shared.values() for c in cs):.2f}: the same B is then the same update."
+    f"{apart.said('The cosine under one shared A', 'that under an A for each', LANGUAGE)} The same B is then the same update."
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"{total} 個のコサインのうち {inside} 個が ±2/√d に入ります。効いているのは幅です。幅が 64 から 1024 へ 16 倍になると、ばらつきは {spread[64] / spread[1024]:.1f} 分の一になります（理論では √16、つまり 4 分の一）。"
+    f"{inside.n} 個のコサインのうち {inside.value * inside.n:.0f} 個が帯に入りました。理論の予想は {IN_BAND * inside.n:.0f} 個で、"
+    + ("偶然の範囲内です" if inside.low <= IN_BAND <= inside.high else "理論と**合いません**")
+    + f"。幅 1024 でのばらつきは {spread[1024]:.4f}、1/√(rank · d) は {chance[1024]:.4f} です。幅が 64 から 1024 へ 16 倍になると、ばらつきは約 1/{spread[64] / spread[1024]:.1f} になりました（理論値は 1/4）。"
     f"直交するブロックでは {max(abs(c) for cs in orthogonal.values() for c in cs):.1e} で、丸めを除けば 0 です（全タスクの rank の合計が幅に収まる限り）。"
-    f"A を共有すると {min(c for cs in shared.values() for c in cs):.2f} になります。同じ B なら、同じ更新になるからです。"
+    f"{apart.said('A を共有したときのコサイン', 'タスクごとの A でのコサイン', LANGUAGE)}同じ B なら、同じ更新になるからです。"
 )
 
 # %% [markdown] lang="en"
@@ -176,36 +196,43 @@ show(figures.pairs("lori_d", trained["lori_d"], LANGUAGE))
 show(figures.pairs("lori_d_shared", trained["lori_d_shared"], LANGUAGE))
 
 # %%
-def largest(matrix):
-    return max(abs(value) for s, row in enumerate(matrix.values) for t, value in enumerate(row) if s != t)
+def sizes(matrix):
+    pairs = [(s, t) for s in range(len(tasks)) for t in range(s)]
+    return {pair: normal(abs(matrix.values[pair[0]][pair[1]]), matrix.null_sd[pair[0]][pair[1]]) for pair in pairs}
 
 
-sizes = {variant: largest(matrix) for variant, matrix in trained.items()}
+sized = {variant: sizes(matrix) for variant, matrix in trained.items()}
+largest = {variant: max(each.value for each in found.values()) for variant, found in sized.items()}
+angle = {variant: math.degrees(math.acos(each)) for variant, each in largest.items()}
+closer = judge(sized["lori_d_shared"], sized["lori_d"])
 
 # %% lang="en" tags=["said"]
 say(
-    f"Largest |cosine| between two tasks: {sizes['lori_d']:.3f} with an A for each, {sizes['lori_d_shared']:.3f} with a shared one. "
+    f"Largest |cosine| between two tasks: {largest['lori_d']:.3f} with an A for each, an angle of {angle['lori_d']:.1f}°; {largest['lori_d_shared']:.3f} with a shared one, {angle['lori_d_shared']:.1f}°. "
+    + closer.said("|cosine| under a shared A", "under an A for each", LANGUAGE)
+    + " "
     + (
-        "The shared A lets the tasks meet in the same directions; an A for each keeps them apart."
-        if sizes["lori_d_shared"] > 2 * sizes["lori_d"]
-        else "Here the difference is small: these tasks do not ask for similar Bs, so even a shared A lets them pass."
+        "Under a shared A the cosine is that of the Bs. So these tasks ask for Bs that are nearly at right angles by themselves: the worst case above, one B for both, is far from what happens here, and even a shared A lets the updates pass."
+        if angle["lori_d_shared"] > 80
+        else "Under a shared A the cosine is that of the Bs: these tasks ask for similar ones, and an A for each keeps their updates apart."
     )
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"二つのタスクの |コサイン| の最大は、タスクごとの A で {sizes['lori_d']:.3f}、共有した A で {sizes['lori_d_shared']:.3f} です。"
+    f"二つのタスクの |コサイン| の最大は、タスクごとの A で {largest['lori_d']:.3f}（角度で {angle['lori_d']:.1f}°）、共有した A で {largest['lori_d_shared']:.3f}（{angle['lori_d_shared']:.1f}°）です。"
+    + closer.said("共有した A での |コサイン|", "タスクごとの A での値", LANGUAGE)
     + (
-        "A を共有すると、タスクの更新が同じ方向に重なります。タスクごとの A なら離れたままです。"
-        if sizes["lori_d_shared"] > 2 * sizes["lori_d"]
-        else "ここでは差が小さくなりました。互いに似た B を必要とするタスクではないので、A を共有してもぶつかりません。"
+        "A を共有すると、コサインは B どうしのコサインになります。つまり、これらのタスクの B は、もともとほぼ直交しています。同じ B を必要とする最悪の場合とは大きく違い、A を共有しても更新はほとんどぶつかりません。"
+        if angle["lori_d_shared"] > 80
+        else "A を共有すると、コサインは B どうしのコサインになります。これらのタスクは似た B を必要とし、タスクごとの A が更新を離しています。"
     )
 )
 
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
-# - Set `rank=64` in `cosine_of_two_tasks` at width 64 and the orthogonal `A`: what does the library say, and why?
+# - Set `RANK = 64` at width 64 with the orthogonal `A`: what does the library say, and why?
 # - Give the two tasks opposite Bs (`B` and `-B`). What does the shared `A` give now?
 #
 # ## What this does not show
@@ -215,7 +242,7 @@ say(
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - 幅 64 の直交する `A` で、`cosine_of_two_tasks` の `rank` を 64 にしてください。ライブラリーは何と言いますか。それはなぜですか。
+# - 幅 64 の直交する `A` で、`RANK` を 64 にしてください。ライブラリーは何と言いますか。それはなぜですか。
 # - 二つのタスクに逆向きの B（`B` と `-B`）を与えてください。共有した `A` ではどうなりますか。
 #
 # ## ここからはわからないこと

@@ -8,7 +8,7 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 5 · 干渉
 #
-# **問い：二つのアダプターは、重みの上で、またモデルの計算の上で、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
+# **問い：二つのアダプターは、重みで見ると、また出力（活性）で見ると、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
 #
 # 「干渉」にはいくつかの意味があります。ここでは三つ測ります：マスクが同じ要素を残すこと、更新が同じ方向を向くこと、アダプターが別のタスクの活性を変えることです。数字だけでは何も言えないので、どれも偶然で得られる値と並べます。
 
@@ -19,8 +19,11 @@ LANGUAGE = "en"
 LANGUAGE = "ja"
 
 # %%
+import math
+
 from lori_core import cosine_matrix, cross_talk, figures, load_task, mask_overlap, ready_made
 from lori_core.lessons import checks
+from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import embedded_base, guessed, say, show
 
 names = ("nlu", "math", "code", "safety")
@@ -55,27 +58,9 @@ def chance_overlap(sparsity):
 # %% tags=["check"]
 checks.chance_overlap(chance_overlap, LANGUAGE)
 
-# %% [markdown] lang="en" tags=["prediction"]
-# ## Predict
-#
-# The four tasks have nothing in common: questions about a world, sums, small programs, refusals. **How large is the largest Jaccard index between two of their masks?** (Chance is what you just wrote.)
-
-# %% [markdown] lang="ja" tags=["prediction"]
-# ## 予想
-#
-# 四つのタスクに共通点はありません：世界についての質問、計算、小さなプログラム、拒否です。**マスクどうしの Jaccard 係数の最大はいくつでしょうか。**（偶然の値は、今書いたとおりです）
-
-# %%
-guess = None
-
 # %%
 overlap = mask_overlap(adapters)
 pairs = [(s, t) for s in range(len(names)) for t in range(s)]
-largest = max(pairs, key=lambda pair: overlap.values[pair[0]][pair[1]])
-value = overlap.values[largest[0]][largest[1]]
-guessed(guess, value, LANGUAGE)
-
-# %%
 show(figures.pairs("lori_s", overlap, LANGUAGE))
 
 # %% [markdown] lang="en"
@@ -107,21 +92,25 @@ def z_score(value, null_mean, null_sd):
 checks.z_score(z_score, LANGUAGE)
 
 # %%
-s, t = largest
-z = z_score(value, overlap.null_mean[s][t], overlap.null_sd[s][t])
-expected = chance_overlap(0.9)
+def beside_chance(matrix, pair):
+    return [round(table[pair[0]][pair[1]], 4) for table in (matrix.values, matrix.null_mean, matrix.null_sd)]
+
+
+s, t = max(pairs, key=lambda pair: abs(overlap.z[pair[0]][pair[1]]))  # the farthest from chance
+value, by_chance, sd = beside_chance(overlap, (s, t))
+z, expected = z_score(value, by_chance, sd), chance_overlap(0.9)
 
 # %% lang="en" tags=["said"]
 say(
-    f"{names[s]} and {names[t]}: {value:.3f}, {value / expected:.1f} times what masks without any preference would share ({expected:.3f}), "
-    f"and {z:.1f} standard deviations from masks that only prefer the same maps and outputs ({overlap.null_mean[s][t]:.3f}). "
+    f"Farthest from chance are {names[s]} and {names[t]}: {value:.4f}. Masks that only prefer the same maps and outputs as these two would share {by_chance:.4f} ± {sd:.4f}, so z = ({value:.4f} − {by_chance:.4f}) / {sd:.4f} = {z:.1f}. "
+    f"Masks without any preference would share {expected:.4f}, {value / expected:.1f} times less. "
     + ("So they agree on entries too, not only on outputs, however little that is." if z > 4 else "So what they share is size and a common preference for the same maps and outputs: they do not agree on entries.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"{names[s]} と {names[t]} は {value:.3f} です。偏りのないマスク（{expected:.3f}）の {value / expected:.1f} 倍で、"
-    f"同じ写像や出力に偏るだけのマスク（{overlap.null_mean[s][t]:.3f}）との差は標準偏差の {z:.1f} 倍です。"
+    f"偶然から最も離れた組は {names[s]} と {names[t]} で、{value:.4f} です。この二つと同じ写像や出力に偏るだけのマスクなら {by_chance:.4f} ± {sd:.4f} なので、z = ({value:.4f} − {by_chance:.4f}) / {sd:.4f} = {z:.1f} です。"
+    f"偏りのまったくないマスクなら {expected:.4f} で、その {value / expected:.1f} 倍にあたります。"
     + ("わずかであっても、出力だけでなく要素でも一致しています。" if z > 4 else "共有しているのは、残す要素数と、同じ写像や出力への偏りから生じる分です。個々の要素では一致していません。")
 )
 
@@ -135,14 +124,14 @@ say(
 show(figures.pair_places(overlap, names[s], names[t], LANGUAGE))
 
 # %% [markdown] lang="en" tags=["control"]
-# ## Directions, and a control that should fail
+# ## Directions, and a control that should collide
 #
 # The same entry of `B` means something else under another `A`, so overlap of masks need not be a collision. Cosines of the updates tell. The control shares one `A`: now the same entry *is* the same direction.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 方向と、失敗するはずの対照実験
+# ## 方向と、ぶつかるはずの対照条件
 #
-# `A` が違えば、`B` の同じ要素でも意味が違います。マスクの重なりは衝突とは限りません。更新のコサインを見るとわかります。対照実験では `A` を共有します。今度は、同じ要素が*同じ*方向になります。
+# `A` が違えば、`B` の同じ要素でも意味が違います。マスクの重なりは衝突とは限りません。更新のコサインを見るとわかります。対照条件では `A` を共有します。今度は、同じ要素が*同じ*方向になります。
 
 # %%
 dense = [ready_made(name, "lori_d") for name in names]  # the control is LoRI-D as well
@@ -155,7 +144,13 @@ shared = cosine_matrix(shared_adapters)
 show(figures.pairs("lori_d_shared", shared, LANGUAGE))
 
 # %%
-most_own, most_shared = (max(abs(matrix.values[i][j]) for i, j in pairs) for matrix in (own, shared))
+def sizes(matrix):
+    return {(i, j): normal(abs(matrix.values[i][j]), matrix.null_sd[i][j]) for i, j in pairs}
+
+
+most_own, most_shared = (max(each.value for each in sizes(matrix).values()) for matrix in (own, shared))
+angle = math.degrees(math.acos(most_shared))
+closer = judge(sizes(shared), sizes(own))
 related = cosine_matrix(dense, shared_adapters).related_mean  # rank / width of the shared cosine, map by map
 expected_own = max(abs(related[i][j]) for i, j in pairs)
 
@@ -163,48 +158,70 @@ expected_own = max(abs(related[i][j]) for i, j in pairs)
 say(
     f"Largest |cosine|: {most_own:.3f} with an A for each task, {most_shared:.3f} with one shared A. "
     f"Random A leave rank / width of what tasks have in common, so {expected_own:.3f} was to be expected of the most related pair, not 0. "
-    + ("In weights, an A for each task keeps the updates apart." if most_shared > 2 * most_own else "In weights, the shared A does no harm here.")
+    + closer.said("|cosine| under a shared A", "under an A for each", LANGUAGE)
+    + f" But the closest pair under the shared A is still {angle:.1f}° apart"
+    + (": nearly a right angle, since these tasks ask for Bs that hardly resemble each other." if angle > 80 else ": there the updates do meet.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
     f"|コサイン| の最大は、タスクごとの A で {most_own:.3f}、共有した A で {most_shared:.3f} です。"
     f"ランダムな A は、タスクに共通する分をランク ÷ 幅まで小さくします。最も関連する組では 0 ではなく {expected_own:.3f} が見込まれます。"
-    + ("重みの上では、タスクごとの A が更新を離しています。" if most_shared > 2 * most_own else "重みの上では、ここでは A を共有しても害がありません。")
+    + closer.said("共有した A での |コサイン|", "タスクごとの A での値", LANGUAGE)
+    + f"ただし、共有した A で最も近い組でも、角度は {angle:.1f}° です。"
+    + ("ほぼ直交していて、これらのタスクの B はほとんど似ていません。" if angle > 80 else "ここでは、更新が実際に重なっています。")
 )
 
-# %% [markdown] lang="en"
-# ## In function
+# %% [markdown] lang="en" tags=["prediction"]
+# ## What the model computes: predict
 #
-# Now let the model read each task's inputs and measure how far each adapter moves the activations, as a multiple of what the task's own adapter does. Would adapters at right angles leave other tasks' inputs alone?
+# Now let the model read each task's inputs and measure how far each adapter moves the activations, as a multiple of what the task's own adapter does: the **cross-talk**. 0: other tasks' inputs are left alone; 1: another task's adapter moves them as far as their own does. You have just seen the angles of the updates, with an `A` for each task. **How large is the cross-talk, on average?**
 
-# %% [markdown] lang="ja"
-# ## 機能の上での干渉
+# %% [markdown] lang="ja" tags=["prediction"]
+# ## 出力（活性）で見た干渉：予想
 #
-# 次は、モデルに各タスクの入力を読ませ、それぞれのアダプターが活性をどれだけ動かすかを、そのタスク自身のアダプターを 1 として測ります。直交するアダプターは、ほかのタスクの入力に影響しないのでしょうか。
+# 次は、モデルに各タスクの入力を読ませ、それぞれのアダプターが活性をどれだけ動かすかを、そのタスク自身のアダプターを 1 として測ります。これを**クロストーク**と呼びます。0 なら、ほかのタスクの入力に影響しません。1 なら、別のタスクのアダプターが、自分のアダプターと同じだけ活性を動かします。タスクごとの `A` での更新の角度は、いま見たとおりです。**クロストークは平均でどのくらいでしょうか。**
+
+# %%
+guess = None
 
 # %%
 base, tasks = embedded_base(), [load_task(name) for name in names]
-talk = cross_talk(base.model, base.tokenizer, dense, tasks)
+talk, talk_shared = (cross_talk(base.model, base.tokenizer, each, tasks) for each in (dense, shared_adapters))
+off = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
+
+
+def mean_off(table):
+    return sum(table[i][j] for i, j in off) / len(off)
+
+
+mean_own, mean_shared, mean_chance = mean_off(talk.values), mean_off(talk_shared.values), mean_off(talk.null_mean)
+guessed(guess, mean_own, LANGUAGE)
+
+# %%
 show(figures.pairs("lori_d", talk, LANGUAGE))
 
 # %%
-talk_shared = cross_talk(base.model, base.tokenizer, shared_adapters, tasks)
-off = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
-mean_own, mean_shared = (sum(m.values[i][j] for i, j in off) / len(off) for m in (talk, talk_shared))
+def around(matrix):
+    return {pair: normal(matrix.values[pair[0]][pair[1]], matrix.null_sd[pair[0]][pair[1]]) for pair in off}
+
+
+quieter = judge(around(talk_shared), around(talk))
 
 # %% lang="en" tags=["said"]
 say(
-    f"On average another task's adapter moves the activations {mean_own:.2f} times as far as the task's own ({mean_shared:.2f} with a shared A), "
-    f"although the cosines are at most {most_own:.3f}. "
-    + ("Right angles do not silence an adapter: they make its effect unrelated to the other's, not small." if mean_own > 0.3 else "Here other tasks' inputs are left nearly alone.")
+    f"On average another task's adapter moves the activations {mean_own:.2f} times as far as the task's own, although the cosines are at most {most_own:.3f}. "
+    f"Chance gives {mean_chance:.2f}: that is what updates of the same sizes do when they are turned at random. "
+    + ("Right angles do not silence an adapter: they make its effect unrelated to the other's, not small. " if mean_own > 0.3 else "Here other tasks' inputs are left nearly alone. ")
+    + quieter.said("Cross-talk under a shared A", "under an A for each", LANGUAGE)
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"別のタスクのアダプターは、平均して、自分のアダプターの {mean_own:.2f} 倍だけ活性を動かします（A を共有すると {mean_shared:.2f} 倍）。"
-    f"コサインは最大でも {most_own:.3f} なのに、です。"
+    f"別のタスクのアダプターは、平均して、自分のアダプターの {mean_own:.2f} 倍だけ活性を動かします。コサインは最大でも {most_own:.3f} なのに、です。"
+    f"偶然なら {mean_chance:.2f} です。これは、同じ大きさの更新をランダムに回したときの値です。"
     + ("直交していても、アダプターの影響は消えません。ほかのアダプターの影響と無関係になるだけで、小さくはなりません。" if mean_own > 0.3 else "ここでは、ほかのタスクの入力にほとんど影響していません。")
+    + quieter.said("共有した A でのクロストーク", "タスクごとの A での値", LANGUAGE)
 )
 
 # %% [markdown] lang="en"

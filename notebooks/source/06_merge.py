@@ -23,7 +23,8 @@ import torch
 
 from lori_core import figures, load_task, merge, ready_made
 from lori_core.lessons import checks
-from lori_core.lessons.showing import compared, embedded_base, guessed, say, score, show
+from lori_core.lessons.controls import judge
+from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
 # ## Exercise 1: concatenate
@@ -65,7 +66,7 @@ checks.concat(concat, LANGUAGE)
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2:TIES の投票
+# ## 演習 2：TIES の投票
 #
 # TIES は食い違いを投票で解消します。要素ごとに**和**の符号を選び、**その符号を持つ**更新だけの平均を結果とします。`updates` の形は (tasks, entries) です。（TIES は先に小さな要素を除きますが、ここでは投票だけを扱います）
 #
@@ -85,15 +86,28 @@ def ties(updates):
 # %% tags=["check"]
 checks.ties(ties, LANGUAGE)
 
+# %% [markdown] lang="en" tags=["prediction"]
+# ## Predict
+#
+# **What share of its mean score over the four tasks does LoRI-S keep when all four are merged, in percent?** (100: nothing is lost.)
+
+# %% [markdown] lang="ja" tags=["prediction"]
+# ## 予想
+#
+# **四つをマージしたとき、LoRI-S は四タスクの平均スコアの何パーセントを保つでしょうか。**（100 なら何も失われません）
+
+# %%
+guess = None
+
 # %% [markdown] lang="en"
 # ## One weight for all
 #
-# A larger weight lets each task speak louder, and disturb the others more. It is chosen on validation examples, never on the test.
+# A larger weight makes each task's effect stronger, and its interference with the others as well. It is chosen on validation examples, never on the test, **for each method and each recipe**: a recipe at another one's weight is judged by the weight. The search goes up and down a wide grid until the best weight has a worse one on either side.
 
 # %% [markdown] lang="ja"
 # ## 全タスク共通の重み
 #
-# 重みを大きくすると、各タスクの声は大きくなりますが、ほかのタスクの邪魔も増えます。重みはテストではなく、検証用の例で選びます。
+# 重みを大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。重みはテストではなく検証用の例で、**方式ごと、マージの方法ごとに**選びます。ほかの方法に合わせた重みで比べると、方法ではなく重みを比べることになるからです。広い範囲を上下に探し、最良の重みの両隣がそれより悪くなるまで続けます。
 
 # %%
 base = embedded_base()
@@ -115,22 +129,20 @@ def validation(adapter):
     return mean(score(base, adapter, tasks, 16, "validation"))
 
 
+GRID = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.5)
+
+
+def searched(variant, method="concat", **options):
+    found, best = {}, GRID.index(0.35)
+    while missing := [w for w in GRID[max(best - 1, 0) : best + 2] if w not in found]:
+        found |= {w: validation(merged(variant, w, method, **options)) for w in missing}
+        best = GRID.index(max(found, key=found.get))
+    return found
+
+
 variants = ("lora", "lori_d", "lori_s", "lori_d_shared")  # the last one is the control, see below
-weights = {variant: {w: validation(merged(variant, w)) for w in (0.3, 0.6, 1.0)} for variant in variants}
+weights = {variant: searched(variant) for variant in variants}
 show(figures.dial("weight", weights, LANGUAGE))
-
-# %% [markdown] lang="en" tags=["prediction"]
-# ## Predict
-#
-# **What share of its mean score over the four tasks does LoRI-S keep when all four are merged, in percent?** (100: nothing is lost.)
-
-# %% [markdown] lang="ja" tags=["prediction"]
-# ## 予想
-#
-# **四つをマージしたとき、LoRI-S は四タスクの平均スコアの何パーセントを保つでしょうか。**（100 なら何も失われません）
-
-# %%
-guess = None
 
 # %%
 best = {variant: max(by_weight, key=by_weight.get) for variant, by_weight in weights.items()}
@@ -148,20 +160,21 @@ untaught = score(base, None, tasks, EXAMPLES)
 show(figures.compared_scores({"base": untaught, "single": single, "merged_lori_s": together}, LANGUAGE))
 
 # %% [markdown] lang="en" tags=["control"]
-# ## Methods side by side, with a control that should fail
+# ## Methods side by side, with a control that should lose
 #
 # LoRA, LoRI-D and LoRI-S, and the control: LoRI-D whose tasks **share one A**. Each is merged at its own best weight. If an A for each task is what keeps tasks apart, the control must lose.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 方式の比較と、失敗するはずの対照実験
+# ## 方式の比較と、成績が落ちるはずの対照条件
 #
-# LoRA、LoRI-D、LoRI-S と、対照実験として、タスクが **A を共有する** LoRI-D を比べます。どれも、それぞれ最良の重みでマージします。タスクごとの A がタスクを離しているのなら、対照実験は負けるはずです。
+# LoRA、LoRI-D、LoRI-S と、対照条件として、タスクが **A を共有する** LoRI-D を比べます。どれも、それぞれ最良の重みでマージします。タスクごとの A がタスクを離しているのなら、対照条件は負けるはずです。
 
 # %%
 by_method = {"merged_lori_s": together}
 for variant in ("lora", "lori_d", "lori_d_shared"):
     by_method[f"merged_{variant}"] = score(base, merged(variant, best[variant]), tasks, EXAMPLES)
-own, shared = by_method["merged_lori_d"], by_method["merged_lori_d_shared"]
+own_A = judge(by_method["merged_lori_d"], by_method["merged_lori_d_shared"])
+against_lora = judge(together, by_method["merged_lora"])
 lost = {name: single[name].value - together[name].value for name in names}
 most = max(lost, key=lost.get)
 show(figures.compared_scores(by_method, LANGUAGE))
@@ -169,47 +182,46 @@ show(figures.compared_scores(by_method, LANGUAGE))
 # %% lang="en" tags=["said"]
 say(
     f"Alone and merged, LoRI-S differs most on {most}: {single[most].value:.2f} and {together[most].value:.2f}. "
-    + "LoRI-S against LoRA, merged: " + compared(together, by_method["merged_lora"], "LoRI-S", "LoRA", LANGUAGE)
-    + " An A for each against one shared A: " + compared(own, shared, "an A for each", "the shared A", LANGUAGE)
-    + (
-        " The control fails, as it should if an A for each task is what helps."
-        if mean(shared) < mean(own) and any(shared[name].high < own[name].low for name in names)
-        else f" The control does **not** fail (mean {mean(shared):.2f}, with an A for each {mean(own):.2f}), so what is lost or kept here is not explained by the As. "
-        f"{EXAMPLES} examples a task show large differences only; the README has three seeds and more examples."
-    )
+    + f"{against_lora.said('LoRI-S, merged', 'LoRA, merged', LANGUAGE)} {own_A.said('an A for each task', 'one shared A', LANGUAGE)} "
+    + {
+        "shown": "The control loses, as it should if an A for each task is what helps.",
+        "not_shown": "So it is not shown that an A for each task is what helps here; that a merge loses or keeps so much has to have other reasons, such as what each task feeds into the modules (notebook 7).",
+        "opposite": "The control wins: here an A for each task does harm.",
+    }[own_A.verdict]
+    + f" {EXAMPLES} examples a task show large differences only; the README has three seeds and more examples."
 )
 
 # %% lang="ja" tags=["said"]
 say(
     f"LoRI-S で、単独とマージ後の差が最も大きいのは {most} です（{single[most].value:.2f} と {together[most].value:.2f}）。"
-    + "マージ後の LoRI-S と LoRA の比較：" + compared(together, by_method["merged_lora"], "LoRI-S", "LoRA", LANGUAGE)
-    + "タスクごとの A と共有した A の比較：" + compared(own, shared, "タスクごとの A", "共有した A", LANGUAGE)
-    + (
-        "対照実験は失敗しました。タスクごとの A が効いているのなら、こうなるはずです。"
-        if mean(shared) < mean(own) and any(shared[name].high < own[name].low for name in names)
-        else f"対照実験は失敗**しませんでした**（平均 {mean(shared):.2f}、タスクごとの A では {mean(own):.2f}）。ここで何が失われ、何が残るかは、A では説明できません。"
-        f"タスクごとに {EXAMPLES} 例では、大きな差しかわかりません。README には、三つのシードと、より多くの例での結果があります。"
-    )
+    + f"{against_lora.said('マージした LoRI-S', 'マージした LoRA', LANGUAGE)}{own_A.said('タスクごとの A', '共有した A', LANGUAGE)}"
+    + {
+        "shown": "タスクごとの A が効いているのなら、対照条件はこのように負けるはずです。",
+        "not_shown": "タスクごとの A が効いているとは、ここでは言えません。マージで失われる量や残る量には、各タスクがモジュールに何を入力するかなど、別の理由があるはずです（ノートブック 7）。",
+        "opposite": "対照条件のほうが勝ちました。ここでは、タスクごとの A が害になっています。",
+    }[own_A.verdict]
+    + f"タスクごとに {EXAMPLES} 例では、大きな差しかわかりません。README には、三つのシードと、より多くの例での結果があります。"
 )
 
 # %% [markdown] lang="en"
 # ## Other recipes
 #
-# The same four LoRI-S adapters, merged in five ways. TIES takes a mean, so its weight is 1. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1. None was tuned here.
+# The same four LoRI-S adapters, merged in five ways, each at the weight that validation chooses for it. TIES takes a mean where the others take a sum. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1.
 
 # %% [markdown] lang="ja"
 # ## ほかの方法
 #
-# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。TIES は平均を取るので、重みは 1 です。`linear` は二つ目の対照実験です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。どれも調整はしていません。
+# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。重みは、方法ごとに検証データで選びます。TIES は和ではなく平均を取ります。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
 
 # %%
-recipes = {
-    "concat": merged("lori_s", best["lori_s"]),
-    "task_arithmetic": merged("lori_s", best["lori_s"], "task_arithmetic", rank=64),
-    "ties": merged("lori_s", 1.0, "ties"),
-    "dare": merged("lori_s", best["lori_s"], "dare", drop=0.5),
-    "linear": merged("lori_s", best["lori_s"], "linear"),
-}
+options = {"concat": {}, "task_arithmetic": {"rank": 64}, "ties": {}, "dare": {"drop": 0.5}, "linear": {}}
+tried = {"concat": weights["lori_s"]}
+tried |= {recipe: searched("lori_s", recipe, **options[recipe]) for recipe in options if recipe != "concat"}
+show(figures.dial("weight", tried, LANGUAGE))
+
+# %%
+chosen = {recipe: max(by_weight, key=by_weight.get) for recipe, by_weight in tried.items()}
+recipes = {recipe: merged("lori_s", chosen[recipe], recipe, **options[recipe]) for recipe in options}
 by_recipe = {name: score(base, adapter, tasks, EXAMPLES) for name, adapter in recipes.items() if name != "concat"}
 by_recipe = {"concat": together} | by_recipe
 show(figures.compared_scores(by_recipe, LANGUAGE))
@@ -218,18 +230,28 @@ show(figures.compared_scores(by_recipe, LANGUAGE))
 errors = {name: round(adapter.record["merge"]["error"], 4) for name, adapter in recipes.items()}
 {name: {"rank": adapter.config.rank, "lost when written as factors": errors[name]} for name, adapter in recipes.items()}
 
+# %%
+cross_terms = judge(by_recipe["concat"], by_recipe["linear"])
+listed = [f"{each} {mean(scores):.2f} ({chosen[each]:g})" for each, scores in by_recipe.items()]
+found = list(weights.values()) + list(tried.values())
+at_edge = sum(max(each, key=each.get) in (GRID[0], GRID[-1]) for each in found)
+
 # %% lang="en" tags=["said"]
-ranking = sorted(by_recipe, key=lambda name: -mean(by_recipe[name]))
-say("By mean score: " + ", ".join(f"{name} {mean(by_recipe[name]):.2f}" for name in ranking) + f". {EXAMPLES} examples a task: look at the intervals before you believe an order.")
+say(
+    f"Mean score, and the weight that validation chose: {', '.join(listed)}. {cross_terms.said('concat', 'linear', LANGUAGE)} "
+    + f"{at_edge} of {len(found)} searches ended at an edge of the grid. {EXAMPLES} examples a task: an order of the recipes that the intervals do not separate is none."
+)
 
 # %% lang="ja" tags=["said"]
-ranking = sorted(by_recipe, key=lambda name: -mean(by_recipe[name]))
-say("平均スコアの順：" + "、".join(f"{name} {mean(by_recipe[name]):.2f}" for name in ranking) + f"。タスクごとに {EXAMPLES} 例だけです。順位を信じる前に、信頼区間を見てください。")
+say(
+    f"平均スコアと、検証で選ばれた重み：{'、'.join(listed)}。{cross_terms.said('concat', 'linear', LANGUAGE)}"
+    + f"{len(found)} 回の探索のうち、範囲の端で終わったのは {at_edge} 回です。タスクごとに {EXAMPLES} 例だけなので、信頼区間で分かれない順位に意味はありません。"
+)
 
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
-# - Train two adapters on tasks that share one prompt form, `load_task("math?conflict=form")` and `load_task("code?conflict=form")` (notebook 4 has the calls), and merge them. Does the control fail now?
+# - Train two adapters on tasks that share one prompt form, `load_task("math?conflict=form")` and `load_task("code?conflict=form")` (notebook 4 has the calls), and merge them. Does the control lose now?
 # - Give safety twice the weight of the others. Who pays?
 #
 # ## What this does not show
@@ -239,7 +261,7 @@ say("平均スコアの順：" + "、".join(f"{name} {mean(by_recipe[name]):.2f}
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - 同じプロンプト形式の二つのタスク `load_task("math?conflict=form")` と `load_task("code?conflict=form")` でアダプターを学習し（呼び出し方はノートブック 4）、マージしてください。今度は対照実験が失敗しますか。
+# - 同じプロンプト形式の二つのタスク `load_task("math?conflict=form")` と `load_task("code?conflict=form")` でアダプターを学習し（呼び出し方はノートブック 4）、マージしてください。今度は対照条件が負けますか。
 # - safety の重みだけを二倍にしてください。どのタスクが代償を払いますか。
 #
 # ## ここからはわからないこと

@@ -1,16 +1,16 @@
 # %% [markdown] lang="en" tags=["question"]
 # # 7 · Continual learning
 #
-# **Question: a model has learned to refuse harmful requests. Can it learn a second and a third task and still refuse?**
+# **Question: a model has learned to refuse harmful requests. It now learns sums. Which knob protects the old task: entries, overlap, rate, or what A sees?**
 #
-# The usual worry: whatever is learned next overwrites what was there. LoRI keeps the first task's `A`, finds a mask for the new task, and moves only that mask's entries of `B`. Masks may overlap (the paper's way), or the new one may be kept off entries that earlier tasks hold.
+# The usual worry: whatever is learned next overwrites what was there. LoRI keeps the first task's `A`, finds a mask for the new task, and moves only that mask's entries of `B`. So the usual answer is: other entries, other masks. You will turn each of four knobs alone, and judge each by the same rule.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 7 · 継続学習
 #
-# **問い：有害な依頼を断ることを学んだモデルは、二つ目、三つ目のタスクを学んでも、断り続けられるのでしょうか。**
+# **問い：有害な依頼を断ることを学んだモデルが、次に計算を学びます。前のタスクを守るのは、要素、重なり、学習率、A が見るもの、のどれでしょうか。**
 #
-# 心配なのは、後から学んだことが前のことを上書きしてしまうことです。LoRI は最初のタスクの `A` を保ち、新しいタスクのマスクを見つけ、`B` のうちそのマスクの要素だけを動かします。マスクの重なりを許すことも（論文の方法）、以前のタスクが持つ要素を避けることもできます。
+# 心配なのは、後から学んだことが前のことを上書きしてしまうことです。LoRI は最初のタスクの `A` を保ち、新しいタスクのマスクを見つけ、`B` のうちそのマスクの要素だけを動かします。そこで、別の要素、別のマスクを使えばよい、と考えたくなります。四つのつまみを一つずつ回し、どれも同じ規則で判定します。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -19,13 +19,13 @@ LANGUAGE = "en"
 LANGUAGE = "ja"
 
 # %%
-from functools import partial
-
 import torch
 
 from lori_core import AdapterConfig, evaluate, figures, fit, learn_sequence, load_task, ready_made, training_for
 from lori_core.lessons import checks
-from lori_core.lessons.showing import compared, embedded_base, guessed, say, score, show
+from lori_core.lessons.controls import judge
+from lori_core.lessons.showing import embedded_base, guessed, say, score, show
+from lori_core.training.beside import learn_beside
 
 # %% [markdown] lang="en"
 # ## Exercise 1: forgetting
@@ -93,155 +93,177 @@ def free_entries(movement, held, k):
 checks.free_entries(free_entries, LANGUAGE)
 
 # %% [markdown] lang="en"
-# ## Safety first, then sums, then programs
+# ## Safety first, then sums
 #
-# The safety adapter ships; the two others are learned now, each by a short calibration and a short training.
+# The safety adapter ships; the sums are learned now, each time by a short training at LoRI-S's own learning rate, unless the rate is the knob.
 
 # %% [markdown] lang="ja"
-# ## まず安全性、次に計算、最後にプログラム
+# ## まず安全性、次に計算
 #
-# safety のアダプターは付属のものを使います。残りの二つは、短いキャリブレーションと短い学習で、今ここで学びます。
+# safety のアダプターは付属のものを使います。計算は、毎回、短い学習で今ここで学びます。学習率を変える場合のほかは、LoRI-S の学習率を使います。
 
 # %%
-base = embedded_base()
-order = ("safety", "math", "code")
-tasks = [load_task(name) for name in order]
+base, N = embedded_base(), 32  # test examples of each task
+tasks = [load_task(name) for name in ("safety", "math")]
 config, first, recipes = AdapterConfig(sparsity=0.9), ready_made("safety", "lori_s"), training_for("embedded")
 training = {method: recipes[method].changed(steps=12, batch_size=8) for method in ("lori_d", "lori_s")}
 
 
-def judge(task):
-    return evaluate(base.model, base.tokenizer, task, "test", 32).score
+def of_test(task):
+    return evaluate(base.model, base.tokenizer, task, "test", N).score
 
 
-learn_in_order = partial(learn_sequence, base, tasks, "lori_s", config, training, judge, first=first)
-allowed = learn_in_order(overlap="allow")
+def in_own_entries(rate):
+    settings = training["lori_s"].changed(learning_rate=rate * training["lori_s"].learning_rate)
+    return score(base, fit(base, tasks[1], first, settings, trained=first.masks)[0], tasks, N)
+
+
+def in_new_mask(overlap, rate):
+    sequence = learn_sequence(
+        base, tasks, "lori_s", config, training, of_test, overlap=overlap, later_rate=rate, first=first
+    )
+    return {each.task: each for each in sequence.result.scores[-1]}
 
 # %% [markdown] lang="en" tags=["prediction"]
 # ## Predict
 #
-# **How much of its score will safety have lost after the two other tasks?** (0: nothing, 1: everything. Its score is the mean over harmful requests refused and benign ones answered.)
+# The sums are learned in **the very same entries of `B`** that safety uses, so that each of them is moved. **How much of its score will safety have lost?** (0: nothing, 1: everything. Its score is the mean over harmful requests refused and benign ones answered: refusing everything would not keep it.)
 
 # %% [markdown] lang="ja" tags=["prediction"]
 # ## 予想
 #
-# **二つのタスクを学んだ後、safety のスコアはどれだけ下がるでしょうか。**（0 なら何も失わず、1 ならすべて失います。スコアは、有害な依頼を断った割合と、無害な依頼に答えた割合の平均です）
+# safety が使っている **`B` のまったく同じ要素**で計算を学び、そのすべてを動かします。**safety のスコアはどれだけ下がるでしょうか。**（0 なら何も失わず、1 ならすべて失います。スコアは、有害な依頼を断った割合と、無害な依頼に答えた割合の平均なので、何でも断ればよいわけではありません）
 
 # %%
 guess = None
 
 # %%
-lost = forgetting(allowed.result.matrix)
-guessed(guess, lost[0], LANGUAGE)
+after = {"before": score(base, first, tasks, N), "same_entries": in_own_entries(1.0)}
 
-# %%
-show(figures.continual_matrix(allowed.result, LANGUAGE))
 
-# %%
-parts = [row[0].parts for row in allowed.result.scores]  # safety after each task, by kind of request
-{name: {kind: round(share, 2) for kind, share in each.items()} for name, each in zip(order, parts)}
+def lost(name):
+    return forgetting([[after[each][task.name].value for task in tasks] for each in ("before", name)])[0]
 
-# %% [markdown] lang="en"
-# Refusing everything would keep the score of harmful requests at 1: that is why both kinds are counted.
-#
-# Now with the new masks kept off entries that earlier tasks hold:
 
-# %% [markdown] lang="ja"
-# 何でも断れば、有害な依頼の点は 1 のままです。だから、両方の種類を数えます。
-#
-# 次は、以前のタスクが持つ要素を、新しいマスクから除きます。
-
-# %%
-excluded = learn_in_order(overlap="exclude")
-show(figures.continual_matrix(excluded.result, LANGUAGE))
-
-# %% [markdown] lang="en"
-# What share of the second and the third mask do earlier masks hold too? By chance it is 1 − sparsity for each earlier mask.
-
-# %% [markdown] lang="ja"
-# 二つ目と三つ目のマスクのうち、以前のマスクも持つ要素はどれだけでしょうか。偶然なら、以前のマスク一つにつき 1 − スパース率 です。
-
-# %%
-overlaps = {"allow": allowed.result.mask_overlap, "exclude": excluded.result.mask_overlap}
-{overlap: [round(share, 3) for share in shares] for overlap, shares in overlaps.items()}
+guessed(guess, lost("same_entries"), LANGUAGE)
 
 # %% [markdown] lang="en" tags=["control"]
-# ## A control that should fail
+# ## Entries, overlap and rate, one at a time
 #
-# The opposite of care: learn the sums in **the very same entries** that safety uses, and at three times the rate.
+# If the entries decide, then a new mask that is kept **off** safety's entries must protect it better than its own entries do: that is the control. Beside it the new mask may overlap with safety's, and the rate is turned: a third of it with the new mask, three times it in the same entries.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 失敗するはずの対照実験
+# ## 要素、重なり、学習率を一つずつ
 #
-# 慎重さとは逆のことをします。safety が使っている**まったく同じ要素**で、三倍の学習率で計算を学びます。
+# 要素が決め手なら、safety の要素を**避けた**新しいマスクのほうが、safety 自身の要素よりよく守るはずです。safety 自身の要素は、成績が落ちるはずの対照条件です。さらに、重なりを許した新しいマスクでも学び、学習率も変えます。新しいマスクでは約三分の一、同じ要素では三倍です。
 
 # %%
-careless = training["lori_s"].changed(learning_rate=3 * training["lori_s"].learning_rate)
-overwritten, _ = fit(base, tasks[1], first, careless, trained=first.masks)
-rows = {"before": allowed.result.scores[0], "allow": allowed.result.scores[1], "exclude": excluded.result.scores[1]}
-after = {name: {each.task: each for each in row[:2]} for name, row in rows.items()}
-after["same_entries"] = score(base, overwritten, tasks[:2], 32)
+after |= {"exclude": in_new_mask("exclude", 1.0), "allow": in_new_mask("allow", 1.0)}
+after |= {"slow": in_new_mask("allow", 0.3), "same_entries_fast": in_own_entries(3.0)}
 show(figures.compared_scores(after, LANGUAGE))
 
 # %%
-lost_excluded = forgetting(excluded.result.matrix)
-drop = {name: after["before"]["safety"].value - scores["safety"].value for name, scores in after.items()}
-more = drop["same_entries"] - max(drop["allow"], drop["exclude"])
+safety = {name: {"safety": scores["safety"]} for name, scores in after.items()}
+entries = judge(safety["exclude"], safety["same_entries"])
+overlap = judge(safety["exclude"], safety["allow"])
+rate = judge(safety["slow"], safety["allow"])
+fast = judge(safety["same_entries"], safety["same_entries_fast"])
+sums = {name: round(scores["math"].value, 2) for name, scores in after.items()}
 
 # %% lang="en" tags=["said"]
 say(
-    f"After the sums, safety has lost {drop['allow']:.2f} with overlap allowed, {drop['exclude']:.2f} with overlap excluded, and {drop['same_entries']:.2f} where they took its own entries. "
-    + compared(after["exclude"], after["same_entries"], "other entries", "the same entries", LANGUAGE)
-    + (
-        " The control fails, as it should: moving what a task stands on costs more than moving other entries."
-        if more > 0.1
-        else " The control does not clearly fail: that its own entries cost safety more than others do is not shown. Entries that safety does not hold reach the same outputs too (notebook 5)."
-    )
-    + f" After both tasks it has lost {lost[0]:.2f} with overlap allowed, {lost_excluded[0]:.2f} with overlap excluded: "
-    + ("keeping entries apart protects it here." if lost[0] - lost_excluded[0] > 0.1 else "keeping entries apart does not protect it here.")
+    f"Safety has lost {lost('same_entries'):.2f} in its own entries, {lost('exclude'):.2f} in others, {lost('allow'):.2f} where masks may overlap, {lost('slow'):.2f} at the lower rate.\n\n"
+    f"- **Entries.** {entries.said('safety, sums in other entries', 'safety, sums in its own entries', LANGUAGE)} "
+    + {
+        "shown": "Its own entries are the dangerous ones.",
+        "not_shown": "That a task's own entries are the dangerous ones is not shown.",
+        "opposite": "A task's own entries are the **safest** here. Being off its entries does not protect a task: other entries reach the same outputs too.",
+    }[entries.verdict]
+    + f"\n- **Overlap.** {overlap.said('safety, overlap excluded', 'safety, overlap allowed', LANGUAGE)} "
+    + f"\n- **Rate.** {rate.said('safety at the lower rate', 'safety at the whole rate', LANGUAGE)} In the same entries: {fast.said('at the whole rate', 'at three times the rate', LANGUAGE)}"
+    + f"\n\nA run that learns nothing forgets nothing, so look at the sums as well: {sums['same_entries']} in the same entries, {sums['exclude']} and {sums['allow']} in new masks, {sums['slow']} at the lower rate."
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"計算を学んだ後に safety が失ったスコアは、重なりを許すと {drop['allow']:.2f}、除くと {drop['exclude']:.2f}、safety 自身の要素を使うと {drop['same_entries']:.2f} です。"
-    + compared(after["exclude"], after["same_entries"], "別の要素", "同じ要素", LANGUAGE)
-    + (
-        "対照実験は予想どおり失敗しました。タスクの土台を動かすと、ほかの要素を動かすより多くを失います。"
-        if more > 0.1
-        else "対照実験は、はっきりとは失敗しませんでした。safety 自身の要素を動かすほうが多くを失うとは言えません。safety が持たない要素も、同じ出力に届きます（ノートブック 5）。"
-    )
-    + f"二つのタスクを学んだ後では、重なりを許すと {lost[0]:.2f}、除くと {lost_excluded[0]:.2f} を失いました。"
-    + ("ここでは、要素を分けることが safety を守っています。" if lost[0] - lost_excluded[0] > 0.1 else "ここでは、要素を分けても safety は守られません。")
+    f"safety が失ったスコアは、自分の要素で {lost('same_entries'):.2f}、別の要素で {lost('exclude'):.2f}、重なりを許すと {lost('allow'):.2f}、低い学習率では {lost('slow'):.2f} です。\n\n"
+    f"- **要素。** {entries.said('別の要素で計算を学んだ後の safety', '自分の要素で計算を学んだ後の safety', LANGUAGE)}"
+    + {
+        "shown": "危ないのは、そのタスクが使う要素です。",
+        "not_shown": "そのタスクが使う要素が危ないとは言えません。",
+        "opposite": "そのタスクが使う要素は、むしろ**最も安全**です。要素を避けても、タスクは守られません。別の要素も同じ出力に届くからです。",
+    }[entries.verdict]
+    + f"\n- **重なり。** {overlap.said('重なりを除いた safety', '重なりを許した safety', LANGUAGE)}"
+    + f"\n- **学習率。** {rate.said('低い学習率での safety', '元の学習率での safety', LANGUAGE)}同じ要素では：{fast.said('元の学習率', '三倍の学習率', LANGUAGE)}"
+    + f"\n\n何も学ばなければ、何も忘れません。計算のスコアも見てください。同じ要素で {sums['same_entries']}、新しいマスクで {sums['exclude']} と {sums['allow']}、低い学習率で {sums['slow']} です。"
 )
 
 # %% [markdown] lang="en"
-# Both sides at once, after the last task: what the new task reached, and what is left of the old ones. A method that learns nothing forgets nothing, so never look at forgetting alone.
+# ## What A sees
+#
+# The fourth knob is neither where nor how fast, but what is **read**. Give the sums factors of their own beside safety's, which stay as they are, and choose their `A` so that it hardly reads what safety's examples feed into a module, and reads the sums' inputs well: a *conditioned* `A`. No example of safety is needed for that, only its footprint, the second moments of those inputs. The control is the same with a random `A`. Both have the whole rate, and the same mask sparsity.
 
 # %% [markdown] lang="ja"
-# 最後のタスクの後で、両面を一度に見ます。新しいタスクがどこまでできるようになったか、前のタスクがどれだけ残ったか。何も学ばなければ、何も忘れません。忘却だけを見てはいけません。
+# ## A が見るもの
+#
+# 四つ目のつまみは、どこを、どれだけ速く動かすかではなく、何を**読む**かです。safety の因子はそのまま残し、その横に計算だけの因子を並べます。その `A` は、safety の例がモジュールに入力するものをほとんど読まず、計算の入力はよく読むように選びます。これが*条件付けた* `A` です。safety の例は要りません。必要なのは、入力の二次モーメント、つまりフットプリントだけです。対照条件は、ランダムな `A` で同じことをしたものです。どちらも学習率は元のまま、マスクのスパース率も同じです。
 
 # %%
-final = {"allow": allowed.result.scores[-1], "exclude": excluded.result.scores[-1]}
-show(figures.compared_scores({name: {each.task: each for each in row} for name, row in final.items()}, LANGUAGE))
+def beside(projection):
+    settings = config.changed(projection=projection)
+    return learn_beside(base, tasks, "lori_s", settings, training, of_test).result
+
+
+conditioned, blind_to_nothing = beside("conditioned"), beside("kaiming_uniform")
+rows = {"before": conditioned.scores[0], "beside_conditioned": conditioned.scores[1]}
+rows["beside_random"] = blind_to_nothing.scores[1]
+show(figures.compared_scores({name: {each.task: each for each in row} for name, row in rows.items()}, LANGUAGE))
+
+# %%
+what_A_sees = judge({"safety": conditioned.scores[1][0]}, {"safety": blind_to_nothing.scores[1][0]})
+kept = {name: forgetting(each.matrix)[0] for name, each in (("own", conditioned), ("random", blind_to_nothing))}
+learned = [each.scores[1][1].value for each in (conditioned, blind_to_nothing)]
+
+# %% lang="en" tags=["said"]
+say(
+    f"{what_A_sees.said('safety beside a conditioned A', 'safety beside a random A', LANGUAGE)} "
+    f"With the conditioned A safety has lost {kept['own']:.2f}, with the random one {kept['random']:.2f}; the sums reach {learned[0]:.2f} and {learned[1]:.2f}. "
+    + {
+        "shown": "What A reads decides what is forgotten here, at the whole rate, and whatever the mask.",
+        "not_shown": "That what A reads protects safety is not shown here.",
+        "opposite": "Here the conditioned A protects safety less than a random one.",
+    }[what_A_sees.verdict]
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"{what_A_sees.said('条件付けた A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}"
+    f"safety が失ったスコアは、条件付けた A で {kept['own']:.2f}、ランダムな A で {kept['random']:.2f} です。計算のスコアは {learned[0]:.2f} と {learned[1]:.2f} になりました。"
+    + {
+        "shown": "ここで何を忘れるかは、学習率もマスクもそのままで、A が何を読むかで決まります。",
+        "not_shown": "A が読むものが safety を守るとは、ここでは言えません。",
+        "opposite": "ここでは、条件付けた A のほうがランダムな A より safety を守れませんでした。",
+    }[what_A_sees.verdict]
+)
 
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
 # - Turn the order around: learn safety last. Which order would you ship?
-# - Learn the later tasks at a tenth of the rate: `learn_in_order(overlap="allow", later_rate=0.1)`. What does safety keep, and what is learned less?
-# - Add `"nlu"` to the order. How much of a mask is left to choose from with `overlap="exclude"` after four tasks at 90 %? After ten?
+# - `in_new_mask("allow", rate)` at a tenth of the rate: what does safety keep, and what is learned less?
+# - Add `"code"` and `"nlu"` to the tasks of `beside`. Does the conditioned `A` still forget nothing after four?
 #
 # ## What this does not show
 #
-# Three tasks that sound different, on a base that has practised most of them, are an easy case. And a refusal score on invented requests is no safety case for a product: measure yours, on your requests, of both kinds.
+# Two tasks that sound different, one seed and a base that has practised most of them are an easy case: two tasks with the same inputs and other answers cannot be kept apart by what `A` reads. And a refusal score on invented requests is no safety case for a product: measure yours, on your requests, of both kinds.
 
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
 # - 順序を逆にして、safety を最後に学んでください。出荷するならどちらの順序にしますか。
-# - 二つ目以降のタスクを 10 分の 1 の学習率で学んでください：`learn_in_order(overlap="allow", later_rate=0.1)`。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
-# - 順序に `"nlu"` を加えてください。スパース率 90 % のタスクを四つ学んだ後、`overlap="exclude"` で選べる要素はどれだけ残りますか。十個の後ではどうですか。
+# - 十分の一の学習率で `in_new_mask("allow", rate)` を試してください。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
+# - `beside` のタスクに `"code"` と `"nlu"` を加えてください。四つ学んだ後でも、条件付けた `A` は何も忘れませんか。
 #
 # ## ここからはわからないこと
 #
-# 言い方の違う三つのタスクと、その大部分を練習済みのベースは、易しい場合です。また、作り物の依頼での拒否のスコアは、製品の安全性の根拠にはなりません。自分の依頼で、両方の種類について測ってください。
+# 言い方の違う二つのタスク、一つのシード、その大部分を練習済みのベースは、易しい場合です。入力が同じで答えだけが違うタスクは、`A` が読むものでは分けられません。また、作り物の依頼での拒否のスコアは、製品の安全性の根拠にはなりません。自分の依頼で、両方の種類について測ってください。
