@@ -32,7 +32,7 @@ def decode(path: object, content: bytes, encoding: str = "") -> tuple[str, str]:
     except LookupError:
         raise DataError("unknown_encoding", file=path, got=encoding) from None
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
+        row = error.object.count(b"\n", 0, error.start) + 1  # of the content after its mark
         raise DataError("not_utf8", file=path, row=row, encoding=encoding) from None
     return text.removeprefix("\ufeff"), encoding
 

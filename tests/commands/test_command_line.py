@@ -284,7 +284,10 @@ def test_a_disk_that_takes_no_more_is_told_and_the_run_goes_on_once_it_does(give
 BAD_FILES = {  # name -> (content, what the message names)
     "columns.jsonl": (b'{"q": "a", "a": "b"}\n', ["columns.jsonl", "q, a", "prompt=COLUMN"]),
     "empty.jsonl": (b"", ["empty.jsonl", "no rows"]),
-    "encoding.csv": (b"\xef\xbb\xbfprompt,response\na,\xff\xfe\n", ["encoding.csv", "row 2", "UTF-8"]),  # its mark says UTF-8
+    "encoding.csv": (
+        b"\xef\xbb\xbfprompt,response\na,\xff\xfe\n",
+        ["encoding.csv", "row 2", "UTF-8"],
+    ),  # its mark says UTF-8
     "json.jsonl": (b'{"prompt": "a", "response": "b"}\n{"prompt"\n', ["json.jsonl", "row 2", "JSON"]),
 }
 
