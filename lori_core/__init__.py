@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lori_core.embedded.ready_made import ready_made
     from lori_core.errors import LoRIError
     from lori_core.evaluation.evaluate import evaluate
+    from lori_core.evaluation.intervals import share_of
     from lori_core.evaluation.probe import cross_talk
     from lori_core.method.adapter import Adapter, blank
     from lori_core.method.conditioned import Conditions, conditioned
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lori_core.study.specs import StudyConfig
     from lori_core.study.study import run_study
     from lori_core.tasks.registry import load_task
+    from lori_core.training.beside import learn_beside
     from lori_core.training.calibrate import calibrate
     from lori_core.training.continual import learn_sequence
     from lori_core.training.fit import fit
@@ -56,6 +58,7 @@ _MODULES = {  # module -> its public names
     "embedded.ready_made": ("ready_made",),
     "errors": ("LoRIError",),
     "evaluation.evaluate": ("evaluate",),
+    "evaluation.intervals": ("share_of",),
     "evaluation.probe": ("cross_talk",),
     "method.adapter": ("Adapter", "blank"),
     "method.conditioned": ("Conditions", "conditioned"),
@@ -76,6 +79,7 @@ _MODULES = {  # module -> its public names
     "study.study": ("run_study",),
     "tasks.registry": ("load_task",),
     "training.calibrate": ("calibrate",),
+    "training.beside": ("learn_beside",),
     "training.continual": ("learn_sequence",),
     "training.fit": ("fit",),
     "training.footprints": ("task_footprint", "text_footprint"),
@@ -115,6 +119,7 @@ __all__ = [
     "import_peft",
     "jaccard",
     "learn",
+    "learn_beside",
     "learn_sequence",
     "load_adapter",
     "load_base",
@@ -133,6 +138,7 @@ __all__ = [
     "run_study",
     "save_adapter",
     "save_footprint",
+    "share_of",
     "study_page",
     "target_modules",
     "task_footprint",

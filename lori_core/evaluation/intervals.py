@@ -21,6 +21,7 @@ def wilson(right: float, n: int) -> tuple[float, float]:
 
 
 def share_of(outcomes: Sequence[float]) -> Share:
+    """The mean of outcomes of 0 or 1, with Wilson's 95 % interval."""
     return Share(sum(outcomes) / len(outcomes), *wilson(sum(outcomes), len(outcomes)), len(outcomes))
 
 

@@ -23,8 +23,7 @@ import math
 
 import torch
 
-from lori_core import AdapterConfig, cosine_matrix, draw, figures, ready_made
-from lori_core.evaluation.intervals import share_of
+from lori_core import AdapterConfig, cosine_matrix, draw, figures, ready_made, share_of
 from lori_core.lessons import checks
 from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import guessed, say, show

@@ -21,11 +21,20 @@ LANGUAGE = "ja"
 # %%
 import torch
 
-from lori_core import AdapterConfig, evaluate, figures, fit, learn_sequence, load_task, ready_made, training_for
+from lori_core import (
+    AdapterConfig,
+    evaluate,
+    figures,
+    fit,
+    learn_beside,
+    learn_sequence,
+    load_task,
+    ready_made,
+    training_for,
+)
 from lori_core.lessons import checks
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
-from lori_core.training.beside import learn_beside
 
 # %% [markdown] lang="en"
 # ## Exercise 1: forgetting
