@@ -38,6 +38,8 @@ bench: setup
 	.venv/bin/python -m benchmarks.gentle_sequences
 	.venv/bin/python -m benchmarks.gentle_sequences --rates other_seed
 	.venv/bin/python -m benchmarks.sequences_at_equal_learning
+	.venv/bin/python -m benchmarks.footprints
+	.venv/bin/python -m benchmarks.masks
 	.venv/bin/python -m benchmarks.dials level
 	.venv/bin/python -m benchmarks.dials conflict
 	.venv/bin/python -m benchmarks.ready_made
