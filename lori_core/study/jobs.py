@@ -210,8 +210,6 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
     how: dict[str, Any] = {"hooks": hooks, "checkpoints": run.checkpoints}
     if config.projection == "conditioned" and job.method != "lora":  # a trained A would not stay what it was
         learned = learn_beside(work.base, work.tasks, job.method, config, training, score, **how)
-        method = Variant(job.method, conditioned=True).study_method
-        learned = replace(learned, result=replace(learned.result, method=method))
     else:
         how |= {"overlap": job.overlap, "later_rate": job.later_rate, "later_masks": job.later_masks}
         learned = learn_sequence(work.base, work.tasks, job.method, config, training, score, **how)

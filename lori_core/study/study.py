@@ -303,7 +303,7 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
             checkpoints=study.work.layout.checkpoints(name),
         )
         study.work.keep(name, learned.adapters[-1])
-        return replace(learned.result, seed=seed, method=variant.study_method)
+        return replace(learned.result, seed=seed)
 
     def make() -> ContinualResult:
         learned = learn_sequence(

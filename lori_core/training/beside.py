@@ -50,13 +50,15 @@ def learn_beside(
             with their adapters in place, and the first task has a random A.
         score: judges base.model, which carries the adapter while it is called, on one task.
     """
-    hooks = (hooks or Hooks()).named(method=method)
+    label = f"{method}_conditioned" if config.projection == "conditioned" else method
+    hooks = (hooks or Hooks()).named(method=label)
     first = config.changed(projection="kaiming_uniform") if config.projection == "conditioned" else config
     adapters: list[Adapter] = []
     footprints: list[Footprint] = []
     scores: list[tuple[Score, ...]] = []
     for number, task in enumerate(tasks):
-        stage, folder = hooks.named(task=task.name), checkpoints and checkpoints / f"sequence-{number}"
+        stage = hooks.named(task=task.name, after=" → ".join(each.name for each in tasks[:number]))
+        folder = checkpoints and checkpoints / f"sequence-{number}"
         if number:
             settings = config if footprints else first
             adapter = _next(base, task, adapters[-1], footprints, method, settings, training, stage, folder)
@@ -70,7 +72,7 @@ def learn_beside(
     matrix = tuple(tuple(each.value for each in row) for row in scores)
     result = ContinualResult(
         order=tuple(task.name for task in tasks),
-        method=method,
+        method=label,
         overlap="exclude",
         seed=config.projection_seed,
         matrix=matrix,
