@@ -17,7 +17,7 @@ lab: setup
 	.venv/bin/python -m app --store lab
 
 study: setup
-	.venv/bin/lori study --task nlu --task math --task safety --out lab
+	.venv/bin/lori study --task nlu --task math --task safety --out lab/runs
 
 test: setup
 	.venv/bin/ruff format --check .

@@ -30,7 +30,7 @@ BASELINE = "lora"
 
 def findings(result: StudyResult, language: str = "en") -> list[str]:
     """The key findings, most important first."""
-    found = _floor_findings(result, language) + _single_findings(result, language)
+    found = _single_findings(result, language) + _floor_findings(result, language)
     for merge in merge_methods(result):
         found += _merge_findings(result, merge, language)
     return found + _continual_findings(result.continual, language) + footprint_findings(result, language)
