@@ -147,8 +147,8 @@ def test_code_that_is_seen_is_not_cut_off(name: str):
     assert [line for text in seen for line in text.splitlines() if len(line) > 120] == []
 
 
-@pytest.mark.parametrize("bf16", [True, False])
-@pytest.mark.parametrize("name", NAMES)
+# The embedded base computes in fp32 whatever the processor says (tests/embedded): so one answer a notebook, in turn.
+@pytest.mark.parametrize(("name", "bf16"), [(name, place % 2 == 0) for place, name in enumerate(NAMES)])
 def test_each_solution_runs_without_a_warning(name: str, bf16: bool, tmp_path: Path):
     """With the cells of both languages: the code that they share runs once, and every sentence is made."""
     source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
