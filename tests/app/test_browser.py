@@ -94,7 +94,7 @@ def test_a_file_of_ones_own_is_shown_as_it_will_be_learned_and_joins_the_tasks(l
     page.get_by_role("button", name="Add to the tasks").click()
     page.get_by_label("mine (q → a)").wait_for()
     assert page.get_by_label("mine (q → a)").is_checked()
-    (kept,) = (folder / "data").glob("*/*")
+    (kept,) = (folder / "data").glob("*/*.csv")
     assert kept.name == "rows.csv"
     page.close()
 

@@ -1,6 +1,7 @@
 """A real language model end to end: SmolLM2-135M-Instruct, 30 layers, its own tokenizer and chat template."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from lori_core.storage.peft import export_peft, import_peft
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.encode import encode, encode_prompt
 from lori_core.tasks.registry import load_task
-from lori_core.tasks.task import Task
+from lori_core.tasks.task import Example, Task
 from lori_core.training.learn import Learned, learn
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks
@@ -122,8 +123,9 @@ def test_its_chat_template_wraps_prompts_and_it_answers_and_ends_its_turn(smollm
     example = wrapped.examples("test")[0]
     assert example.prompt.endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert task.examples("test")[0].prompt in example.prompt
-    question = example.prompt.replace(task.examples("test")[0].prompt, "What is the capital of France?")
-    answer = [*stream_answer(base.model, base.tokenizer, question, 32)]
+    france = replace(task, load=lambda split: [Example("What is the capital of France?", " Paris")])
+    base, (asked,) = in_chat(smollm2, [france])
+    answer = [*stream_answer(base.model, base.tokenizer, asked.examples("test")[0].prompt, 32)]
     assert "Paris" in answer[-1] and len(answer) < 32  # the end token came by itself
 
 

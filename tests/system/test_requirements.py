@@ -18,7 +18,7 @@ OURS = {
     "tests",
     *(path.stem for path in (ROOT / "tests/support").glob("*.py")),
 }
-OPTIONAL = {"lm_eval", "markupsafe"}  # an extra that the lab runs without; jinja2's own strings
+OPTIONAL = {"lm_eval", "markupsafe", "peft"}  # extras that the lab runs without; jinja2's own strings
 LOCKS = ("requirements.lock", "requirements-torch.lock", "requirements-torch-cpu.lock")
 
 
