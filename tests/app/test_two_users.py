@@ -95,7 +95,9 @@ def test_no_handler_of_any_page_gives_bo_what_is_aikos(lab):
     for wish in wishes(run):
         for answer in asked(address, BO, wish, log):
             count += 1
-            assert SECRET not in answer.body.decode().replace(wish, ""), wish
+            # what bo himself said may come back, also without this machine's folders
+            said = answer.body.decode().replace(wish, "").replace(wish.removeprefix(f"{home.parent}/"), "")
+            assert SECRET not in said, wish
     assert count >= 120
     assert snapshot(home) == before
     for made in list_runs(folder / "users" / "bo" / "runs"):
