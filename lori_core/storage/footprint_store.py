@@ -6,7 +6,6 @@ A reference is "name" (the newest) or "name@3". The store's lock and its folder 
 nothing of the store empties this folder.
 """
 
-import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from lori_core.files import locked, move_folder
 from lori_core.method.footprint import Footprint
 from lori_core.storage.diff import FootprintDifference, footprint_difference
 from lori_core.storage.footprint_files import load_footprint, save_footprint
-from lori_core.storage.store import PATIENCE, checked_name, numbers_in
+from lori_core.storage.store import PATIENCE, being_written, checked_name, numbers_in
 
 
 class FootprintStore:
@@ -34,11 +33,11 @@ class FootprintStore:
         """
         name = checked_name(footprint.name)
         saved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        new = self.root / ".new" / secrets.token_hex(8)
-        save_footprint(replace(footprint, record=footprint.record | {"saved": saved}), new)
-        with locked(self.root / ".lock", PATIENCE):
-            number = 1 + max(numbers_in(self.place / name), default=0)
-            move_folder(new, self.place / name / str(number))
+        with being_written(self.root) as place:
+            save_footprint(replace(footprint, record=footprint.record | {"saved": saved}), place / "version")
+            with locked(self.root / ".lock", PATIENCE):
+                number = 1 + max(numbers_in(self.place / name), default=0)
+                move_folder(place / "version", self.place / name / str(number))
         return f"{name}@{number}"
 
     def load(self, reference: str) -> Footprint:

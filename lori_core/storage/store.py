@@ -69,7 +69,7 @@ class AdapterStore:
         """
         name = checked_name(adapter.name if name is None else name)
         saved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with self._being_written() as place:
+        with being_written(self.root) as place:
             save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), place / "version", dtype)
             with locked(self.root / ".lock", PATIENCE):
                 number = 1 + max((*self._numbers(name), *numbers_in(self.root / ".trash" / name)), default=0)
@@ -165,16 +165,6 @@ class AdapterStore:
         with locked(self.root / ".lock", PATIENCE), refusals(self.root):
             yield
 
-    @contextmanager
-    def _being_written(self) -> Iterator[Path]:
-        """A new folder in .new, removed after the block; its lock, which no clock moves, tells gc() to leave it."""
-        place = self.root / ".new" / secrets.token_hex(8)
-        with ExitStack() as stack:
-            stack.callback(shutil.rmtree, place, ignore_errors=True)
-            with locked(self.root / ".lock", PATIENCE):  # gc() must not see it before it is locked
-                stack.enter_context(locked(place / "lock"))
-            yield place
-
     def _find(self, reference: str) -> Key:
         name, _, wanted = reference.partition("@")
         numbers = self._numbers(checked_name(name))
@@ -245,6 +235,17 @@ class AdapterStore:
     def _write_tags(self, name: str, tags: dict[str, int]) -> None:
         if tags != self._tags(name):
             write_atomic(self.root / name / "tags.json", json.dumps(tags, ensure_ascii=False))
+
+
+@contextmanager
+def being_written(root: Path) -> Iterator[Path]:
+    """A new folder in .new of a store, removed after the block; its lock, which no clock moves, tells gc() to leave it."""
+    place = root / ".new" / secrets.token_hex(8)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        with locked(root / ".lock", PATIENCE):  # gc() must not see it before it is locked
+            stack.enter_context(locked(place / "lock"))
+        yield place
 
 
 def checked_name(name: str) -> str:

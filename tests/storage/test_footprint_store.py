@@ -10,6 +10,8 @@ from moments import footprint, inputs, moments
 from stored import sparse
 
 from lori_core.errors import AdapterError, StorageError
+from lori_core.method.footprint import Footprint
+from lori_core.storage.footprint_files import save_footprint
 from lori_core.storage.footprint_store import FootprintStore
 from lori_core.storage.store import AdapterStore
 
@@ -93,3 +95,16 @@ def test_moments_of_other_sizes_have_no_distance(tmp_path):
     store.save(footprint("math", {"m": moments(x), "n": moments(x)}))
     store.save(footprint("math", {"m": moments(x, 8)}))
     assert store.diff("math@1", "math@2").distances == {"m": None}
+
+
+def test_gc_leaves_a_footprint_that_is_being_written(root, monkeypatch):
+    adapters = AdapterStore(root)
+
+    def interrupted(footprint: Footprint, folder: Path) -> None:
+        save_footprint(footprint, folder)
+        assert adapters.gc() == 0
+
+    monkeypatch.setattr("lori_core.storage.footprint_store.save_footprint", interrupted)
+    assert FootprintStore(root).save(measured(seed=2)) == "math@3"
+    assert FootprintStore(root).verify() == {}
+    assert not list((root / ".new").iterdir())
