@@ -239,7 +239,7 @@ class AdapterStore:
 
 @contextmanager
 def being_written(root: Path) -> Iterator[Path]:
-    """A new folder in .new of a store, removed after the block; its lock, which no clock moves, tells gc() to leave it."""
+    """A new folder in a store's .new, removed after the block; its lock, not the clock, tells gc() to leave it."""
     place = root / ".new" / secrets.token_hex(8)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, place, ignore_errors=True)

@@ -43,7 +43,7 @@ from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.footprint_files import load_footprint
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
 from lori_core.storage.store import AdapterStore, checked_name
-from lori_core.study.job_footprints import check_against, conditions_of, footprints_of
+from lori_core.study.footprints import check_against, conditions_of, footprints_of
 from lori_core.study.layout import MASK_FILE, MERGED, TRAINED, Layout, Variant, after_task
 from lori_core.study.runs import Run
 from lori_core.study.specs import (
@@ -58,12 +58,19 @@ from lori_core.study.specs import (
     TrainJob,
 )
 from lori_core.study.study import run_study
-from lori_core.study.units import Work, calibrate_unit, check_fit, check_splits, keep, learn_unit, load_tasks, open_work
-from lori_core.tasks.task import Task
+from lori_core.study.units import (
+    Work,
+    calibrate_unit,
+    check_fit,
+    check_splits,
+    keep,
+    learn_in_sequence,
+    learn_unit,
+    load_tasks,
+    open_work,
+)
 from lori_core.tasks.wording import wording_notes
-from lori_core.training.beside import learn_beside
 from lori_core.training.calibrate import Calibrated
-from lori_core.training.continual import learn_sequence
 from lori_core.training.hooks import Hooks
 from lori_core.training.recipes import seeded, training_for
 from lori_core.translate import LANGUAGES
@@ -203,16 +210,8 @@ def _continual(job: ContinualJob, run: Run, hooks: Hooks) -> Path:
     check_fit(work, [job.method], job.adapter)
     store = _store(job.store, "+".join(task.name for task in work.tasks))
     config, training = _seeded(job.adapter, job.seed), _training(job)
-
-    def score(task: Task) -> Score:
-        return work.score(task).score
-
-    how: dict[str, Any] = {"hooks": hooks, "checkpoints": run.checkpoints}
-    if config.projection == "conditioned" and job.method != "lora":  # a trained A would not stay what it was
-        learned = learn_beside(work.base, work.tasks, job.method, config, training, score, **how)
-    else:
-        how |= {"overlap": job.overlap, "later_rate": job.later_rate, "later_masks": job.later_masks}
-        learned = learn_sequence(work.base, work.tasks, job.method, config, training, score, **how)
+    later = {"overlap": job.overlap, "later_rate": job.later_rate, "later_masks": job.later_masks}
+    learned = learn_in_sequence(work, work.tasks, job.method, config, training, run.checkpoints, **later)
     parent = None
     for number, (adapter, scores) in enumerate(zip(learned.adapters, learned.result.scores, strict=True)):
         if parent is not None:  # as it was kept, and so with its id

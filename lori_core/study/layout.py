@@ -2,6 +2,7 @@
 
     units/<unit>.json     the unit's result           seconds/<unit>       its wall time over all sittings
     adapters/<unit>       the adapter it left         checkpoints/<unit>/  of its training
+    footprints/<n>        of the run's tasks, in their order; given-<n>: copies of those that it was given
     report.html, report.ja.html
     units of a study      base-<task>, calibrate-<own|shared|conditioned>-<task>-<seed>, single-<variant>-<task>-<seed>,
                           merge-<merge method>-<variant>-<seed>, continual-<variant>-<seed>,
@@ -94,6 +95,9 @@ class Layout:
 
     def adapter(self, name: str) -> Path:
         return self.folder / "adapters" / name
+
+    def footprint(self, name: str) -> Path:
+        return self.folder / "footprints" / name
 
     def checkpoints(self, unit: str) -> Path:
         return self.folder / "checkpoints" / unit

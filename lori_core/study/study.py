@@ -38,6 +38,7 @@ from lori_core.results import (
     from_json,
     to_json,
 )
+from lori_core.study.footprints import measured_footprints
 from lori_core.study.layout import (
     Variant,
     base_unit,
@@ -52,12 +53,18 @@ from lori_core.study.layout import (
     variants,
 )
 from lori_core.study.specs import StudyConfig
-from lori_core.study.units import Work, calibrate_unit, check_fit, check_splits, learn_unit, load_tasks, open_work
+from lori_core.study.units import (
+    Work,
+    calibrate_unit,
+    check_fit,
+    check_splits,
+    learn_in_sequence,
+    learn_unit,
+    load_tasks,
+    open_work,
+)
 from lori_core.tasks.task import Task
-from lori_core.training.beside import learn_beside
 from lori_core.training.calibrate import Calibrated
-from lori_core.training.continual import learn_sequence
-from lori_core.training.footprints import task_footprint
 from lori_core.training.hooks import Hooks
 from lori_core.training.recipes import seeded, training_for
 
@@ -89,12 +96,8 @@ class Study:
 
     @cached_property
     def footprints(self) -> list[Footprint]:
-        """What each task feeds into the modules of the bare base."""
-        config = self.config.adapter
-        return [
-            task_footprint(self.work.base, task, config.target_modules, directions=config.directions)
-            for task in self.tasks
-        ]
+        """What each task feeds into the modules of the bare base, kept, so that a later sitting reads the same ones."""
+        return measured_footprints(self.work, self.config.adapter.target_modules, self.config.adapter.directions)
 
     def conditions(self, variant: Variant, index: int) -> Conditions | None:
         """What the A of the task at that place is conditioned on: the study's other tasks."""
@@ -291,39 +294,25 @@ def _learn_in_sequence(study: Study, variant: Variant, seed: int, adapters: Mapp
     name = sequence_unit(variant.label, seed)
     tasks = _sequence_of(study)
 
-    def beside() -> ContinualResult:
-        learned = learn_beside(
-            study.work.base,
-            tasks,
-            variant.method,
-            study.adapter_config(study.tasks.index(tasks[0]), seed, variant),
-            study.training_with(seed),
-            lambda task: study.work.score(task).score,
-            hooks=study.work.hooks,
-            checkpoints=study.work.layout.checkpoints(name),
-        )
-        study.work.keep(name, learned.adapters[-1])
-        return replace(learned.result, seed=seed)
+    random = replace(variant, conditioned=False)  # a sequence under a conditioned A begins with a random one
 
     def make() -> ContinualResult:
-        learned = learn_sequence(
-            study.work.base,
+        learned = learn_in_sequence(
+            study.work,
             tasks,
             variant.method,
             study.adapter_config(study.tasks.index(tasks[0]), seed, variant),
             study.training_with(seed),
-            lambda task: study.work.score(task).score,
+            study.work.layout.checkpoints(name),
+            first=adapters.get((random, tasks[0].name, seed)),
             overlap=study.config.overlap,
             later_rate=study.config.later_rate,
             later_masks=study.config.later_masks,
-            first=adapters[variant, tasks[0].name, seed],
-            hooks=study.work.hooks,
-            checkpoints=study.work.layout.checkpoints(name),
         )
         study.work.keep(name, learned.adapters[-1])
         return replace(learned.result, seed=seed)
 
-    return study.unit(name, ContinualResult, beside if variant.conditioned else make)
+    return study.unit(name, ContinualResult, make)
 
 
 def _sequence_of(study: Study) -> list[Task]:

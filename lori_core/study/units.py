@@ -14,13 +14,15 @@ from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions
-from lori_core.results import Calibration, SingleResult
+from lori_core.results import Calibration, Score, SingleResult
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.study.layout import DenseRun, Layout, Variant, variant_of
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import Task
+from lori_core.training.beside import learn_beside
 from lori_core.training.calibrate import Calibrated, calibrate
+from lori_core.training.continual import LearnedSequence, learn_sequence
 from lori_core.training.hooks import Hooks
 from lori_core.training.learn import config_of, fine_tune, learn, projections_of
 
@@ -192,3 +194,30 @@ def _fine_tune_unit(work: Work, task: Task, config: TrainConfig, seed: int, chec
         training=training,
         samples=test.outputs[:SAMPLES],
     )
+
+
+def learn_in_sequence(
+    work: Work,
+    tasks: Sequence[Task],
+    method: Method,
+    config: AdapterConfig,
+    training: dict[Method, TrainConfig],
+    checkpoints: Path,
+    first: Adapter | None = None,
+    **later: Any,
+) -> LearnedSequence:
+    """Under a conditioned A earlier adapters stay beside the new one; else one adapter goes on, as the paper has it.
+
+    Args:
+        first: the adapter of the first task, where it was learned already; under a conditioned A it has a random one.
+        later: of the paper's way, options of learn_sequence(): overlap, later_rate, later_masks.
+    """
+
+    def score(task: Task) -> Score:
+        return work.score(task).score
+
+    given = (work.base, tasks, method, config, training, score)
+    how: dict[str, Any] = {"first": first, "hooks": work.hooks, "checkpoints": checkpoints}
+    if config.projection == "conditioned" and method != "lora":  # a trained A would not stay what it was
+        return learn_beside(*given, **how)
+    return learn_sequence(*given, **how, **later)

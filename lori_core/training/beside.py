@@ -19,12 +19,11 @@ from lori_core.method.adapter import Adapter, as_parent, blank
 from lori_core.method.conditioned import Conditions
 from lori_core.method.footprint import Footprint
 from lori_core.method.masks import Masks
-from lori_core.method.metrics import forgetting
 from lori_core.method.stack import stacked
-from lori_core.results import ContinualResult, Score
+from lori_core.results import Score
 from lori_core.tasks.task import Task
 from lori_core.training.calibrate import calibrate
-from lori_core.training.continual import LearnedSequence
+from lori_core.training.continual import LearnedSequence, sequence_result
 from lori_core.training.fit import fit
 from lori_core.training.footprints import task_footprint
 from lori_core.training.hooks import Hooks
@@ -39,6 +38,7 @@ def learn_beside(
     training: Mapping[Method, TrainConfig],
     score: Callable[[Task], Score],
     *,
+    first: Adapter | None = None,
     hooks: Hooks | None = None,
     checkpoints: Path | None = None,
 ) -> LearnedSequence:
@@ -49,10 +49,12 @@ def learn_beside(
         config: of each task's own factors; projection "conditioned" is on the footprints of the earlier tasks, taken
             with their adapters in place, and the first task has a random A.
         score: judges base.model, which carries the adapter while it is called, on one task.
+        first: the adapter of the first task, where it was learned already by the same method and settings.
     """
-    label = f"{method}_conditioned" if config.projection == "conditioned" else method
+    conditioned = config.projection == "conditioned"
+    label = f"{method}_conditioned" if conditioned else method
     hooks = (hooks or Hooks()).named(method=label)
-    first = config.changed(projection="kaiming_uniform") if config.projection == "conditioned" else config
+    alone = config.changed(projection="kaiming_uniform") if conditioned else config
     adapters: list[Adapter] = []
     footprints: list[Footprint] = []
     scores: list[tuple[Score, ...]] = []
@@ -60,24 +62,20 @@ def learn_beside(
         stage = hooks.named(task=task.name, after=" → ".join(each.name for each in tasks[:number]))
         folder = checkpoints and checkpoints / f"sequence-{number}"
         if number:
-            settings = config if footprints else first
-            adapter = _next(base, task, adapters[-1], footprints, method, settings, training, stage, folder)
+            adapter = _next(base, task, adapters[-1], footprints, method, config, training, stage, folder)
         else:
-            adapter = learn(base, task, method, first, training, hooks=stage, checkpoints=folder).adapter
+            adapter = first or learn(base, task, method, alone, training, hooks=stage, checkpoints=folder).adapter
         adapters.append(adapter)
-        if config.projection == "conditioned":
+        if conditioned and number < len(tasks) - 1:  # no later A has to leave the last task alone
             footprints.append(_footprint(base, task, config, adapter))
         with applied(base.model, adapter):
             scores.append(tuple(score(each) for each in tasks))
-    matrix = tuple(tuple(each.value for each in row) for row in scores)
-    result = ContinualResult(
-        order=tuple(task.name for task in tasks),
+    result = sequence_result(
+        tasks,
+        scores,
         method=label,
         overlap="exclude",
         seed=config.projection_seed,
-        matrix=matrix,
-        scores=tuple(scores),
-        forgetting=dict(zip((task.name for task in tasks), forgetting(matrix), strict=True)),
         mask_overlap=(),
         learning_rate=training[method].learning_rate,
         beside=True,
@@ -128,10 +126,8 @@ def _own_masks(
     checkpoints: Path | None,
 ) -> dict[str, torch.Tensor]:
     """module -> mask (out_features, rank) of the new task's own columns, calibrated with the earlier ones in place."""
-    columns = {module: factors.rank for module, factors in start.factors.items()}
-    whole = max(columns.values())
     # of all entries, so that the share of the new columns' is the one asked for
-    among_all = config.changed(sparsity=1 - (1 - config.sparsity) * config.rank / whole)
+    among_all = config.changed(sparsity=1 - (1 - config.sparsity) * config.rank / start.config.rank)
     others = {module: ~mask for module, mask in moves.items()}
     found = calibrate(
         base,

@@ -10,6 +10,7 @@ with all that they train. The paper (arXiv 2504.07448) takes one such step, here
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
@@ -77,23 +78,32 @@ def learn_sequence(
         adapters.append(adapter)
         with applied(base.model, adapter):
             scores.append(tuple(score(each) for each in tasks))
-    names = [task.name for task in tasks]
-    matrix = tuple(tuple(each.value for each in row) for row in scores)
-    result = ContinualResult(
-        order=tuple(names),
+    result = sequence_result(
+        tasks,
+        scores,
         method=method,
         overlap=overlap,
         seed=config.projection_seed,
-        matrix=matrix,
-        scores=tuple(scores),
-        forgetting=dict(zip(names, forgetting(matrix), strict=True)),
         mask_overlap=tuple(overlaps),
         later_rate=later_rate,
         later_masks=later_masks,
         learning_rate=later[method].learning_rate,
-        loss_forgetting=_loss_forgetting(names, scores),
     )
     return LearnedSequence(tuple(adapters), result)
+
+
+def sequence_result(tasks: Sequence[Task], scores: Sequence[tuple[Score, ...]], **how: Any) -> ContinualResult:
+    """What the scores after each task say, a row a task. how: the other fields of ContinualResult."""
+    names = tuple(task.name for task in tasks)
+    matrix = tuple(tuple(each.value for each in row) for row in scores)
+    return ContinualResult(
+        order=names,
+        matrix=matrix,
+        scores=tuple(scores),
+        forgetting=dict(zip(names, forgetting(matrix), strict=True)),
+        loss_forgetting=_loss_forgetting(names, scores),
+        **how,
+    )
 
 
 def _loss_forgetting(names: Sequence[str], scores: Sequence[Sequence[Score]]) -> dict[str, float]:

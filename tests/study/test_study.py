@@ -1,5 +1,6 @@
 """A study on the embedded base, a few steps a training: what it makes of a conditioned A."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,17 @@ def test_of_one_task_no_A_can_be_conditioned(tmp_path):
     with pytest.raises(ConfigError) as raised:
         run_study(CONFIG.changed(tasks=("math",)), tmp_path)
     assert raised.value.key == "conditioned_on_nothing"
+
+
+def test_a_later_sitting_reads_the_footprints_that_were_measured(done, tmp_path, monkeypatch):
+    result, folder = done
+    copy = tmp_path / "later"
+    shutil.copytree(folder, copy)
+    unit = Layout(copy).unit("interference-lori_s_conditioned-forecast")
+    unit.unlink()
+
+    def measured_again(*given: object, **how: object) -> None:
+        raise AssertionError("a footprint was measured again")
+
+    monkeypatch.setattr("lori_core.study.footprints.task_footprint", measured_again)
+    assert run_study(CONFIG, copy).interference == result.interference

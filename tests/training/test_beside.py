@@ -58,6 +58,21 @@ def test_the_result_says_that_earlier_adapters_stayed():
     assert result.beside
     assert result.order == ("after", "before")
     assert len(result.matrix) == len(result.matrix[0]) == 2
+    assert result.loss_forgetting.keys() == result.forgetting.keys() == {"after", "before"}
+
+
+def test_a_first_adapter_that_was_learned_already_is_gone_on_with():
+    tiny = base()
+    first = learn(tiny, task("after"), "lori_d", CONFIG, TRAINING).adapter
+
+    def score(each: Task) -> Score:
+        return evaluate(tiny.model, tiny.tokenizer, each, "test").score
+
+    config = CONFIG.changed(projection="conditioned")
+    tasks = [task("after"), task("before")]
+    found = learn_beside(tiny, tasks, "lori_d", config, TRAINING, score, first=first)
+    assert found.adapters[0] is first
+    assert found.result.matrix == learned("lori_d").result.matrix
 
 
 def test_a_stack_is_the_sum_of_both_updates_of_which_the_new_one_moves():

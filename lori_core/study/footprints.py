@@ -1,7 +1,4 @@
-"""Footprints of a job, kept in its run's folder under footprints/, so that a run that goes on reads the same ones.
-
-0, 1 ...         measured on the run's tasks          given-0, given-1 ...    copies of those that it was given
-"""
+"""Footprints of a run, kept in its folder, so that a run that goes on reads the same ones."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,7 +26,7 @@ def check_against(job: TrainJob) -> None:
 def conditions_of(job: TrainJob, work: Work) -> Conditions:
     """Footprints of the task, of the tasks that A shall not read, and those that were measured earlier."""
     length = training_for(job.base, job.train)["lori_d"].max_length
-    own, *others = _measured(work, job.adapter.target_modules, job.adapter.directions, max_length=length)
+    own, *others = measured_footprints(work, job.adapter.target_modules, job.adapter.directions, max_length=length)
     given = _given(work, job.footprints)
     return Conditions(own, [*others, *given])
 
@@ -38,10 +35,10 @@ def footprints_of(job: MergeJob, adapters: Sequence[Adapter], work: Work) -> lis
     """One for each adapter: those that were given, else measured on the tasks of the trial."""
     if job.footprints:
         return _given(work, job.footprints)
-    return _measured(work, tuple(adapters[0].factors), adapters[0].config.directions)
+    return measured_footprints(work, tuple(adapters[0].factors), adapters[0].config.directions)
 
 
-def _measured(work: Work, modules: Sequence[str], directions: int, **how: int) -> list[Footprint]:
+def measured_footprints(work: Work, modules: Sequence[str], directions: int, **how: int) -> list[Footprint]:
     """Of all the tasks."""
     return [
         _kept(work, f"{n}", partial(task_footprint, work.base, task, modules, directions=directions, **how))
@@ -55,7 +52,7 @@ def _given(work: Work, folders: Sequence[str]) -> list[Footprint]:
 
 def _kept(work: Work, name: str, make: Callable[[], Footprint]) -> Footprint:
     """A footprint in the run's folder, made where it is not there yet."""
-    folder = work.layout.folder / "footprints" / name
+    folder = work.layout.footprint(name)
     if not folder.exists():
         work.hooks.check_stop()
         made = make()
