@@ -13,7 +13,7 @@ from app.lab import QUIET, Context, Lab, on_load
 from app.passwords import user_of
 from app.run_labels import finished, run_choices
 from lori_core.errors import LoRIError
-from lori_core.report.findings import findings, warnings
+from lori_core.report.findings import learned_findings, warnings
 from lori_core.results import StudyResult
 from lori_core.study.layout import Layout
 from lori_core.translate import LANGUAGES, translate
@@ -68,7 +68,7 @@ def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
 
 def _sentences(result: StudyResult, language: str) -> str:
     """What a manager needs: the first finding, and what to know before believing it."""
-    found = findings(result, language) or [translate("report.no_findings", language)]
+    found = learned_findings(result, language) or [translate("report.no_findings", language)]
     doubts = "".join(f"<li>{escape(each)}</li>" for each in warnings(result, language))
     return f'<div lang="{language}"><p class="lead">{escape(found[0])}</p><ul class="doubts">{doubts}</ul></div>'
 

@@ -19,10 +19,10 @@ from transformers.pytorch_utils import Conv1D
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
 from lori_core.errors import ConfigError, ModelError
-from lori_core.files import folder_atomic, write_atomic
+from lori_core.files import folder_atomic
 from lori_core.method.adapter import Adapter, Factors, check_base
 from lori_core.results import Score
-from lori_core.storage.model_card import Drift, Library, model_card
+from lori_core.storage.model_card import Drift, Library, model_card, write_beside
 
 # Looked at where nobody names others: plain language, figures, code.
 PROMPTS = ["The capital of France is", "Question: What is 12 + 30?\nAnswer:", "def add(a, b):\n    return"]
@@ -79,9 +79,7 @@ def export_merged(
             drift = _drift(unmerged, [_logits(base.model, row) for row in rows])
             save(temporary)
         dtype = str(base.model.dtype).removeprefix("torch.")
-        write_atomic(temporary / "README.md", model_card(adapter, library, scores, drift, dtype))
-        for name, text in (beside or {}).items():
-            write_atomic(temporary / name, text)
+        write_beside(temporary, model_card(adapter, library, scores, drift, dtype), beside)
     return drift
 
 

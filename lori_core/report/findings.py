@@ -29,8 +29,13 @@ BASELINE = "lora"
 
 
 def findings(result: StudyResult, language: str = "en") -> list[str]:
-    """The key findings, most important first."""
-    found = _single_findings(result, language) + _floor_findings(result, language)
+    """What is reached without learning, then the key findings, most important first."""
+    return _floor_findings(result, language) + learned_findings(result, language)
+
+
+def learned_findings(result: StudyResult, language: str = "en") -> list[str]:
+    """The key findings alone."""
+    found = _single_findings(result, language)
     for merge in merge_methods(result):
         found += _merge_findings(result, merge, language)
     return found + _continual_findings(result.continual, language) + footprint_findings(result, language)

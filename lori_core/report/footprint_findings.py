@@ -77,16 +77,7 @@ def _kept(result: StudyResult, merge: str, method: str, scores: Scores, which: s
 def _price(result: StudyResult, method: str, partner: str, language: str) -> str:
     """What the conditioned A costs a single adapter."""
     ours, theirs = (of_method(single_scores(result), each) for each in (method, partner))
-    labels = (method_label(method, language), method_label(partner, language))
-    said = translate(
-        "report.finding.price",
-        language,
-        method=labels[0],
-        random=labels[1],
-        ours=mean_and_worst(values_of(ours), language),
-        theirs=mean_and_worst(values_of(theirs), language),
-    )
-    return sentences([said, compared(ours, theirs, *labels, language)], language)
+    return _against("price", (method, partner), ours, theirs, language)
 
 
 def _sequence(sequences: Sequence[ContinualResult], method: str, partner: str, language: str) -> list[str]:
@@ -94,16 +85,21 @@ def _sequence(sequences: Sequence[ContinualResult], method: str, partner: str, l
     ours, theirs = (_final(sequences, each) for each in (method, partner))
     if not ours or ours.keys() != theirs.keys():
         return []
-    labels = (method_label(method, language), method_label(partner, language))
+    return [_against("sequence", (method, partner), ours, theirs, language)]
+
+
+def _against(which: str, methods: tuple[str, str], ours: Scores, theirs: Scores, language: str) -> str:
+    """Both means with their worst tasks, and on which tasks one is clearly higher."""
+    labels = (method_label(methods[0], language), method_label(methods[1], language))
     said = translate(
-        "report.finding.sequence",
+        f"report.finding.{which}",
         language,
         method=labels[0],
         random=labels[1],
         ours=mean_and_worst(values_of(ours), language),
         theirs=mean_and_worst(values_of(theirs), language),
     )
-    return [sentences([said, compared(ours, theirs, *labels, language)], language)]
+    return sentences([said, compared(ours, theirs, *labels, language)], language)
 
 
 def _final(sequences: Sequence[ContinualResult], method: str) -> dict[str, Interval]:

@@ -9,7 +9,6 @@ share it. Its checksum is always there and always checked. docs/format.md descri
 """
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -25,13 +24,14 @@ from torch import Tensor
 from lori_core import __version__
 from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Config, Precision, ProjectionSource
 from lori_core.errors import AdapterError, ConfigError
-from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file, write_atomic
+from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.conditioned import StoredRows, recover_rows
 from lori_core.method.masks import mask_id
 from lori_core.method.projection import checksum, redraw, source_of
 from lori_core.storage.packing import pack_masks, pack_values, unpack_masks, unpack_values
 from lori_core.storage.records import readable
+from lori_core.storage.sealed import checksum_of, text_of, write_sealed
 from lori_core.storage.tensors import read_tensors
 
 # 1 held "<module>.values" and "<module>.mask" as they are; it is read and no longer written. 3 is 2 with rows of
@@ -112,8 +112,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16"
         tensors=hashlib.sha256(data).hexdigest(),
     ).model_dump(exclude={} if with_rows else {"modules": {"__all__": {"rows"}}})
     with folder_atomic(folder) as temporary:
-        write_atomic(temporary / "lori.safetensors", data)
-        write_atomic(temporary / "adapter.json", _text(header | {"checksum": _header_checksum(header)}))
+        write_sealed(temporary / "adapter.json", header, temporary / "lori.safetensors", data)
 
 
 def load_adapter(folder: str | Path) -> Adapter:
@@ -159,9 +158,9 @@ def read_header(folder: str | Path) -> tuple[StoredAdapter, str]:
         if (found := content["version"]) not in KNOWN_VERSIONS:
             known = " or ".join(map(str, KNOWN_VERSIONS))
             raise AdapterError("unknown_adapter_version", path=path.parent, version=found, known=known)
-        text = _text(content).encode()
+        text = text_of(content).encode()
         as_saved = found == 1 or text == data
-        if (identity := content.pop("checksum")) != _header_checksum(content) or not as_saved:
+        if (identity := content.pop("checksum")) != checksum_of(content) or not as_saved:
             raise AdapterError("adapter_changed", path=path)
         return StoredAdapter(**(_as_now(content) if found == 1 else content)), identity
     except (FileNotFoundError, NotADirectoryError):
@@ -328,16 +327,6 @@ def _expanded(folder: Path, stored: StoredModule, W: Tensor, exponents: Tensor) 
         found, expected = (tuple(W.shape), W.dtype), ((stored.rank, "..."), torch.int16)
         raise AdapterError("adapter_tensor", path=folder, tensor=f"{stored.rows}.W", got=found, expected=expected)
     return StoredRows(W, exponents).expand(stored.in_features)
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    """adapter.json, to the byte."""
-    return json.dumps(content, ensure_ascii=False, indent=1)
-
-
-def _header_checksum(header: Mapping[str, Any]) -> str:
-    """sha256 of the content."""
-    return hashlib.sha256(json.dumps(header).encode()).hexdigest()
 
 
 # --- format version 1

@@ -7,8 +7,6 @@ At Llama-3-8B's shapes and 256 directions that is 8.4 MB. docs/format.md describ
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,11 @@ from torch import Tensor
 
 from lori_core.config import Config
 from lori_core.errors import AdapterError, ConfigError
-from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file, write_atomic
+from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file
 from lori_core.method.footprint import Footprint, Moments
 from lori_core.storage.adapter_files import software_versions
 from lori_core.storage.records import readable
+from lori_core.storage.sealed import checksum_of, text_of, write_sealed
 from lori_core.storage.tensors import read_tensors
 
 FORMAT_VERSION = 1
@@ -93,8 +92,7 @@ def save_footprint(footprint: Footprint, folder: str | Path) -> None:
         tensors=hashlib.sha256(data).hexdigest(),
     ).model_dump()
     with folder_atomic(folder) as temporary:
-        write_atomic(temporary / TENSORS, data)
-        write_atomic(temporary / HEADER, _text(header | {"checksum": _checksum(header)}))
+        write_sealed(temporary / HEADER, header, temporary / TENSORS, data)
 
 
 def load_footprint(folder: str | Path) -> Footprint:
@@ -122,8 +120,8 @@ def read_footprint_header(folder: str | Path) -> tuple[StoredFootprint, str]:
         content = parse_json(data)
         if (found := content["version"]) != FORMAT_VERSION:
             raise AdapterError("unknown_footprint_version", path=path.parent, version=found, known=FORMAT_VERSION)
-        as_saved = _text(content).encode() == data
-        if (identity := content.pop("checksum")) != _checksum(content) or not as_saved:
+        as_saved = text_of(content).encode() == data
+        if (identity := content.pop("checksum")) != checksum_of(content) or not as_saved:
             raise AdapterError("footprint_changed", path=path)
         return StoredFootprint(**content), identity
     except (FileNotFoundError, NotADirectoryError):
@@ -172,12 +170,3 @@ def _square(row: Tensor, directions: int) -> Tensor:
     factor = row.new_zeros(directions, directions)
     factor[tuple(torch.tril_indices(directions, directions))] = row
     return factor
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    """footprint.json, to the byte."""
-    return json.dumps(content, ensure_ascii=False, indent=1)
-
-
-def _checksum(header: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(header).encode()).hexdigest()

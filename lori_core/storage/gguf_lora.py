@@ -15,11 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from lori_core.errors import AdapterError
-from lori_core.files import folder_atomic, write_atomic
+from lori_core.files import folder_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.results import Score
 from lori_core.storage.gguf_files import architecture, gguf_names, in_gguf_order, write_gguf
-from lori_core.storage.model_card import model_card
+from lori_core.storage.model_card import model_card, write_beside
 from lori_core.storage.peft import plain_factors
 
 LORA_FILE = "adapter.gguf"
@@ -54,9 +54,7 @@ def export_gguf_lora(
 
     with folder_atomic(folder) as temporary:
         write_gguf(temporary / LORA_FILE, architecture(config), describe, tensors)
-        write_atomic(temporary / "README.md", model_card(adapter, "llama.cpp", scores))
-        for name, text in (beside or {}).items():
-            write_atomic(temporary / name, text)
+        write_beside(temporary, model_card(adapter, "llama.cpp", scores), beside)
 
 
 def _tensors(adapter: Adapter, config: PreTrainedConfig) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from lori_core.errors import AdapterError
 from lori_core.files import folder_atomic, write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.results import Score
-from lori_core.storage.model_card import model_card
+from lori_core.storage.model_card import model_card, write_beside
 from lori_core.storage.peft import plain_factors
 
 _MODULE = re.compile(r"model\.layers\.\d+\.(?P<key>.+)")
@@ -57,6 +57,4 @@ def export_mlx(
     with folder_atomic(folder) as temporary:
         write_atomic(temporary / "adapters.safetensors", save(tensors, metadata={"format": "mlx"}))
         write_atomic(temporary / "adapter_config.json", json.dumps(settings, indent=1))
-        write_atomic(temporary / "README.md", model_card(adapter, "mlx", scores))
-        for name, text in (beside or {}).items():
-            write_atomic(temporary / name, text)
+        write_beside(temporary, model_card(adapter, "mlx", scores), beside)

@@ -6,7 +6,7 @@ Its head is the YAML that model hubs read: https://huggingface.co/docs/hub/model
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 
 from lori_core.assets import ASSETS
+from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.results import Score
 
@@ -49,6 +50,12 @@ class Drift:
     kl: float
     prompts: int
     positions: int
+
+
+def write_beside(folder: Path, card: str, files: Mapping[str, str] | None) -> None:
+    """What every export has beside its weights: the card as README.md, and more files by their names."""
+    for name, text in {"README.md": card, **(files or {})}.items():
+        write_atomic(folder / name, text)
 
 
 def model_card(

@@ -26,7 +26,7 @@ from lori_core.errors import AdapterError, ConfigError
 from lori_core.files import folder_atomic, read_file, read_json, write_atomic
 from lori_core.method.adapter import Adapter, Factors, dense_factors
 from lori_core.results import Score
-from lori_core.storage.model_card import MAX_LORA_RANKS, max_lora_rank, model_card
+from lori_core.storage.model_card import MAX_LORA_RANKS, max_lora_rank, model_card, write_beside
 from lori_core.storage.tensors import read_tensors
 
 Value = TypeVar("Value")
@@ -131,9 +131,7 @@ def export_peft(
     with folder_atomic(folder) as temporary:
         write_atomic(temporary / _TENSORS, save(tensors, metadata={"format": "pt"}))
         write_atomic(temporary / _CONFIG, json.dumps(config, indent=1))
-        write_atomic(temporary / "README.md", model_card(adapter, "peft", scores))
-        for name, text in (beside or {}).items():
-            write_atomic(temporary / name, text)
+        write_beside(temporary, model_card(adapter, "peft", scores), beside)
 
 
 def export_served_peft(
