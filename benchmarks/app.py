@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -28,6 +28,7 @@ import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.jobs import Jobs
+from app.passwords import add
 from app.worker import Worker
 from benchmarks.record import RESULTS, commit, record
 from benchmarks.store import INNER, LAYERS, RANK, SHAPES, random_adapter
@@ -47,12 +48,32 @@ CHART = ".js-plotly-plot .main-svg"
 FIGURES = "figure.chart:not([hidden])"
 FAST = "import typer, app.pages.runs as runs; runs.POLL = {poll}; from app.__main__ import main; typer.run(main)"
 
+FLOOD, PASSWORD = 60, "a right password"
+GUESSING = """
+import asyncio, httpx
+
+async def guess(client, number):
+    count = 0
+    while True:
+        count += 1
+        await client.get("/en/", auth=("user", f"wrong {{number}} {{count}}"))
+
+async def all():
+    every = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url="{address}", timeout=None, limits=every) as client:
+        await asyncio.gather(*(guess(client, number) for number in range({clients})))
+
+asyncio.run(all())
+"""
+
 
 @contextmanager
-def served(folder: Path, poll: float = POLL) -> Iterator[tuple[str, psutil.Process, float]]:
+def served(
+    folder: Path, poll: float = POLL, doors: Sequence[str] = ("--no-auth",)
+) -> Iterator[tuple[str, psutil.Process, float]]:
     """(address, process, seconds from the command to listening) of an app."""
     began = time.perf_counter()
-    command = [sys.executable, "-c", FAST.format(poll=poll), "--store", str(folder), "--port", "0", "--no-auth"]
+    command = [sys.executable, "-c", FAST.format(poll=poll), "--store", str(folder), "--port", "0", *doors]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
@@ -328,6 +349,44 @@ def sessions(browser: Browser, folder: Path) -> dict[str, float]:
     return {name: size / 1e6 for name, size in sizes.items()} | {"sessions": NEW_SESSIONS}
 
 
+def flood(browser: Browser, folder: Path) -> dict[str, Any]:
+    """A user with a password reads pages alone, and while FLOOD clients try wrong ones as fast as they are answered."""
+    passwords = folder / "passwords"
+    folder.mkdir(parents=True)
+    add(passwords, "user", PASSWORD)
+    with served(folder / "lab", doors=("--auth-file", str(passwords))) as (address, server, _):
+        client = httpx.Client(base_url=address, auth=("user", PASSWORD), timeout=60)
+        reading(client, 2)  # warm: the password is hashed, the pages are built
+        alone, before = reading(client, WINDOW), server.memory_info().rss
+        with subprocess.Popen([sys.executable, "-c", GUESSING.format(address=address, clients=FLOOD)]) as guessing:
+            time.sleep(2)
+            flooded, peak = reading(client, WINDOW), server.memory_info().rss
+            guessing.terminate()
+    return {
+        "clients": FLOOD,
+        "pages": len(flooded),
+        "page_median_ms": 1000 * median(flooded),
+        "page_p95_ms": 1000 * quantiles(flooded, n=20)[-1],
+        "page_longest_ms": 1000 * max(flooded),
+        "alone_median_ms": 1000 * median(alone),
+        "alone_p95_ms": 1000 * quantiles(alone, n=20)[-1],
+        "alone_longest_ms": 1000 * max(alone),
+        "server_mb": (peak - before) / 1e6,
+    }
+
+
+def reading(client: httpx.Client, seconds: float) -> list[float]:
+    """Seconds that each page took, five of them asked for a second."""
+    taken: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        client.get("/en/", follow_redirects=True).raise_for_status()
+        taken.append(time.perf_counter() - began)
+        time.sleep(0.2)
+    return taken
+
+
 def steps_a_second(run: Run, seconds: float) -> float:
     def steps() -> int:
         return sum(event["kind"] == "step" for event in run.events())
@@ -384,6 +443,7 @@ PARTS: dict[str, Callable[[Browser, Path], dict[str, Any]]] = {
     "masks": masks,
     "readers": readers,
     "sessions": sessions,
+    "flood": flood,
     "updates": updates,
 }
 
