@@ -1,4 +1,4 @@
-"""SmolLM2-135M on real rows: LoRA, LoRI-D and LoRI-S on four tasks, alone, merged, in sequence; CPU or GPU.
+"""SmolLM2-135M on real rows: LoRA, LoRI-D and LoRI-S, under a random or a conditioned A; alone, merged, in sequence.
 
 LORI_DATA=FOLDER python -m benchmarks.real [--base smollm2] [--seeds 0 1 2] [--only single merged] [--minutes 90]
 
@@ -95,12 +95,17 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
     for variant in VARIANTS:
         alone = [name for name in results if name.startswith(f"single-{variant}-")]
         merges = [results[name] for name in results if name.startswith(f"merged-{variant}-")]
+        removals = [results[name] for name in results if name.startswith(f"removal-{variant}-")]
         by_task: dict[str, list[float]] = {}
         for name in alone:
             by_task.setdefault(name.rsplit("-", 1)[-1], []).append(results[name]["test"]["loss"]["value"])
         found[variant] = {"single_loss": {task: fmean(losses) for task, losses in by_task.items()}}
-        for how in ("whole", "searched"):
-            kept = [merge[how]["loss_retention"] for merge in merges if merge[how]["loss_retention"]]
+        for how, where, rows in (
+            ("whole", "whole", merges),
+            ("searched", "searched", merges),
+            ("removal", "whole", removals),
+        ):
+            kept = [row[where]["loss_retention"] for row in rows if row[where]["loss_retention"]]
             if kept:
                 means = {"mean": fmean(fmean(each.values()) for each in kept)}
                 found[variant][how] = means | {"worst": fmean(min(each.values()) for each in kept), "seeds": len(kept)}

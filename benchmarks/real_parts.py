@@ -4,7 +4,8 @@ base-TASK                      the bare base
 rate-METHOD-RATE-TASK          one rate tried on validation, at a seed that nothing else uses
 single-VARIANT-SEED-TASK       one adapter, alone; LoRI-S under the mask of its LoRI-D
 merged-VARIANT-SEED            all of them in one, at weight 1 and at the weight that was best on validation
-cross_talk-VARIANT-SEED        how far each one changes the other tasks' inputs
+removal-VARIANT-SEED           of those under a random A: merged at weight 1 by removal
+cross_talk-VARIANT-SEED        how far each one changes the other tasks' inputs, and what the footprints forecast of it
 calibration-EXAMPLES-TASK      LoRI-S under the mask of a dense run that saw so many examples
 sequence-VARIANT-SEED          the tasks one after another
 
@@ -22,7 +23,7 @@ from statistics import fmean
 from typing import Any
 
 from lori_core.bases.attach import applied
-from lori_core.bases.load import Base
+from lori_core.bases.load import Base, target_modules
 from lori_core.config import AdapterConfig, AdapterMethod, Method, Split, TrainConfig
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.evaluation.intervals import Z95
@@ -30,22 +31,28 @@ from lori_core.evaluation.merge_trial import best_weight, less_loss, retention
 from lori_core.evaluation.probe import cross_talk
 from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
+from lori_core.method.conditioned import Conditions
+from lori_core.method.footprint import Footprint
+from lori_core.method.forecast import forecast, untrained
 from lori_core.method.masks import Masks, magnitude_masks
 from lori_core.method.merge import merge
 from lori_core.results import Score, from_plain
 from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.storage.footprint_files import load_footprint, save_footprint
 from lori_core.tasks.task import Task
+from lori_core.training.beside import learn_beside
 from lori_core.training.continual import learn_sequence
+from lori_core.training.footprints import task_footprint
 from lori_core.training.learn import Learned, learn
 
 RATE_SEED = 100
-RATE_TASKS = ("nlu", "math")
+RATE_TASKS = ("nlu",)  # whose rows are the shortest: a rate costs a minute, of math ten
 RATES: dict[Method, tuple[float, ...]] = {  # as many for each
     "lora": (3e-4, 1e-3, 3e-3),
     "lori_d": (3e-4, 1e-3, 3e-3),
     "lori_s": (1e-3, 3e-3, 1e-2),
 }
-WEIGHTS = (0.3, 0.4, 0.6, 0.8, 1.0)
+WEIGHTS = (0.3, 0.5, 0.7, 1.0)
 CALIBRATION_EXAMPLES = (64, 256, 1024)
 ORDER = ("safety", "math", "code", "nlu")
 SCORED = 16  # sequences a forward pass
@@ -72,9 +79,16 @@ class Variant:
 
     method: AdapterMethod
     dense: str = ""
+    conditioned: bool = False
 
 
-VARIANTS = {"lora": Variant("lora"), "lori_d": Variant("lori_d"), "lori_s": Variant("lori_s", "lori_d")}
+VARIANTS = {
+    "lora": Variant("lora"),
+    "lori_d": Variant("lori_d"),
+    "lori_d_conditioned": Variant("lori_d", conditioned=True),
+    "lori_s": Variant("lori_s", "lori_d"),
+    "lori_s_conditioned": Variant("lori_s", "lori_d_conditioned", conditioned=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +125,28 @@ class Bench:
 def start(bench: Bench, variant: str, seed: int, task: str) -> dict[str, Any]:
     """What an adapter begins with, as keywords of learn(): here alone is decided what its A is made of."""
     settings = bench.settings
-    return {"config": AdapterConfig(rank=settings.rank, sparsity=settings.sparsity, projection_seed=seed)}
+    config = AdapterConfig(rank=settings.rank, sparsity=settings.sparsity, projection_seed=seed)
+    if not VARIANTS[variant].conditioned:
+        return {"config": config}
+    config = config.changed(projection="conditioned")
+    others = [footprint(bench, other, config.directions) for other in bench.tasks if other != task]
+    return {"config": config, "conditions": Conditions(footprint(bench, task, config.directions), others)}
+
+
+def footprint(bench: Bench, task: str, directions: int) -> Footprint:
+    """From the folder if it was measured before."""
+    folder = bench.folder / "footprints" / f"{task}-{directions}"
+    if not folder.exists():
+        longest = bench.settings.max_length
+        found = task_footprint(bench.base, bench.tasks[task], directions=directions, max_length=longest)
+        save_footprint(found, folder)
+    return load_footprint(folder)
+
+
+def whole_footprints(bench: Bench) -> list[Footprint]:
+    """Those of all tasks with the exact moments of every input, which removal from a random A needs."""
+    widest = max(width for _, width in target_modules(bench.base.model).values())
+    return [footprint(bench, task, widest) for task in bench.tasks]
 
 
 # --- one adapter
@@ -157,14 +192,18 @@ def single(bench: Bench, variant: str, seed: int, task: str) -> dict[str, Any]:
     def make() -> dict[str, Any]:
         rate = best_rate(bench, VARIANTS[variant].method)
         made = learned(bench, name, variant, seed, task, rate, mask_for(bench, variant, seed, task))
-        shutil.rmtree(bench.folder / "adapters" / name, ignore_errors=True)  # of a sitting that was killed
-        save_adapter(made.adapter, bench.folder / "adapters" / name)
+        keep(bench, name, made.adapter)
         with applied(bench.base.model, made.adapter):
             ends = {split: asdict(bench.score(task, split)) for split in ("test", "validation")}
         report = {"rate": rate, "update_ratio": made.update_ratio, "trained": made.adapter.trained_parameters}
         return ends | report | {"training": asdict(made.training)}
 
     return bench.unit(name, make)
+
+
+def keep(bench: Bench, name: str, made: Adapter) -> None:
+    shutil.rmtree(bench.folder / "adapters" / name, ignore_errors=True)  # of a sitting that was killed
+    save_adapter(made, bench.folder / "adapters" / name)
 
 
 def adapter(bench: Bench, variant: str, seed: int, task: str) -> Adapter:
@@ -181,9 +220,10 @@ def rated(bench: Bench, method: AdapterMethod, rate: float, task: str) -> dict[s
     def make() -> dict[str, Any]:
         masks = None
         if method == "lori_s":
-            dense = learned(bench, f"{name}-dense", "lori_d", RATE_SEED, task, best_rate(bench, "lori_d"), None)
-            masks = largest(bench, dense.adapter)
+            dense = f"rate-lori_d-{best_rate(bench, 'lori_d'):g}-{task}"
+            masks = largest(bench, load_adapter(bench.folder / "adapters" / dense))
         made = learned(bench, name, method, RATE_SEED, task, rate, masks)
+        keep(bench, name, made.adapter)
         with applied(bench.base.model, made.adapter):
             return {"validation": asdict(bench.score(task, "validation"))}
 
@@ -216,29 +256,42 @@ def merged(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
     def make() -> dict[str, Any]:
         parts = [adapter(bench, variant, seed, task) for task in bench.tasks]
 
-        def scores_at(weight: float, split: Split) -> dict[str, Score]:
-            with applied(bench.base.model, merge(parts, "concat", [weight] * len(parts), "merged")):
-                return bench.scores(split)
+        def at(weight: float) -> Adapter:
+            return merge(parts, "concat", [weight] * len(parts), "merged")
 
         def kept_at(weight: float) -> float:
-            kept = retention(*ends(bench, variant, seed, "validation"), scores_at(weight, "validation"), less_loss)
+            with applied(bench.base.model, at(weight)):
+                scores = bench.scores("validation")
+            kept = retention(*ends(bench, variant, seed, "validation"), scores, less_loss)
             return fmean(kept.values()) if kept else 0.0
 
-        def report(weight: float) -> dict[str, Any]:
-            base, alone = ends(bench, variant, seed, "test")
-            scores = scores_at(weight, "test")
-            return {
-                "weight": weight,
-                "scores": {task: asdict(score) for task, score in scores.items()},
-                "loss_retention": retention(base, alone, scores, less_loss),
-                "retention": retention(base, alone, scores),
-            }
-
         best, means = best_weight(WEIGHTS, kept_at)
-        whole = report(1.0)
-        return {"whole": whole, "searched": whole if best == 1.0 else report(best), "validation": list(means.items())}
+        whole = {"weight": 1.0} | kept_of(bench, variant, seed, at(1.0))
+        searched = whole if best == 1.0 else {"weight": best} | kept_of(bench, variant, seed, at(best))
+        return {"whole": whole, "searched": searched, "validation": list(means.items())}
 
     return bench.unit(f"merged-{variant}-{seed}", make)
+
+
+def removed(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
+    def make() -> dict[str, Any]:
+        parts = [adapter(bench, variant, seed, task) for task in bench.tasks]
+        made = merge(parts, "removal", [1.0] * len(parts), "merged", whole_footprints(bench))
+        return {"whole": {"weight": 1.0} | kept_of(bench, variant, seed, made)}
+
+    return bench.unit(f"removal-{variant}-{seed}", make)
+
+
+def kept_of(bench: Bench, variant: str, seed: int, made: Adapter) -> dict[str, Any]:
+    """Test scores of a merge, and which share of the single adapters' gain it keeps."""
+    base, alone = ends(bench, variant, seed, "test")
+    with applied(bench.base.model, made):
+        scores = bench.scores("test")
+    return {
+        "scores": {task: asdict(score) for task, score in scores.items()},
+        "loss_retention": retention(base, alone, scores, less_loss),
+        "retention": retention(base, alone, scores),
+    }
 
 
 def ends(bench: Bench, variant: str, seed: int, split: Split) -> tuple[dict[str, Score], dict[str, Score]]:
@@ -253,7 +306,11 @@ def talked(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
         parts = [adapter(bench, variant, seed, task) for task in bench.tasks]
         tasks, longest = list(bench.tasks.values()), bench.settings.max_length
         found = asdict(cross_talk(bench.base.model, bench.base.tokenizer, parts, tasks, 32, max_length=longest))
-        return {key: value for key, value in found.items() if key != "by_module"}
+        known = whole_footprints(bench)
+        return {key: value for key, value in found.items() if key != "by_module"} | {
+            "forecast_before": forecast([untrained(part) for part in parts], known).values,
+            "forecast_after": forecast(parts, known).values,
+        }
 
     return bench.unit(f"cross_talk-{variant}-{seed}", make)
 
@@ -276,19 +333,21 @@ def calibrated(bench: Bench, examples: int, task: str) -> dict[str, Any]:
 
 
 def in_sequence(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
+    """Under a conditioned A the earlier adapters stay beside; its first task has a random A."""
     name, method = f"sequence-{variant}-{seed}", VARIANTS[variant].method
+    learning, first = (learn_beside, method) if VARIANTS[variant].conditioned else (learn_sequence, variant)
 
     def make() -> dict[str, Any]:
         methods: tuple[AdapterMethod, ...] = ("lora", "lori_d", "lori_s")
         how: dict[Method, TrainConfig] = {each: training(bench, best_rate(bench, each), seed) for each in methods}
-        learned_all = learn_sequence(
+        learned_all = learning(
             bench.base,
             [bench.tasks[task] for task in ORDER],
             method,
             start(bench, variant, seed, ORDER[0])["config"],
             how,
             lambda task: bench.score(task.name),
-            first=adapter(bench, variant, seed, ORDER[0]),
+            first=adapter(bench, first, seed, ORDER[0]),
             checkpoints=bench.checkpoints(name),
         )
         return asdict(learned_all.result)
@@ -308,6 +367,8 @@ def units(bench: Bench, seeds: tuple[int, ...]) -> dict[str, Callable[[], dict[s
             for task in bench.tasks:
                 found[f"single-{variant}-{seed}-{task}"] = partial(single, bench, variant, seed, task)
             found[f"merged-{variant}-{seed}"] = partial(merged, bench, variant, seed)
+            if not VARIANTS[variant].conditioned:
+                found[f"removal-{variant}-{seed}"] = partial(removed, bench, variant, seed)
             found[f"cross_talk-{variant}-{seed}"] = partial(talked, bench, variant, seed)
     if 0 in seeds:
         for variant in VARIANTS:
