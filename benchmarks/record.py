@@ -22,12 +22,13 @@ def record(name: str, config: dict[str, Any], results: Any, folder: Path = RESUL
     return path
 
 
-def record_part(name: str, part: str, found: Any, config: dict[str, Any]) -> Path:
+def record_part(name: str, part: str, found: Any, config: dict[str, Any], folder: Path = RESULTS) -> Path:
     """One part of a benchmark measured part by part; the others stay, each with the commit that it was measured at."""
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     known = earlier.get("config", {}).get("commits") or dict.fromkeys(earlier.get("results", {}), earlier.get("commit"))
-    return record(name, config | {"commits": known | {part: commit()}}, results_of(path) | {part: found})
+    commits = known | {part: commit()}
+    return record(name, config | {"commits": commits}, results_of(path) | {part: found}, folder)
 
 
 def results_of(path: Path) -> dict[str, Any]:
