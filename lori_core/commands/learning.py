@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lori_core.commands.footprints import tasks_and_footprints
+from lori_core.commands.footprints import footprint_folder, tasks_and_footprints
 from lori_core.commands.options import (
     Group,
     Language,
@@ -43,6 +43,13 @@ def study(
     methods: Annotated[list[str], typer.Option("--method", help=f"{choices(StudyMethod)}. Repeat it.")] = METHODS,
     seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
     merge_methods: Annotated[list[str], typer.Option("--merge-method", help="Repeat it.")] = MERGES,
+    footprints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--footprint",
+            help="What a conditioned A shall not read in place of the other tasks, as a folder or NAME@3. Repeat it.",
+        ),
+    ] = None,
     later_rate: LaterRate = DEFAULTS.later_rate,
     later_masks: LaterMasksOption = DEFAULTS.later_masks,
     test_examples: TestExamples = DEFAULTS.test_examples,
@@ -68,6 +75,7 @@ def study(
             train=train_configs(base["base"], **training),
             seeds=seed_list(seeds),
             merge_methods=merge_methods,
+            footprints=[str(footprint_folder(each, None)) for each in footprints or []],
             later_rate=later_rate,
             later_masks=later_masks,
         )

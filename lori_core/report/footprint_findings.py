@@ -5,6 +5,7 @@ Each is a sentence computed from the numbers, and none is said where a study did
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
 from lori_core.figures.forecast import forecast_and_measured, how_well_forecast
@@ -28,14 +29,25 @@ CONDITIONED = "_conditioned"
 
 
 def footprint_findings(result: StudyResult, language: str = "en") -> list[str]:
-    """Of each method with a conditioned A; then of the forecast, which is of random A too."""
-    found = []
+    """On what A was conditioned where it was not the other tasks; of each method with a conditioned A; then of the
+    forecast, which is of random A too."""
+    found = _given(result, language)
     for merge in merge_methods(result):
         found += [_merged_at_one(result, merge, method, language) for method in _with_weight_one(result, merge)]
     for method, partner in against_random(result):
         found.append(_price(result, method, partner, language))
         found += _sequence(result.continual, method, partner, language)
     return found + _forecast(result.interference, language)
+
+
+def _given(result: StudyResult, language: str) -> list[str]:
+    names = [_named(Path(folder)) for folder in result.config.get("footprints", ())]
+    return [translate("report.finding.given_footprints", language, names=", ".join(names))] if names else []
+
+
+def _named(folder: Path) -> str:
+    """A version of a store lies in a folder NAME/3."""
+    return f"{folder.parent.name}@{folder.name}" if folder.name.isdigit() else folder.name
 
 
 def against_random(result: StudyResult) -> list[tuple[str, str]]:

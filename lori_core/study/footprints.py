@@ -8,7 +8,8 @@ from lori_core.method.adapter import Adapter
 from lori_core.method.conditioned import Conditions
 from lori_core.method.footprint import Footprint, check_footprint_base
 from lori_core.storage.footprint_files import load_footprint, save_footprint
-from lori_core.study.specs import MergeJob, TrainJob
+from lori_core.study.layout import variants
+from lori_core.study.specs import MergeJob, StudyConfig, TrainJob
 from lori_core.study.units import Work
 from lori_core.training.footprints import task_footprint
 from lori_core.training.recipes import training_for
@@ -23,18 +24,27 @@ def check_against(job: TrainJob) -> None:
         raise ConfigError("footprints_without_use", projection=job.adapter.projection)
 
 
+def check_conditioned(config: StudyConfig) -> None:
+    """Raises ConfigError where a study's conditioned A have nothing to be conditioned on, or others were given it."""
+    conditioned = any(variant.conditioned for variant in variants(config))
+    if conditioned and len(config.tasks) < 2 and not config.footprints:
+        raise ConfigError("conditioned_on_nothing", task=", ".join(config.tasks))
+    if config.footprints and not conditioned:
+        raise ConfigError("footprints_without_use", projection=config.adapter.projection)
+
+
 def conditions_of(job: TrainJob, work: Work) -> Conditions:
     """Footprints of the task, of the tasks that A shall not read, and those that were measured earlier."""
     length = training_for(job.base, job.train)["lori_d"].max_length
     own, *others = measured_footprints(work, job.adapter.target_modules, job.adapter.directions, max_length=length)
-    given = _given(work, job.footprints)
+    given = given_footprints(work, job.footprints)
     return Conditions(own, [*others, *given])
 
 
 def footprints_of(job: MergeJob, adapters: Sequence[Adapter], work: Work) -> list[Footprint]:
     """One for each adapter: those that were given, else measured on the tasks of the trial."""
     if job.footprints:
-        return _given(work, job.footprints)
+        return given_footprints(work, job.footprints)
     return measured_footprints(work, tuple(adapters[0].factors), adapters[0].config.directions)
 
 
@@ -46,7 +56,12 @@ def measured_footprints(work: Work, modules: Sequence[str], directions: int, **h
     ]
 
 
-def _given(work: Work, folders: Sequence[str]) -> list[Footprint]:
+def given_footprints(work: Work, folders: Sequence[str]) -> list[Footprint]:
+    """Those of the folders, copied into the run's own.
+
+    Raises:
+        IncompatibleAdapters: one is of another base.
+    """
     return [_kept(work, f"given-{n}", partial(load_footprint, folder)) for n, folder in enumerate(folders)]
 
 

@@ -45,6 +45,8 @@ class StudyConfig(BaseConfig):
     merge_methods: tuple[str, ...] = ("concat",)
     merge_weights: tuple[float, ...] = MERGE_WEIGHTS  # the best one on the validation split is reported
     shared_control: bool = True  # also merge adapters that share one A
+    # folders of footprints that a conditioned A shall not read, in place of those of the study's other tasks
+    footprints: tuple[str, ...] = ()
     continual: tuple[str, ...] | None = ()  # order of tasks; empty: safety first, then the others; None: no sequence
     overlap: Overlap = "allow"
     later_rate: LaterRate = 1.0

@@ -38,7 +38,7 @@ from lori_core.results import (
     from_json,
     to_json,
 )
-from lori_core.study.footprints import measured_footprints
+from lori_core.study.footprints import check_conditioned, given_footprints, measured_footprints
 from lori_core.study.layout import (
     Variant,
     base_unit,
@@ -76,11 +76,16 @@ PACKAGES = ("torch", "transformers", "accelerate", "datasets")
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What every unit of a study needs."""
+    """What every unit of a study needs.
+
+    Attributes:
+        given: footprints that a conditioned A shall not read, in place of the other tasks'.
+    """
 
     config: StudyConfig
     work: Work
     training: dict[Method, TrainConfig]
+    given: Sequence[Footprint]
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -100,11 +105,11 @@ class Study:
         return measured_footprints(self.work, self.config.adapter.target_modules, self.config.adapter.directions)
 
     def conditions(self, variant: Variant, index: int) -> Conditions | None:
-        """What the A of the task at that place is conditioned on: the study's other tasks."""
+        """What the A of the task at that place is conditioned on: footprints that were given, or the other tasks'."""
         if not variant.conditioned:
             return None
         others = [each for place, each in enumerate(self.footprints) if place != index]
-        return Conditions(self.footprints[index], others)
+        return Conditions(self.footprints[index], self.given or others)
 
     def training_with(self, seed: int) -> dict[Method, TrainConfig]:
         return seeded(self.training, seed)
@@ -126,13 +131,16 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     """Load everything that can be refused before any work begins.
 
     Raises:
-        ConfigError: a task stands twice, the continual order names a task that is not in the study, or the rank is
-            too large. IncompatibleAdapters: no merge method of that name. ModelError: no module of that name.
+        ConfigError: a task stands twice, the continual order names a task that is not in the study, the rank is too
+            large, or a conditioned A has nothing to be conditioned on.
+        IncompatibleAdapters: no merge method of that name, or a footprint of another base. ModelError: no module of
+            that name.
     """
     if wrong := set(config.merge_methods) - MERGE_METHODS.keys():
         raise IncompatibleAdapters("unknown_merge", method=min(wrong), known=", ".join(MERGE_METHODS))
     tasks = load_tasks(config.tasks, config.allow_code_execution)
     check_splits(tasks, ("train", "validation", "test"))
+    check_conditioned(config)
     names = [task.name for task in tasks]
     if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
@@ -141,7 +149,7 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     limits: dict[Split, int | None] = {"validation": config.validation_examples, "test": config.test_examples}
     work = open_work(config, tasks, folder, hooks or Hooks(), limits)
     check_fit(work, config.methods, config.adapter)
-    return Study(config, work, training_for(config.base, config.train))
+    return Study(config, work, training_for(config.base, config.train), given_footprints(work, config.footprints))
 
 
 def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> StudyResult:

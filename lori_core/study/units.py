@@ -105,8 +105,6 @@ def check_fit(work: Work, methods: Sequence[StudyMethod], config: AdapterConfig)
     for method in methods:
         if method != "full":
             config_of(variant_of(method).method, config)
-        if method.endswith("_conditioned") and len(work.tasks) < 2:
-            raise ConfigError("conditioned_on_nothing", task=", ".join(task.name for task in work.tasks))
     check_rank(target_modules(work.base.model, config.target_modules), config.rank)
 
 

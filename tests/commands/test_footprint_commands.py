@@ -134,6 +134,20 @@ def test_an_adapter_is_trained_against_a_task_and_a_footprint_and_merged_by_remo
     assert run.config["options"] == {"ridge": 0.001} and json.loads(run.result())["merge"]["footprints"]
 
 
+def test_a_study_s_A_are_conditioned_on_footprints_where_such_are_named(given, tmp_path):
+    folder = FootprintStore(given / "store").folder("letters")
+    options = ["--method", "lori_d_conditioned", "--rank", 4, "--steps", 2, "--test-examples", 2, *on_base(given)]
+    done = lori("study", "--task", task(given, "after"), *options, "--footprint", folder, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    (run,) = list_runs(tmp_path)
+    assert run.config["footprints"] == [str(folder)]
+    others = load_adapter(run.path / "adapters" / "single-lori_d_conditioned-0-0").record["conditioned"]["others"]
+    assert [each["name"] for each in others] == ["letters"]
+    refused(
+        lori("study", "--task", task(given, "after"), *options, "--footprint", "nobody", "--out", tmp_path), "nobody"
+    )
+
+
 def test_verify_of_a_store_looks_at_footprints_too(tmp_path):
     AdapterStore(tmp_path).save(sparse())
     FootprintStore(tmp_path).save(measured("code"))

@@ -6,13 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from lori_core.bases.load import load_base
 from lori_core.config import AdapterConfig, Method, TrainConfig
+from lori_core.embedded.corpus import texts
 from lori_core.errors import ConfigError
+from lori_core.method.conditioned import Conditions, conditioned
+from lori_core.report.footprint_findings import footprint_findings
 from lori_core.results import StudyResult
 from lori_core.storage.adapter_files import load_adapter
+from lori_core.storage.footprint_files import load_footprint, save_footprint
 from lori_core.study.layout import Layout, dense_run_of, planned
 from lori_core.study.specs import StudyConfig
 from lori_core.study.study import run_study
+from lori_core.training.footprints import text_footprint
 
 FEW = TrainConfig(learning_rate=1e-3, steps=2, batch_size=2, warmup_steps=0)
 TRAINING: dict[Method, TrainConfig] = {"lori_d": FEW, "lori_s": FEW}
@@ -85,6 +91,35 @@ def test_of_one_task_no_A_can_be_conditioned(tmp_path):
     with pytest.raises(ConfigError) as raised:
         run_study(CONFIG.changed(tasks=("math",)), tmp_path)
     assert raised.value.key == "conditioned_on_nothing"
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    """The footprint of general text, in a folder."""
+    folder = tmp_path_factory.mktemp("text") / "corpus"
+    save_footprint(text_footprint(load_base("embedded", device="cpu"), "corpus", texts(8)), folder)
+    return folder
+
+
+def test_an_A_is_conditioned_on_footprints_that_were_given_in_place_of_the_other_tasks(text, tmp_path):
+    config = CONFIG.changed(
+        tasks=("math",), methods=("lori_d_conditioned",), merge_methods=("concat",), footprints=(str(text),)
+    )
+    result = run_study(config, tmp_path)
+    adapter = load_adapter(tmp_path / "adapters" / "single-lori_d_conditioned-0-0")
+    assert [each["name"] for each in adapter.record["conditioned"]["others"]] == ["corpus"]
+    own = load_footprint(Layout(tmp_path).footprint("0"))
+    expected = conditioned(Conditions(own, [load_footprint(text)]), adapter.factors, 4, config.adapter.ridge)
+    assert all(torch.equal(factors.A, expected[module]) for module, factors in adapter.factors.items())
+    assert footprint_findings(result)[0].startswith(
+        "What a conditioned A does not read was given as footprints, corpus,"
+    )
+
+
+def test_footprints_that_no_A_of_a_study_reads_are_refused(text, tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        run_study(CONFIG.changed(methods=("lori_d",), footprints=(str(text),)), tmp_path)
+    assert raised.value.key == "footprints_without_use"
 
 
 def test_a_later_sitting_reads_the_footprints_that_were_measured(done, tmp_path, monkeypatch):
