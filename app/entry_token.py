@@ -34,7 +34,8 @@ def _private(path: str, flags: int) -> int:
 
 
 class AskToken:
-    """Lets no request through that has the token neither in its address nor in its cookie."""
+    """Lets no request through that has the token neither in its address nor in its cookie nor, as programs send it, in
+    the header "Authorization: Bearer TOKEN"."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app, self._token = app, token.encode()
@@ -48,10 +49,15 @@ class AskToken:
             answer = RedirectResponse(URL(scope=scope).remove_query_params("token"), 303)  # not to stay in the history
             answer.set_cookie(cookie, self._token.decode(), max_age=YEAR, httponly=True, samesite="lax")
             return await answer(scope, receive, send)
-        if self._is_right(request.cookies.get(cookie)):
+        if self._is_right(request.cookies.get(cookie)) or self._is_right(_bearer(request)):
             return await self.app(scope, receive, send)
         words = "\n\n".join(translate("app.no_token", language) for language in LANGUAGES)
         await PlainTextResponse(words, 403)(scope, receive, send)
 
     def _is_right(self, given: str | None) -> bool:
         return given is not None and secrets.compare_digest(given.encode(errors="replace"), self._token)
+
+
+def _bearer(request: HTTPConnection) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else None

@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.address import choices_of
 from app.doors import Headers, OwnPages, OwnSessions
 from app.entry_token import AskToken
+from app.interface import offer
 from app.lab import Context, Lab
 from app.page_head import PageHead
 from app.pages import PAGES, report
@@ -79,8 +80,9 @@ def application(
     web.get("/language/{language}")(_set_language)
     web.get("/report/{run}/{language}")(partial(report.serve, lab))
     warnings.filterwarnings("ignore", "SSR mode is not supported")  # which nobody asked for: ssr_mode=False below
+    known = passwords is not None or token is not None or hosts is not None  # else anybody on the network
     for language in LANGUAGES:
-        blocks = pages(Context(lab, language))
+        blocks = pages(Context(lab, language), known and language == LANGUAGES[0])
         gr.mount_gradio_app(
             web,
             blocks,
@@ -99,10 +101,12 @@ def application(
     return web
 
 
-def pages(context: Context) -> gr.Blocks:
-    """All pages in one language."""
+def pages(context: Context, with_interface: bool = False) -> gr.Blocks:
+    """All pages in one language, and the interface for programs."""
     with gr.Blocks(title="LoRI Lab", analytics_enabled=False) as blocks:
         _page(context, FIRST)
+        if with_interface:
+            offer(context)
     blocks.state_session_capacity = SESSIONS
     for name in list(PAGES)[1:]:
         with blocks.route(context.say(f"{name}.title"), f"/{name}", show_in_navbar=False):
