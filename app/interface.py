@@ -5,7 +5,7 @@ A program may start, see and read what its user's pages may: the same workspace,
 
 import json
 
-import gradio as gr
+from gradio.events import api
 
 from app.following import follow
 from app.lab import Context
@@ -21,7 +21,7 @@ def offer(context: Context) -> None:
     """Adds the endpoints to the blocks that are being built."""
     interface = Interface(context)
     for name in ENDPOINTS:
-        gr.api(getattr(interface, name), api_name=name)
+        api(getattr(interface, name), api_name=name)
 
 
 class Interface:
