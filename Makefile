@@ -51,6 +51,7 @@ bench: setup
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.fuzz
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.speed
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.scale
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.many_adapters
 	.venv/bin/python -m benchmarks.app
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.scores
 	.venv/bin/python -m benchmarks.report

@@ -12,6 +12,7 @@ from lori_core.figures.wording import method_label, number, percent, size
 
 Listed = dict[str, Any]  # an Entry of lori_core/service/shelf.py as JSON
 PLACES = ("store", "run", "ready")
+ROWS = 100  # that a table shows and a picker beside it offers: a browser needs seconds for thousands
 
 
 def place_of(entry: Listed) -> str:
@@ -65,14 +66,27 @@ def kind(page: Context, entry: Listed) -> str:
     return page.say("adapters.merged", method=method)
 
 
+def matching(entries: list[Listed], words: str) -> list[Listed]:
+    """Those in whose name, tags, task, base or method each of the words stands, whatever its case."""
+    wanted = words.casefold().split()
+
+    def said(entry: Listed) -> str:
+        known = (entry["reference"], *entry["tags"], entry["task"], *entry["order"], entry["base"], entry["method"])
+        return " ".join(known).casefold()
+
+    return [entry for entry in entries if all(word in text for text in [said(entry)] for word in wanted)]
+
+
 def table(page: Context, entries: list[Listed]) -> str:
-    """A row an adapter; the sizes stand beside what the same would take in PEFT's format."""
+    """A row an adapter, of the first ROWS; the sizes stand beside what the same would take in PEFT's format."""
     header = "".join(
         f'<th scope="col">{escape(page.say(f"adapters.column.{column}"))}</th>'
         for column in ("adapter", "kind", "sparsity", "score", "size", "peft")
     )
-    rows = "".join(_row(page, entry) for entry in entries)
+    rows = "".join(_row(page, entry) for entry in entries[:ROWS])
+    count = page.say("adapters.count", shown=min(ROWS, len(entries)), count=f"{len(entries):,}")
     return (
+        f"<p>{escape(count)}</p>"
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(page.say("adapters.title"))}">'
         f'<table class="shelf"><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
     )

@@ -27,13 +27,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from benchmarks.fuzz_files import mutate, originals
 from benchmarks.record import RESULTS, record
 from lori_core.assets import ASSETS
-from lori_core.commands.tables import adapter_table, entries_table, result_table, runs_table, versions_table
+from lori_core.commands.listing import versions_list
+from lori_core.commands.tables import adapter_table, entries_table, result_table, runs_table
 from lori_core.config import TrainConfig
 from lori_core.errors import LoRIError, Stopped
 from lori_core.method.merge import merge
 from lori_core.service.shelf import Shelf
-from lori_core.storage.adapter_files import load_adapter, read_header, save_adapter
+from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.diff import entries
+from lori_core.storage.header import read_header
 from lori_core.storage.mask_files import load_mask
 from lori_core.storage.model_card import model_card
 from lori_core.storage.peft import export_peft
@@ -113,7 +115,7 @@ def _read_store(folder: Path) -> None:
         if entry["reference"].startswith("store/") and not entry["wrong"]:
             shelf.show(entry["reference"])
     store = AdapterStore(folder)
-    versions_table(store.versions(), "en")
+    versions_list(store.versions(), "en")
     store.verify()
     store.load("math@best")
     store.tag("code", "new")

@@ -9,7 +9,7 @@ from app.address import asked, kept_in_address
 from app.confirm import asked_first
 from app.lab import PRIVATE, QUIET, Context, on_load
 from app.pages.runs import opens_run
-from app.shelf_views import PLACES, choices, details, difference, place_of, table
+from app.shelf_views import PLACES, ROWS, choices, details, difference, matching, place_of, table
 from lori_core.study.specs import ExportJob
 
 Change = tuple[Any, gr.Component]  # an event after which the list is another, and what holds the reference to show then
@@ -21,6 +21,9 @@ def build(page: Context) -> None:
         [(page.say(f"adapters.place.{place}"), place) for place in PLACES],
         value=list(PLACES),
         label=page.say("adapters.places"),
+    )
+    find = gr.Textbox(
+        label=page.say("adapters.words"), info=page.say("adapters.words_info"), submit_btn=page.say("adapters.find")
     )
     listed = gr.HTML()
     pick = gr.Dropdown([], label=page.say("adapters.pick"), interactive=True)
@@ -40,17 +43,19 @@ def build(page: Context) -> None:
     with gr.Accordion(page.say("adapters.import"), open=False):
         changes.append(_import(page))
 
-    def refresh(where: list[str], chosen: str | None, beside: str | None) -> Any:
+    def refresh(where: list[str], words: str, chosen: str | None, beside: str | None) -> Any:
+        """Pickers offer what the table could show, and what is chosen already."""
         entries = page.ask("contents")
-        names = choices(page, entries)
         there = {entry["reference"] for entry in entries}
-        rows = [entry for entry in entries if place_of(entry) in where]
+        rows = matching([entry for entry in entries if place_of(entry) in where], words)
         chosen = chosen if chosen in there else (rows or entries)[0]["reference"]  # there are always ready-made ones
         beside = beside if beside in there else None
+        offered = {entry["reference"] for entry in rows[:ROWS]} | {chosen, beside}
+        names = choices(page, [entry for entry in entries if entry["reference"] in offered])
         return table(page, rows), gr.update(choices=names, value=chosen), gr.update(choices=names, value=beside)
 
-    def first(where: list[str], chosen: str | None, beside: str | None, request: gr.Request) -> Any:
-        return refresh(where, next(iter(asked(request, "adapter")), chosen), beside)
+    def first(where: list[str], words: str, chosen: str | None, beside: str | None, request: gr.Request) -> Any:
+        return refresh(where, words, next(iter(asked(request, "adapter")), chosen), beside)
 
     def look(reference: str | None) -> Any:
         if not reference:
@@ -63,13 +68,14 @@ def build(page: Context) -> None:
 
     lists: list[Any] = [listed, pick, other]
     shown: list[Any] = [card, lineage, settings]
-    on_load(first, [places, pick, other], lists).then(look, pick, shown, **QUIET)
+    on_load(first, [places, find, pick, other], lists).then(look, pick, shown, **QUIET)
     kept_in_address(pick, "adapter")
-    places.change(refresh, [places, pick, other], lists, **QUIET)
+    places.change(refresh, [places, find, pick, other], lists, **QUIET)
+    find.submit(refresh, [places, find, pick, other], lists, **QUIET)
     gr.on([pick.change], look, pick, shown, **QUIET).then(compare, [pick, other], compared, **QUIET)
     other.change(compare, [pick, other], compared, **QUIET)
     for event, chosen in changes:
-        event.success(refresh, [places, chosen, other], lists, **QUIET)
+        event.success(refresh, [places, find, chosen, other], lists, **QUIET)
 
 
 def _export(page: Context, pick: gr.Dropdown) -> None:

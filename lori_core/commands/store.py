@@ -1,16 +1,15 @@
 """Commands on the store: lori store list, show, diff, verify, tag, delete, gc, reindex, add."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from lori_core.commands.listing import versions_list
 from lori_core.commands.options import Language
 from lori_core.commands.telling import REFUSED, console, say, say_text, told
 from lori_core.errors import ConfigError, LoRIError
-
-if TYPE_CHECKING:
-    from lori_core.storage.store import AdapterStore  # imports torch, which --help need not wait for
+from lori_core.storage.store import AdapterStore
 
 app = typer.Typer(help="Versions of adapters: what there is, where it comes from, whether it is whole.")
 
@@ -30,9 +29,7 @@ def list_versions(
 ) -> None:
     """All versions, oldest first."""
     with told(language):
-        from lori_core.commands.tables import versions_table
-
-        console().print(versions_table(_open(root).versions(name), language))
+        typer.echo(versions_list(AdapterStore(root).versions(name), language))
 
 
 @app.command()
@@ -46,7 +43,7 @@ def add(
     with told(language):
         from lori_core.storage.adapter_files import load_adapter
 
-        say("command.stored", language, reference=_open(root).save(load_adapter(folder), name), store=root)
+        say("command.stored", language, reference=AdapterStore(root).save(load_adapter(folder), name), store=root)
 
 
 @app.command()
@@ -56,7 +53,7 @@ def show(reference: Reference, root: Root = STORE, language: Language = "en") ->
         from lori_core.commands.tables import entries_table
         from lori_core.storage.diff import entries
 
-        store = _open(root)
+        store = AdapterStore(root)
         say_text(str(store.folder(reference)))
         console().print(entries_table(dict(entries(store.show(reference))), language))
 
@@ -67,7 +64,7 @@ def diff(left: Reference, right: Reference, root: Root = STORE, language: Langua
     with told(language):
         from lori_core.commands.tables import difference_table
 
-        console().print(difference_table(_open(root).diff(left, right), language))
+        console().print(difference_table(AdapterStore(root).diff(left, right), language))
 
 
 @app.command()
@@ -80,7 +77,7 @@ def verify(
     with told(language):
         from lori_core.storage.footprint_store import FootprintStore
 
-        wrong = _open(root).verify(reference) | ({} if reference else FootprintStore(root).verify())
+        wrong = AdapterStore(root).verify(reference) | ({} if reference else FootprintStore(root).verify())
         for each, error in wrong.items():
             typer.echo(f"{each}: {error.in_language(language)}", err=True)
         if wrong:
@@ -97,28 +94,28 @@ def tag(
 ) -> None:
     """Give a version a name of its own."""
     with told(language):
-        _open(root).tag(reference, tag)
+        AdapterStore(root).tag(reference, tag)
 
 
 @app.command()
 def delete(reference: Reference, root: Root = STORE, language: Language = "en") -> None:
     """Move a version to the trash; `lori store gc` empties it."""
     with told(language):
-        say("command.deleted", language, path=_open(root).delete(reference))
+        say("command.deleted", language, path=AdapterStore(root).delete(reference))
 
 
 @app.command()
 def gc(root: Root = STORE, language: Language = "en") -> None:
     """Empty the trash, and remove what killed processes left."""
     with told(language):
-        say("command.freed", language, bytes=f"{_open(root).gc():,}")
+        say("command.freed", language, bytes=f"{AdapterStore(root).gc():,}")
 
 
 @app.command()
 def reindex(root: Root = STORE, language: Language = "en") -> None:
     """Make the index again from the folders."""
     with told(language):
-        say("command.reindexed", language, count=_open(root).reindex())
+        say("command.reindexed", language, count=AdapterStore(root).reindex())
 
 
 def adapter_folder(adapter: str, root: Path | None) -> Path:
@@ -134,7 +131,7 @@ def adapter_folder(adapter: str, root: Path | None) -> Path:
     if path.name != adapter:
         return path
     try:
-        version = _open(root).folder(adapter)
+        version = AdapterStore(root).folder(adapter)
     except LoRIError:
         if path.is_dir():
             return path
@@ -144,9 +141,3 @@ def adapter_folder(adapter: str, root: Path | None) -> Path:
             "folder_or_version", adapter=adapter, store=root, version=f"{version.parent.name}@{version.name}"
         )
     return version
-
-
-def _open(root: Path) -> "AdapterStore":
-    from lori_core.storage.store import AdapterStore
-
-    return AdapterStore(root)

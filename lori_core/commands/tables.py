@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lori_core.commands.listing import SHORT
 from lori_core.errors import LoRIError, RunError
 from lori_core.figures.continual import lost_and_learned
 from lori_core.figures.wording import number, reasons
@@ -38,11 +39,9 @@ from lori_core.translate import translate
 if TYPE_CHECKING:
     from lori_core.method.adapter import Adapter  # imports torch, which the list of runs need not wait for
     from lori_core.storage.diff import Difference, FootprintDifference
-    from lori_core.storage.store import Version
     from lori_core.tasks.check import TaskCheck
 
 DRIFT = {"largest": "max_abs", "mean": "mean_abs", "kl": "kl"}  # value of the message -> field of merged_base.Drift
-SHORT = 12  # letters of a checksum that a list shows
 
 
 def result_table(run: Run, language: str) -> RenderableType:
@@ -222,23 +221,6 @@ def adapter_table(adapter: "Adapter", folder: Path, language: str) -> Table:
         f"{folder_size(folder):,}",
     ]
     return _table(["name", "base", "modules", "rank", "sparsity", "parameters", "bytes"], [row], language)
-
-
-def versions_table(versions: Iterable["Version"], language: str) -> Table:
-    """The store's list."""
-    rows = [
-        [
-            version.reference,
-            " ".join(version.tags),
-            version.row.saved or "-",
-            version.row.base or "-",
-            (version.row.mask or "-")[:SHORT],
-            (version.row.id or "?")[:SHORT],
-            f"{version.row.bytes:,}",
-        ]
-        for version in versions
-    ]
-    return _table(["version", "tags", "saved", "base", "mask", "id", "bytes"], rows, language)
 
 
 def entries_table(entries: Mapping[str, Any], language: str) -> Table:

@@ -62,15 +62,27 @@ class Moments:
         A, rows = A.double(), self.rows
         if rows is None:
             return A
-        W = torch.linalg.lstsq(rows.T, A.T).solution.T
+        Q, upper = _orthonormal(*rows.shape)
+        W = torch.linalg.solve_triangular(upper, Q.T @ A.T, upper=True).T
         return W if torch.dist(W @ rows, A) <= _IN_SPAN * A.norm() else None
 
     def through(self, A: Tensor) -> float:
         """E‖A x‖². Where A reads what R does not it is that of random rows of A's size, ‖A‖² E‖x‖² / n."""
-        W = self.in_span(A)
+        return self._through(A, self.in_span(A))
+
+    def _through(self, A: Tensor, W: Tensor | None) -> float:
         if W is None:
             return A.double().square().sum().item() * self.energy / self.in_features
         return self.energy * (W @ self.factor.double()).square().sum().item()
+
+
+def through_each(A: Tensor, every: Sequence[Moments]) -> list[float]:
+    """E‖A x‖² of many inputs of A's width; what A is in the span of R is found once for all that have the same R."""
+    found: dict[int, Tensor | None] = {}
+    for moments in every:
+        if len(moments.factor) not in found:
+            found[len(moments.factor)] = moments.in_span(A)
+    return [moments._through(A, found[len(moments.factor)]) for moments in every]
 
 
 def moments_of(second: Tensor, in_features: int, energy: float) -> Moments:
@@ -86,6 +98,13 @@ def moments_of(second: Tensor, in_features: int, energy: float) -> Moments:
 def random_rows(directions: int, in_features: int) -> Tensor:
     """R (directions, in_features) fp64, entries U(-1, 1) in multiples of 2⁻²³, the same bits on every machine."""
     return torch.from_numpy(uniform((directions, in_features), "footprint", in_features)).double()
+
+
+@lru_cache(maxsize=4)
+def _orthonormal(directions: int, in_features: int) -> tuple[Tensor, Tensor]:
+    """Q (n, m) and an upper triangle T with Rᵀ = Q T, fp64: least squares in the rows of R for one A after another."""
+    Q, upper = torch.linalg.qr(random_rows(directions, in_features).T)
+    return Q, upper
 
 
 @dataclass(frozen=True, eq=False)

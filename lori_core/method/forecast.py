@@ -16,7 +16,7 @@ from torch import Tensor
 from lori_core.config import AdapterConfig
 from lori_core.method.adapter import Adapter, Factors, blank, check_comparable
 from lori_core.method.conditioned import Conditions, conditioned
-from lori_core.method.footprint import Footprint, check_footprints
+from lori_core.method.footprint import Footprint, check_footprints, through_each
 from lori_core.method.pair_matrix import Reading, pair_matrix
 from lori_core.results import PairMatrix
 
@@ -79,12 +79,13 @@ def input_map(factors: Factors) -> Tensor:
 def _cells(module: str, adapters: Sequence[Adapter], footprints: Sequence[Footprint]) -> list[list[Cell]]:
     """[s][t] of one module."""
     found = []
+    every = [footprint.of(module) for footprint in footprints]
     for adapter in adapters:
         factors = adapter.factors[module]
         P = input_map(factors) if bool(factors.values.any()) else factors.A
         size = P.double().square().sum().item() / P.shape[1]
-        every = [footprint.of(module) for footprint in footprints]
-        found.append([(moments.through(P), size * moments.energy) for moments in every])
+        energies = through_each(P, every)
+        found.append([(energy, size * moments.energy) for energy, moments in zip(energies, every, strict=True)])
     return found
 
 

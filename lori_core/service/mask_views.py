@@ -21,7 +21,8 @@ from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.method.masks import kept_fractions, magnitude_masks
 from lori_core.results import MaskGrid, MaskLayout, MaskPair
 from lori_core.service.shelf import Shelf
-from lori_core.storage.adapter_files import StoredAdapter, load_entries, read_header
+from lori_core.storage.adapter_files import load_entries
+from lori_core.storage.header import StoredAdapter, read_header
 from lori_core.storage.mask_files import Mask, save_mask
 from lori_core.study.layout import dense_run_of
 

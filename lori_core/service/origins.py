@@ -10,7 +10,7 @@ from pathlib import Path
 from lori_core.config import BaseConfig
 from lori_core.errors import AdapterError, ConfigError, RunError
 from lori_core.service.shelf import Shelf
-from lori_core.storage.adapter_files import read_header
+from lori_core.storage.header import read_header
 from lori_core.study.reach import SHOWN
 from lori_core.study.runs import Run
 from lori_core.tasks.registry import name_of

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,50 +20,40 @@ from lori_core.embedded.ready_made import READY_MADE, ready_scores
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
-from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header
+from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.diff import difference, entries
+from lori_core.storage.header import HEADER, read_header
 from lori_core.storage.model_card import model_card
 from lori_core.storage.peft import export_peft
-from lori_core.storage.store import AdapterStore, checked_name
+from lori_core.storage.store import AdapterStore, Version, checked_name
+from lori_core.storage.summary import Summary, dictionaries, summary_of
 from lori_core.storage.uploads import UploadFormat, exact_precision, read_adapters, unpack
 from lori_core.study.layout import Layout, is_intermediate, is_sequence, score_file
 from lori_core.study.reach import Reach
 from lori_core.study.runs import list_runs
 
 _IN_RUN = re.compile(r"[\w-]+/[\w+-]+")
-_BYTES = {"bf16": 2, "fp32": 4}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One adapter as a list shows it; everything after `bytes` is unknown where `wrong` says why it cannot be read.
+    """One adapter as a list shows it.
 
     Attributes:
-        method: lora | lori_d | lori_s | lori_d_shared, or the method of a merge.
-        peft_bytes: what its tensors would take in PEFT's format at the same precision.
-        scores: task, split, value, low, high, n ... of each that its record or its run knows.
-        parents: name, and version and id where known, of those that it was made from.
-        order: of an adapter that learned one task after another, the tasks; empty for any other.
-        wrong: (key, values) of the error.
+        summary: its scores are those that its record knows, else those of its run; empty where `wrong` says why.
+        wrong: (key, values) of the error where it cannot be read.
     """
 
     reference: str
     name: str
     tags: tuple[str, ...]
     bytes: int
-    id: str = ""
-    saved: str = ""
-    base: str = ""
-    task: str = ""
-    method: str = ""
-    imported: bool = False
-    rank: int = 0
-    sparsity: float = 0.0
-    peft_bytes: int = 0
-    scores: tuple[dict[str, Any], ...] = ()
-    parents: tuple[dict[str, Any], ...] = ()
-    order: tuple[str, ...] = ()
+    summary: Summary = field(default_factory=Summary)
     wrong: tuple[str, dict[str, Any]] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """In one piece: its own fields and the summary's."""
+        return {key: value for key, value in vars(self).items() if key != "summary"} | vars(self.summary)
 
 
 class Shelf:
@@ -77,8 +67,8 @@ class Shelf:
         self.reach = Reach((store.resolve(), runs.resolve()), tuple(base.resolve() for base in bases))
 
     def contents(self) -> list[dict[str, Any]]:
-        """Every Entry: the store's, newest first, those of runs, the ready-made ones."""
-        return [asdict(entry) for entry in self._entries()]
+        """Every Entry in one piece: the store's, newest first, those of runs, the ready-made ones."""
+        return [entry.plain() for entry in self._entries()]
 
     def folders(self, references: Sequence[str]) -> list[str]:
         """Where they lie."""
@@ -89,7 +79,7 @@ class Shelf:
         folder = self._folder(reference)
         header, identity = read_header(folder)
         adapter = self._with_scores(reference, load_adapter(folder))
-        by_id = {entry.id: entry for entry in self._entries() if entry.id}
+        by_id = {entry.summary.id: entry for entry in self._entries() if entry.summary.id}
         settings = [(key, _text(value)) for key, value in entries(header)]
         lineage = list(_lineage(by_id, header.record.get("parents", ()), {identity}))
         return {"card": model_card(adapter, "peft"), "settings": settings, "lineage": lineage}
@@ -170,9 +160,7 @@ class Shelf:
 
     def _entries(self) -> Iterator[Entry]:
         for version in reversed(self.store.versions()):
-            yield _entry(
-                f"store/{version.reference}", version.row.name, self.store.folder(version.reference), version.tags
-            )
+            yield _stored_entry(self.store, version)
         for run in list_runs(self.runs):
             folders = (run.path / "adapters").glob("[!.]*")
             for folder in sorted(folders, key=lambda folder: (is_sequence(folder.name), folder.name)):
@@ -188,59 +176,30 @@ class Shelf:
         return replace(adapter, record={"scores": scores} | adapter.record) if scores else adapter
 
 
+def _stored_entry(store: AdapterStore, version: Version) -> Entry:
+    """Of the store, whose index knows what its folders say."""
+    row, reference = version.row, f"store/{version.reference}"
+    if row.summary is None:
+        return _entry(reference, row.name, store.folder(version.reference), version.tags)
+    return Entry(reference, row.name, version.tags, row.bytes, row.summary)
+
+
 def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) -> Entry:
     size = folder_size(folder)
     try:
-        header, identity = _header(folder, (folder / "adapter.json").stat().st_mtime_ns)
+        summary = _summary(folder, (folder / HEADER).stat().st_mtime_ns)
     except FileNotFoundError:
         return Entry(reference, name, tags, size, wrong=("no_adapter", {"path": folder.name}))
     except LoRIError as error:
         return Entry(reference, name, tags, size, wrong=(error.key, error.plain_values()))
-    record, modules = header.record, header.modules.values()
-    rank = max((module.rank for module in modules), default=0)
-    cells = sum(module.out_features * module.rank for module in modules)
-    base = record.get("base")
-    return Entry(
-        reference=reference,
-        name=name,
-        tags=tags,
-        bytes=size,
-        id=identity,
-        saved=str(record.get("saved", "")),
-        base=str(base.get("name", "")) if isinstance(base, dict) else "",
-        task=str(record.get("task", "")),
-        method=_method(header),
-        imported="imported" in record,
-        rank=rank,
-        sparsity=1 - sum(module.kept for module in modules) / max(cells, 1),
-        peft_bytes=_BYTES[header.dtype] * sum(rank * (each.in_features + each.out_features) for each in modules),
-        scores=tuple(_listed(record.get("scores")) or _run_scores(folder)),
-        parents=tuple(_listed(record.get("parents"))),
-        order=_order(header),
-    )
+    scores = summary.scores or tuple(_run_scores(folder))
+    return Entry(reference, name, tags, size, replace(summary, scores=scores))
 
 
-@lru_cache(maxsize=4096)
-def _header(folder: Path, changed: int) -> tuple[StoredAdapter, str]:
+@lru_cache(maxsize=2**15)
+def _summary(folder: Path, changed: int) -> Summary:
     """A list reads all of them; a saved adapter does not change as long as its time of writing (ns) does not."""
-    return read_header(folder)
-
-
-def _method(header: StoredAdapter) -> str:
-    config, merge = header.config, header.record.get("merge")
-    if isinstance(merge, dict):
-        return str(merge.get("method", ""))
-    if config.train_projection:
-        return "lora"
-    return f"{'lori_s' if config.sparsity > 0 else 'lori_d'}{'_shared' if config.shared_projection else ''}"
-
-
-def _order(header: StoredAdapter) -> tuple[str, ...]:
-    """Tasks in the order in which one adapter learned them; a sequence calls what it leaves "safety+math"."""
-    parents, task = _listed(header.record.get("parents")), str(header.record.get("task", ""))
-    if "merge" in header.record or len(parents) != 1 or not header.name.endswith(f"+{task}"):
-        return ()
-    return (*header.name.removesuffix(f"+{task}").split("+"), task)
+    return summary_of(*read_header(folder))
 
 
 def _run_scores(folder: Path) -> list[dict[str, Any]]:
@@ -255,7 +214,7 @@ def _run_scores(folder: Path) -> list[dict[str, Any]]:
 
 def _lineage(by_id: dict[str, Entry], parents: Any, seen: set[str], depth: int = 1) -> Iterator[dict[str, Any]]:
     """Parents, each followed by its own; one that was seen is not followed again."""
-    for parent in _listed(parents):
+    for parent in dictionaries(parents):
         identity = str(parent.get("id", ""))
         known = by_id.get(identity)
         yield {
@@ -264,12 +223,7 @@ def _lineage(by_id: dict[str, Entry], parents: Any, seen: set[str], depth: int =
             "depth": depth,
         }
         if known and identity not in seen:
-            yield from _lineage(by_id, known.parents, seen | {identity}, depth + 1)
-
-
-def _listed(rows: Any) -> list[dict[str, Any]]:
-    """Records are free: what is no list of dictionaries counts as empty."""
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list | tuple) else []
+            yield from _lineage(by_id, known.summary.parents, seen | {identity}, depth + 1)
 
 
 def _text(value: Any) -> str:

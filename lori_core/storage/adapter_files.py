@@ -13,74 +13,30 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from safetensors.torch import save
 from torch import Tensor
 
 from lori_core import __version__
-from lori_core.config import LARGEST_RANK, LARGEST_SCALING, AdapterConfig, Config, Precision, ProjectionSource
-from lori_core.errors import AdapterError, ConfigError
-from lori_core.files import LARGEST_JSON, folder_atomic, parse_json, read_file
+from lori_core.config import Precision
+from lori_core.errors import AdapterError
+from lori_core.files import folder_atomic, read_file
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.conditioned import StoredRows, recover_rows
 from lori_core.method.masks import mask_id
-from lori_core.method.projection import checksum, redraw, source_of
+from lori_core.method.projection import checksum, redraw
+from lori_core.storage.header import FORMAT_VERSION, HEADER, WITH_ROWS, StoredAdapter, StoredModule, read_header
 from lori_core.storage.packing import pack_masks, pack_values, unpack_masks, unpack_values
 from lori_core.storage.records import readable
-from lori_core.storage.sealed import checksum_of, text_of, write_sealed
+from lori_core.storage.sealed import write_sealed
 from lori_core.storage.tensors import read_tensors
-
-# 1 held "<module>.values" and "<module>.mask" as they are; it is read and no longer written. 3 is 2 with rows of
-# conditioned As, and written only where there are some.
-FORMAT_VERSION, WITH_ROWS = 2, 3
-KNOWN_VERSIONS = (1, FORMAT_VERSION, WITH_ROWS)
 
 # Entries of A that are drawn for each byte of the tensors' file, and those that are drawn beside any. A byte holds the
 # mask of 64 entries of B at most (packing.py), and B is about as large as A: what is drawn follows from what is there.
 DRAWN_PER_BYTE, DRAWN_ANYWAY = 64, 2**22
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class StoredModule(Config):
-    """What adapter.json says about one module."""
-
-    out_features: int = Field(ge=1)
-    in_features: int = Field(ge=1)
-    rank: int = Field(ge=1, le=LARGEST_RANK)
-    kept: int = Field(ge=0)  # entries of B that the mask keeps
-    scaling: float = Field(ge=-LARGEST_SCALING, le=LARGEST_SCALING)
-    drawn: bool  # True: A is drawn again; False: it is in the file
-    rows: str | None = None  # a conditioned A: the module under whose name the file holds its rows
-    checksum: str  # of A, as projection.checksum makes it
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> "StoredModule":
-        if self.kept > self.out_features * self.rank:
-            raise ValueError(f"B has {self.out_features * self.rank} entries")
-        return self
-
-    @property
-    def masked(self) -> bool:
-        return self.kept < self.out_features * self.rank
-
-
-class StoredAdapter(Config):
-    """adapter.json, without its own checksum."""
-
-    version: int
-    name: str
-    config: AdapterConfig
-    record: dict[str, Any]
-    software: dict[str, str]
-    dtype: Precision  # of the values, and of A where it was trained
-    drawn_from: tuple[ProjectionSource, ...]  # what the drawn A come from
-    mask: str | None  # masks.mask_id of all masks together; None: all are True everywhere
-    modules: dict[str, StoredModule]
-    tensors: str  # sha256 of lori.safetensors
 
 
 def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16") -> None:
@@ -112,7 +68,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, dtype: Precision = "bf16"
         tensors=hashlib.sha256(data).hexdigest(),
     ).model_dump(exclude={} if with_rows else {"modules": {"__all__": {"rows"}}})
     with folder_atomic(folder) as temporary:
-        write_sealed(temporary / "adapter.json", header, temporary / "lori.safetensors", data)
+        write_sealed(temporary / HEADER, header, temporary / "lori.safetensors", data)
 
 
 def load_adapter(folder: str | Path) -> Adapter:
@@ -143,30 +99,6 @@ def load_entries(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Tenso
     header, _ = read_header(folder)
     masks, values = _checked(folder, header, _read_tensors(folder / "lori.safetensors", header))
     return {module: masks[module] for module in header.modules}, values
-
-
-def read_header(folder: str | Path) -> tuple[StoredAdapter, str]:
-    """adapter.json and its checksum, which covers the tensors' one: the id of the adapter. Reads no tensor.
-
-    Raises:
-        AdapterError: there is none, its format is of another version, or it is not as it was saved.
-    """
-    path = Path(folder) / "adapter.json"
-    try:
-        data = read_file(path, LARGEST_JSON)
-        content = parse_json(data)
-        if (found := content["version"]) not in KNOWN_VERSIONS:
-            known = " or ".join(map(str, KNOWN_VERSIONS))
-            raise AdapterError("unknown_adapter_version", path=path.parent, version=found, known=known)
-        text = text_of(content).encode()
-        as_saved = found == 1 or text == data
-        if (identity := content.pop("checksum")) != checksum_of(content) or not as_saved:
-            raise AdapterError("adapter_changed", path=path)
-        return StoredAdapter(**(_as_now(content) if found == 1 else content)), identity
-    except (FileNotFoundError, NotADirectoryError):
-        raise AdapterError("no_adapter", path=path.parent) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
-        raise AdapterError("adapter_unreadable", path=path, reason=error) from None
 
 
 def software_versions() -> dict[str, str]:
@@ -330,12 +262,6 @@ def _expanded(folder: Path, stored: StoredModule, W: Tensor, exponents: Tensor) 
 
 
 # --- format version 1
-
-
-def _as_now(content: dict[str, Any]) -> dict[str, Any]:
-    """The description with what it lacks: its A were drawn for its own name, its mask had no id."""
-    drawings = source_of(AdapterConfig(**content["config"]), content["name"])
-    return content | {"drawn_from": drawings, "mask": None}
 
 
 def _unpacked_as_1(header: StoredAdapter, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -10,8 +10,9 @@ from lori_core.method.adapter import Adapter
 from lori_core.method.footprint import distance
 from lori_core.method.metrics import cosine_matrix, mask_overlap
 from lori_core.results import PairMatrix
-from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header
+from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.footprint_files import StoredFootprint, load_footprint, read_footprint_header
+from lori_core.storage.header import StoredAdapter, read_header
 
 
 @dataclass(frozen=True)

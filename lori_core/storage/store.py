@@ -12,6 +12,7 @@ absent. A reference is "name" (the newest), "name@3" or "name@tag".
 """
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -20,22 +21,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from lori_core.config import Precision
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.files import folder_size, is_locked, locked, move_folder, read_json, refusals, write_atomic
-from lori_core.method.adapter import Adapter
-from lori_core.storage.adapter_files import StoredAdapter, load_adapter, read_header, save_adapter
-from lori_core.storage.diff import Difference, difference
+from lori_core.storage.header import HEADER, StoredAdapter, read_header
 from lori_core.storage.store_index import Index, Key, Row
+from lori_core.storage.summary import summary_of
+
+if TYPE_CHECKING:  # import torch, which a list of versions need not wait for: see save, load and diff
+    from lori_core.method.adapter import Adapter
+    from lori_core.storage.diff import Difference
 
 PATIENCE = 60  # seconds that a process waits for others to finish a rename
 
 _NAME = re.compile(r"\w([\w.+ -]{0,98}[\w+-])?")  # one folder's name on every system: no separator, no leading dot
 _TAGS = TypeAdapter(dict[str, int])
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 _TAG = re.compile(r"[^\W\d][\w.-]{0,49}")
 
 
@@ -50,6 +55,11 @@ class Version:
     def reference(self) -> str:
         return f"{self.row.name}@{self.row.number}"
 
+    @property
+    def id(self) -> str:
+        """Empty where its header cannot be read."""
+        return self.row.summary.id if self.row.summary else ""
+
 
 class AdapterStore:
     """The store in a folder, which is made by the first save."""
@@ -58,7 +68,7 @@ class AdapterStore:
         self.root = Path(root)
         self._index = Index(self.root / ".index.sqlite")
 
-    def save(self, adapter: Adapter, name: str | None = None, dtype: Precision = "bf16") -> str:
+    def save(self, adapter: "Adapter", name: str | None = None, dtype: Precision = "bf16") -> str:
         """Keeps the adapter as the newest version of that name; returns its reference.
 
         Args:
@@ -67,6 +77,8 @@ class AdapterStore:
         Raises:
             StorageError: the name cannot be a folder's, or the disk refused.
         """
+        from lori_core.storage.adapter_files import save_adapter
+
         name = checked_name(adapter.name if name is None else name)
         saved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with being_written(self.root) as place:
@@ -77,12 +89,14 @@ class AdapterStore:
                 self._index.change(put=[self._row(name, number)])
         return f"{name}@{number}"
 
-    def load(self, reference: str) -> Adapter:
+    def load(self, reference: str) -> "Adapter":
         """The adapter, every checksum checked; its record's "version" and "id" say which it is.
 
         Raises:
             AdapterError: there is no such version, or anything in it is not as it was saved.
         """
+        from lori_core.storage.adapter_files import load_adapter
+
         name, number = self._find(reference)
         adapter = load_adapter(self.folder(reference))
         return replace(adapter, record=adapter.record | {"version": f"{name}@{number}"})
@@ -116,8 +130,10 @@ class AdapterStore:
                 wrong[each] = error
         return wrong
 
-    def diff(self, left: str, right: str) -> Difference:
+    def diff(self, left: str, right: str) -> "Difference":
         """What differs between two versions, and how far their updates and masks are apart."""
+        from lori_core.storage.diff import difference
+
         return difference(self.folder(left), self.folder(right))
 
     def tag(self, reference: str, tag: str) -> None:
@@ -154,7 +170,7 @@ class AdapterStore:
     def reindex(self) -> int:
         """Makes the index again from the folders; returns how many versions there are."""
         with self._lock():
-            rows = [self._row(*key) for key in sorted(self._keys())]
+            rows = self._read(self._found(), {})
             self._index.remake(rows)
         return len(rows)
 
@@ -176,48 +192,47 @@ class AdapterStore:
             raise AdapterError("no_version", reference=reference, path=self.root, known=" ".join(known) or "-")
         return name, number
 
-    def _keys(self) -> set[Key]:
+    def _found(self) -> dict[Key, int]:
+        """Of all folders, the time of writing of each header (Row.changed)."""
         names = [path.name for path in self.root.glob("*") if _NAME.fullmatch(path.name) and not path.is_symlink()]
-        return {(name, number) for name in names for number in self._numbers(name)}
+        return {
+            (name, number): _written(self.root / name / str(number)) for name in names for number in self._numbers(name)
+        }
 
     def _rows(self) -> dict[Key, Row]:
         """Of all folders; the index is brought up to them where it can be written."""
-        keys, rows = self._keys(), self._index.rows()
-        if rows.keys() == keys:
+        found, rows = self._found(), self._index.rows()
+        if {key: row.changed for key, row in rows.items()} == found:
             return rows
-        try:  # a process died before it wrote its row, or somebody moved folders by hand
+        try:  # a process died before it wrote its row, or somebody moved or changed folders by hand
             with self._lock():
-                keys, rows = self._keys(), self._index.rows()
-                missing = [self._row(*key) for key in sorted(keys - rows.keys())]
-                self._index.change(put=missing, remove=rows.keys() - keys)
+                found, rows = self._found(), self._index.rows()
+                self._index.change(put=self._read(found, rows), remove=rows.keys() - found.keys())
             return self._index.rows()
         except StorageError as error:
             if error.key != "not_writable":
                 raise
-            return {key: rows.get(key) or self._row(*key) for key in keys}
+            return {key: rows[key] for key in rows.keys() & found.keys()} | {
+                row.key: row for row in self._read(found, rows)
+            }
+
+    def _read(self, found: dict[Key, int], rows: dict[Key, Row]) -> list[Row]:
+        """Rows of the folders that the known ones are not of."""
+        return [
+            self._row(*key) for key, changed in sorted(found.items()) if key not in rows or rows[key].changed != changed
+        ]
 
     def _numbers(self, name: str) -> set[int]:
         return numbers_in(self.root / name)
 
     def _row(self, name: str, number: int) -> Row:
         folder = self.root / name / str(number)
+        changed = _written(folder)
         try:
-            header, identity = read_header(folder)
+            summary = summary_of(*read_header(folder))
         except AdapterError:  # listed all the same: verify() tells what is wrong
-            return Row(name, number, None, None, None, None, None, None, folder_size(folder))
-        base = header.record.get("base")
-        known: dict[str, Any] = base if isinstance(base, dict) else {}
-        return Row(
-            name=name,
-            number=number,
-            id=identity,
-            saved=_text(header.record, "saved"),
-            base=_text(known, "name"),
-            revision=_text(known, "revision"),
-            fingerprint=_text(known, "fingerprint"),
-            mask=header.mask,
-            bytes=folder_size(folder),
-        )
+            summary = None
+        return Row(name, number, changed, folder_size(folder), summary)
 
     def _abandoned(self) -> list[Path]:
         """What stands in .new and no living process is writing."""
@@ -257,13 +272,19 @@ def checked_name(name: str) -> str:
 
 def numbers_in(folder: Path) -> set[int]:
     """Of the versions in a folder."""
-    return {int(path.name) for path in folder.glob("*") if re.fullmatch("[1-9][0-9]{0,8}", path.name) and path.is_dir()}
+    try:
+        with os.scandir(folder) as entries:
+            return {int(each.name) for each in entries if _NUMBER.fullmatch(each.name) and each.is_dir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def _written(folder: Path) -> int:
+    try:
+        return os.stat(folder / HEADER).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _tags_of(tags: dict[str, int], number: int) -> tuple[str, ...]:
     return tuple(sorted(tag for tag, each in tags.items() if each == number))
-
-
-def _text(record: dict[str, Any], key: str) -> str | None:
-    """Records are free: what is no text is shown as one."""
-    return None if record.get(key) is None else str(record[key])

@@ -7,35 +7,44 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from lori_core.errors import StorageError
 from lori_core.files import refusals
+from lori_core.storage.summary import Summary
 
 Key = tuple[str, int]  # name and number of a version
 
 
 @dataclass(frozen=True)
 class Row:
-    """One version, as a list shows it. None: its record does not say; id None: its description cannot be read."""
+    """One version.
+
+    Attributes:
+        changed: time of writing of its header in ns, 0 where there is none: a row of another time is of another file.
+        bytes: of its folder.
+        summary: None: its header cannot be read.
+    """
 
     name: str
     number: int
-    id: str | None
-    saved: str | None  # when, UTC
-    base: str | None
-    revision: str | None
-    fingerprint: str | None  # of the base's weights
-    mask: str | None  # id; None: none, every entry of B was trained
+    changed: int
     bytes: int
+    summary: Summary | None
+
+    @property
+    def key(self) -> Key:
+        return self.name, self.number
 
 
+SCHEMA = 2  # of the table, as the file's user_version; a table of another one is made again
 COLUMNS = ", ".join(field.name for field in fields(Row))
-_VALUES = TypeAdapter[Any](tuple[tuple(get_type_hints(Row).values())])  # pyright: ignore[reportInvalidTypeForm]
+_VALUES = TypeAdapter(tuple[str, int, int, int])  # but the summary
+_SUMMARY = TypeAdapter(Summary)
 
 
 class Index:
@@ -50,21 +59,26 @@ class Index:
             return {}
         try:
             with self._connection() as connection:
+                if not _is_of_schema(connection):
+                    return {}
                 found = connection.execute(f"SELECT {COLUMNS} FROM versions").fetchall()
         except StorageError:
             if self._is_writable():
                 raise
             return {}
-        return {(row.name, row.number): row for values in found if (row := _row(values))}
+        return {row.key: row for values in found if (row := _row(values))}
 
     def change(self, put: Iterable[Row] = (), remove: Iterable[Key] = ()) -> None:
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode = WAL")  # readers go on while somebody writes
+            if not _is_of_schema(connection):
+                connection.execute("DROP TABLE IF EXISTS versions")
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.execute(f"CREATE TABLE IF NOT EXISTS versions ({COLUMNS}, PRIMARY KEY (name, number))")
             connection.executemany("DELETE FROM versions WHERE name = ? AND number = ?", remove)
             places = ", ".join("?" * len(fields(Row)))
             connection.executemany(
-                f"INSERT OR REPLACE INTO versions ({COLUMNS}) VALUES ({places})", [astuple(row) for row in put]
+                f"INSERT OR REPLACE INTO versions ({COLUMNS}) VALUES ({places})", [_values(row) for row in put]
             )
             connection.commit()
 
@@ -89,10 +103,19 @@ class Index:
         return os.access(self.path.parent, os.W_OK)
 
 
+def _is_of_schema(connection: sqlite3.Connection) -> bool:
+    return connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    summary = None if row.summary is None else _SUMMARY.dump_json(row.summary).decode()
+    return row.name, row.number, row.changed, row.bytes, summary
+
+
 def _row(values: tuple[Any, ...]) -> Row | None:
     """None where a value is of another type than its column: a damaged index."""
+    *plain, summary = values
     try:
-        _VALUES.validate_python(values, strict=True)
+        return Row(*_VALUES.validate_python(tuple(plain), strict=True), summary and _SUMMARY.validate_json(summary))
     except ValidationError:
         return None
-    return Row(*values)

@@ -162,7 +162,7 @@ def test_versions_of_a_store_are_merged_and_scored_by_their_names(given):
     for module, factors in made.factors.items():
         expected = sum(0.5 * store.load(f"after@{number}").factors[module].update for number in (1, 2))
         torch.testing.assert_close(factors.update, expected, rtol=1e-2, atol=1e-3)  # kept in bf16
-    assert [part["id"] for part in made.record["parents"]] == [v.row.id for v in store.versions("after")]
+    assert [part["id"] for part in made.record["parents"]] == [v.id for v in store.versions("after")]
     assert store.load("both@1").factors.keys() == made.factors.keys()  # a store that is named keeps the result too
     pinned = json.loads((run / "spec.json").read_text())["config"]["adapters"]
     assert pinned == [

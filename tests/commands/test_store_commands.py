@@ -72,3 +72,11 @@ def test_what_is_not_there_or_cannot_be_is_told(root, arguments, words):
 def test_a_mistyped_store_is_told_and_not_made(tmp_path):
     refused(store(tmp_path / "stroe", "gc"), "stroe", "--store")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_record_says_stays_on_its_line_and_commands_no_terminal(root):
+    made = sparse("odd")
+    AdapterStore(root).save(
+        Adapter("odd", made.config, made.factors, {"base": {"name": "a\nb\x1b[31m"}}, made.drawn_from)
+    )
+    assert "a?b?[31m" in store(root, "list").stdout

@@ -10,7 +10,7 @@ from lori_core.embedded.ready_made import READY_MADE, TASKS, VARIANTS, measured,
 from lori_core.errors import AdapterError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.method.adapter import check_base
-from lori_core.storage.adapter_files import read_header
+from lori_core.storage.header import read_header
 from lori_core.tasks.mini import mini_task
 from lori_core.training.recipes import training_for
 

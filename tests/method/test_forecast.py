@@ -11,7 +11,7 @@ from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions, conditioned
-from lori_core.method.footprint import Footprint, check_footprints, distance
+from lori_core.method.footprint import Footprint, Moments, check_footprints, distance, random_rows, through_each
 from lori_core.method.forecast import forecast, forecast_before
 from lori_core.method.merge import merge
 
@@ -125,3 +125,12 @@ def test_the_distance_of_moments_is_relative_to_the_first():
     one, twice = moments(inputs(50, 8)), moments(2**0.5 * inputs(50, 8))
     assert distance(one, one) == 0
     assert distance(one, twice) == pytest.approx(1, rel=1e-3) and distance(twice, one) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_what_an_A_is_in_the_span_of_is_found_once_for_all_inputs_of_its_width(monkeypatch):
+    given = [moments(inputs(200, FEATURES, seed), directions) for seed in range(3) for directions in (None, 8, 12)]
+    A = random_rows(8, FEATURES)[:3] + 0.0  # in the span of 8 rows, and not of 12
+    expected = [each.through(A) for each in given]
+    asked, found = [], Moments.in_span
+    monkeypatch.setattr(Moments, "in_span", lambda self, A: asked.append(len(self.factor)) or found(self, A))
+    assert through_each(A, given) == expected and sorted(asked) == [8, 12, FEATURES]

@@ -15,7 +15,8 @@ from lori_core.config import AdapterConfig
 from lori_core.errors import AdapterError, StorageError
 from lori_core.method.adapter import blank
 from lori_core.method.masks import random_masks
-from lori_core.storage.adapter_files import read_header, save_adapter
+from lori_core.storage.adapter_files import save_adapter
+from lori_core.storage.header import read_header
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
 from lori_core.storage.tensors import read_metadata
 

@@ -19,6 +19,7 @@ from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import mask_id
 from lori_core.method.merge import merge
+from lori_core.storage.header import read_header
 from lori_core.storage.store import AdapterStore
 
 # What child processes run: an adapter, and a store in sys.argv[1].
@@ -27,6 +28,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from stored import sparse
+from lori_core.storage.header import read_header
 from lori_core.storage.store import AdapterStore
 store = AdapterStore(sys.argv[1])
 """
@@ -80,19 +82,19 @@ def test_a_version_says_where_it_comes_from(tmp_path):
     (version,) = store.versions()
     header = store.show("math")
     assert header.record | {"saved": ""} == sparse().record | {"saved": ""}
-    assert header.mask == version.row.mask == mask_id(sparse().masks)
+    row, summary = version.row, version.row.summary
+    assert summary is not None and header.mask == summary.mask == mask_id(sparse().masks)
     assert {"lori_core", "python", "torch"} <= header.software.keys()
-    row = version.row
-    assert (row.base, row.revision, row.fingerprint) == (BASE["name"], None, BASE["fingerprint"])
+    assert (summary.base, summary.revision, summary.fingerprint) == (BASE["name"], "", BASE["fingerprint"])
     assert row.bytes == sum(path.stat().st_size for path in (tmp_path / "math" / "1").iterdir())
-    assert row.id == store.load("math").record["id"]
+    assert summary.id == store.load("math").record["id"]
 
 
 def test_a_merge_names_the_versions_that_it_was_made_of(tmp_path):
     store = AdapterStore(tmp_path)
     parts = [store.load(store.save(sparse(name))) for name in ("math", "code")]
     store.save(merge(parts, "concat", [0.5, 0.5], "both"))
-    ids = [version.row.id for version in (*store.versions("math"), *store.versions("code"))]
+    ids = [version.id for version in (*store.versions("math"), *store.versions("code"))]
     expected = [
         {"name": name, "version": f"{name}@1", "id": identity}
         for name, identity in zip(("math", "code"), ids, strict=True)
@@ -209,7 +211,7 @@ def test_a_damaged_version_is_listed_and_the_others_go_on(tmp_path):
         store.save(sparse(seed=seed))
     (tmp_path / "math" / "1" / "adapter.json").write_bytes(b"{")
     assert store.reindex() == 2
-    assert [version.row.id is None for version in store.versions()] == [True, False]
+    assert [version.row.summary is None for version in store.versions()] == [True, False]
     assert list(store.verify()) == ["math@1"]
     assert same(store.load("math@2"), sparse(seed=1))
 
@@ -325,7 +327,7 @@ def test_a_store_on_a_disk_that_cannot_be_written_is_listed_and_verified(tmp_pat
             (tmp_path / ".index.sqlite").write_bytes(b"no database" * 1000)
     script = """
 from lori_core.errors import StorageError
-print([(each.reference, each.tags, each.row.id is not None) for each in store.versions()], store.verify())
+print([(each.reference, each.tags, each.row.summary is not None) for each in store.versions()], store.verify())
 for write in (lambda: store.tag("math", "new"), lambda: store.delete("math"), store.gc, store.reindex):
     try:
         write()
@@ -377,7 +379,9 @@ def test_two_processes_save_200_versions_of_one_name(tmp_path):
     assert store.verify() == {}
     seeds = sorted(store.show(f"math@{number}").config.projection_seed for number in folders)
     assert seeds == sorted([*range(100), *range(1000, 1100)])
-    assert {row.id for row in rows.values()} == {store.load(f"math@{number}").record["id"] for number in folders}
+    assert {row.summary and row.summary.id for row in rows.values()} == {
+        store.load(f"math@{number}").record["id"] for number in folders
+    }
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -427,3 +431,48 @@ def test_a_tag_that_is_none_is_refused(tmp_path):
         with pytest.raises(StorageError) as caught:
             store.tag("math", tag)
         assert caught.value.key == "bad_tag"
+
+
+# --- many versions
+
+
+def test_a_list_of_what_is_in_the_index_opens_no_adapter_and_one_that_was_written_anew_is_read_again(
+    tmp_path, monkeypatch
+):
+    store = AdapterStore(tmp_path)
+    for seed in range(3):
+        store.save(sparse(seed=seed))
+    before, read = store.versions(), []
+    monkeypatch.setattr(
+        "lori_core.storage.store.read_header", lambda folder: read.append(folder) or read_header(folder)
+    )
+    assert store.versions() == before and read == []
+    changed = tmp_path / "math" / "2" / "adapter.json"
+    changed.write_bytes(b"{")
+    os.utime(changed, ns=(0, 1))
+    assert [version.id == "" for version in store.versions()] == [False, True, False]
+    assert read == [tmp_path / "math" / "2"]
+
+
+def test_an_index_of_an_earlier_version_of_the_lab_is_made_again(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    before = store.versions()
+    (tmp_path / ".index.sqlite").unlink()
+    with sqlite3.connect(tmp_path / ".index.sqlite") as connection:
+        connection.execute("CREATE TABLE versions (name, number, id, PRIMARY KEY (name, number))")
+        connection.execute("INSERT INTO versions VALUES ('math', 1, 'x')")
+    assert store.versions() == before
+
+
+def test_a_list_of_versions_does_not_wait_for_torch(tmp_path):
+    AdapterStore(tmp_path).save(sparse())
+    script = """
+import sys
+from lori_core.commands.listing import versions_list
+from lori_core.storage.header import read_header
+from lori_core.storage.store import AdapterStore
+print(versions_list(AdapterStore(sys.argv[1]).versions(), "en").splitlines()[-1].split()[0], "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["math@1", "False"]

@@ -14,7 +14,8 @@ from lori_core.commands.tables import result_table
 from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters, LoRIError, RunError, Stopped, StorageError
 from lori_core.results import Calibration, ContinualResult, MergeTrial, SingleResult, from_json
-from lori_core.storage.adapter_files import load_adapter, read_header, save_adapter
+from lori_core.storage.adapter_files import load_adapter, save_adapter
+from lori_core.storage.header import read_header
 from lori_core.storage.mask_files import load_mask
 from lori_core.storage.store import AdapterStore
 from lori_core.study.jobs import execute
