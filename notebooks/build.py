@@ -8,7 +8,7 @@ A source is jupytext's percent format. Cell metadata:
 In code, what a student has to write is marked, and becomes three dots in the student's notebook:
 
     count = rank * width  # solution
-    # solution            all lines up to "# end", at this indentation
+    # solution            all lines up to "# end", at this indentation; "return ..." where one of them returns
     # end
 
 Notebooks are kept without outputs: figures are megabytes, timings differ, and a student should see what comes out only
@@ -74,6 +74,8 @@ def unsolved(code: str) -> str:
             inside = True
         elif _END.match(line):
             inside = False
+        elif inside and line.lstrip().startswith("return "):
+            lines[-1] = lines[-1].replace("...", "return ...")
         elif not inside:
             one = _LINE.match(line)
             lines.append(one["left"] + "..." if one else line)

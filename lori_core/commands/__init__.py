@@ -8,7 +8,19 @@ Exit codes: 0 done, 2 refused with one message, 130 stopped.
 
 import typer
 
-from lori_core.commands import adapters, bases, exchange, footprints, lab, learning, runs, serving, store, tasks
+from lori_core.commands import (
+    adapters,
+    bases,
+    classroom,
+    exchange,
+    footprints,
+    lab,
+    learning,
+    runs,
+    serving,
+    store,
+    tasks,
+)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,5 +40,6 @@ for command in (runs.run, runs.resume, runs.show):
 app.add_typer(tasks.app, name="tasks")
 store.app.add_typer(footprints.kept, name="footprint")
 app.add_typer(store.app, name="store")
+app.command("class")(classroom.class_)
 for command in (lab.lab, lab.passwords):
     app.command(context_settings=lab.PASSED_ON)(command)

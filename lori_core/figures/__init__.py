@@ -4,6 +4,7 @@ from lori_core.figures.comparisons import compared_scores, cosines_by_width, dia
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.forecast import forecast_against_measured, forecast_matrix
+from lori_core.figures.guesses import guesses
 from lori_core.figures.interference import pair_band, pairs
 from lori_core.figures.mask_views import mask_grid, mask_pair
 from lori_core.figures.masks import mask, mask_layout, mask_settling
@@ -26,6 +27,7 @@ __all__ = [
     "forecast_against_measured",
     "forecast_matrix",
     "forgetting",
+    "guesses",
     "layer_and_projection",
     "live_losses",
     "losses",

@@ -1,52 +1,65 @@
-"""Checks, one for each exercise of the notebooks: the right answer, and what three typical mistakes would give.
+"""Checks, one for each exercise of the notebooks: the right answer, and what typical mistakes would give.
 
-Each takes the student's answer and the language of the message, says that the answer is right, or raises WrongAnswer.
+Each takes the student's function and the language of the message, says that it is right, or raises WrongAnswer.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lori_core.bases.layer import LoRILinear
-from lori_core.lessons.answers import called, compare
+from lori_core.lessons.answers import Function, compare, is_open, kind_of
+from lori_core.lessons.wrong_answer import WrongAnswer
 from lori_core.method.masks import magnitude_masks
+from lori_core.method.merge_parts import elect
 from lori_core.method.metrics import forgetting as measured_forgetting
 from lori_core.method.metrics import random_jaccard
-
-Function = Callable[..., Any]
-
+from lori_core.translate import translate
 
 # --- 1  from LoRA to LoRI
 
 
 def counts(function: Function, language: str) -> str:
     """(out_features, in_features, rank, sparsity) -> trained values of (LoRA, LoRI-D, LoRI-S)."""
-    out, width, rank, sparsity = 96, 160, 8, 0.75
-    kept = round((1 - sparsity) * out * rank)
-    right = (rank * (out + width), out * rank, kept)
+
+    def lori_s(kept: Function) -> Function:
+        return lambda out, width, rank, sparsity: (rank * (out + width), out * rank, kept(out * rank, sparsity))
+
+    right = lori_s(lambda entries, sparsity: round((1 - sparsity) * entries))
     mistakes = {
-        "whole_matrix": (out * width, out * rank, kept),
-        "projection_counted": (rank * (out + width), rank * (out + width), kept),
-        "sparsity_kept": (rank * (out + width), out * rank, round(sparsity * out * rank)),
+        "whole_matrix": lambda out, width, rank, s: (out * width, *right(out, width, rank, s)[1:]),
+        "projection_counted": lambda out, width, rank, s: (rank * (out + width),) * 2 + right(out, width, rank, s)[2:],
+        "sparsity_kept": lori_s(lambda entries, sparsity: round(sparsity * entries)),
+        "unrounded": lori_s(lambda entries, sparsity: (1 - sparsity) * entries),
+        "cut_off": lori_s(lambda entries, sparsity: int((1 - sparsity) * entries)),
     }
-    return compare("counts", called(function, out, width, rank, sparsity), right, mistakes, language)
+    # 67.9, 82.4 and 48.05 values: no way of rounding but the nearest is right for all
+    cases = [(97, 160, 7, 0.9), (103, 160, 8, 0.9), (31, 40, 31, 0.95)]
+    return compare("counts", function, cases, right, mistakes, language)
 
 
-def layer(kind: Callable[..., nn.Module], language: str) -> str:
+def layer(kind: Function, language: str) -> str:
     """kind(W, A, B, mask, scaling): a module whose forward is the base's output plus the masked update."""
-    W, A, B, x = _tensors((24, 16), (4, 16), (24, 4), (3, 16))
-    mask, scaling = B > 0.3, 2.0
-    base = nn.Linear(16, 24, bias=False)
-    base.weight.data = W
-    right = LoRILinear(base, A, B * mask, mask, scaling)(x).detach()
+
+    def right(W: Tensor, A: Tensor, B: Tensor, mask: Tensor, scaling: float, x: Tensor) -> Tensor:
+        base = nn.Linear(W.shape[1], W.shape[0], bias=False)
+        base.weight.data = W
+        return LoRILinear(base, A, B * mask, mask, scaling)(x).detach()
+
+    def answer(W: Tensor, A: Tensor, B: Tensor, mask: Tensor, scaling: float, x: Tensor) -> Any:
+        return kind(W, A, B, mask, scaling)(x)
+
     mistakes = {
-        "no_scaling": x @ W.T + x @ A.T @ (mask * B).T,
-        "no_mask": x @ W.T + scaling * x @ A.T @ B.T,
-        "no_base": scaling * x @ A.T @ (mask * B).T,
+        "no_scaling": lambda W, A, B, mask, scaling, x: right(W, A, B, mask, 1.0, x),
+        "no_mask": lambda W, A, B, mask, scaling, x: right(W, A, B, torch.ones_like(mask), scaling, x),
+        "no_base": lambda W, A, B, mask, scaling, x: scaling * x @ A.T @ (mask * B).T,
+        "base_scaled": lambda W, A, B, mask, scaling, x: scaling * right(W, A, B, mask, 1.0, x),
+        "outside": lambda W, A, B, mask, scaling, x: right(W, A, B, ~mask, scaling, x),
     }
-    return compare("layer", called(kind(W, A, B, mask, scaling), x), right, mistakes, language)
+    W, A, B, x = _tensors((24, 16), (4, 16), (24, 4), (2, 3, 16))
+    cases = [(W, A, B, B > 0.3, 2.0, x[0]), (W, A, B, B < 0.1, 0.5, x)]
+    return compare("layer", answer if callable(kind) else kind, cases, right, mistakes, language)
 
 
 # --- 2  why a random A
@@ -54,27 +67,35 @@ def layer(kind: Callable[..., nn.Module], language: str) -> str:
 
 def cosine(function: Function, language: str) -> str:
     """(dW_s, dW_t) -> their cosine as vectors."""
-    s, t = _tensors((6, 5), (6, 5))
-    inner, norm_s, norm_t = (s * t).sum(), s.norm(), t.norm()
+
+    def right(s: Tensor, t: Tensor) -> float:
+        return float((s * t).sum() / (s.norm() * t.norm()))
+
     mistakes = {
-        "not_normalised": inner,
-        "squared_norms": inner / (norm_s * norm_t) ** 2,
-        "matrix_product": torch.trace(s @ t.T @ s @ t.T) / (norm_s * norm_t),
+        "not_normalised": lambda s, t: float((s * t).sum()),
+        "squared_norms": lambda s, t: float((s * t).sum() / (s.norm() * t.norm()) ** 2),
+        "matrix_product": lambda s, t: float(torch.trace(s @ t.T @ s @ t.T) / (s.norm() * t.norm())),
+        "absolute": lambda s, t: abs(right(s, t)),
+        "mean": lambda s, t: right(s, t) / s.numel(),
     }
-    return compare("cosine", called(function, s, t), inner / (norm_s * norm_t), mistakes, language)
+    s, t = _tensors((6, 5), (6, 5))
+    return compare("cosine", function, [(s, t), (s + t, t), (s, -t - s)], right, mistakes, language)
 
 
 def inner_product(function: Function, language: str) -> str:
     """(A_s, B_s, A_t, B_t) -> the inner product of the two updates, from rank-sized matrices."""
-    A_s, B_s, A_t, B_t = _tensors((4, 9), (7, 4), (4, 9), (7, 4))
-    overlap_B, overlap_A = B_s.T @ B_t, A_s @ A_t.T
     mistakes = {
-        "only_B": overlap_B.sum(),
-        "matrix_product": (overlap_B @ overlap_A).sum(),
-        "transposed": (overlap_B * overlap_A.T).sum(),
+        "only_B": lambda A_s, B_s, A_t, B_t: float((B_s.T @ B_t).sum()),
+        "matrix_product": lambda A_s, B_s, A_t, B_t: float((B_s.T @ B_t @ A_s @ A_t.T).sum()),
+        "transposed": lambda A_s, B_s, A_t, B_t: float(((B_s.T @ B_t) * (A_t @ A_s.T)).sum()),
+        "not_summed": lambda A_s, B_s, A_t, B_t: (B_s.T @ B_t) * (A_s @ A_t.T),
     }
-    right = ((B_s @ A_s) * (B_t @ A_t)).sum()
-    return compare("inner_product", called(function, A_s, B_s, A_t, B_t), right, mistakes, language)
+
+    def right(A_s: Tensor, B_s: Tensor, A_t: Tensor, B_t: Tensor) -> float:
+        return float(((B_s @ A_s) * (B_t @ A_t)).sum())
+
+    cases = [tuple(_tensors((4, 9), (7, 4), (4, 9), (7, 4))), tuple(_tensors((2, 6), (5, 2), (2, 6), (5, 2)))]
+    return compare("inner_product", function, cases, right, mistakes, language)
 
 
 # --- 3  calibrate a mask
@@ -82,52 +103,68 @@ def inner_product(function: Function, language: str) -> str:
 
 def keep_largest(function: Function, language: str) -> str:
     """(B, sparsity) -> a mask that is True at the largest entries."""
-    (B,) = _tensors((12, 5))
-    sparsity = 0.8
+
+    def right(B: Tensor, sparsity: float) -> Tensor:
+        return magnitude_masks({"": B}, sparsity)[""]
+
     mistakes = {
-        "smallest": magnitude_masks({"": 1 / B}, sparsity)[""],
-        "sparsity_kept": magnitude_masks({"": B}, 1 - sparsity)[""],
-        "signed": magnitude_masks({"": B - B.min()}, sparsity)[""],
+        "smallest": lambda B, sparsity: right(1 / B, sparsity),
+        "sparsity_kept": lambda B, sparsity: right(B, 1 - sparsity),
+        "signed": lambda B, sparsity: right(B - B.min(), sparsity),
+        "one_short": lambda B, sparsity: B.abs() > B.abs()[right(B, sparsity)].min(),
+        "cut_off": lambda B, sparsity: _largest(B, int((1 - sparsity) * B.numel())),
+        "values": lambda B, sparsity: B * right(B, sparsity),
     }
-    right = magnitude_masks({"": B}, sparsity)[""]
-    return compare("keep_largest", called(function, B, sparsity), right, mistakes, language)
+    one, other, third = _tensors((12, 5), (9, 3), (10, 2))
+    # 12, 2.7 and 5 entries
+    return compare("keep_largest", function, [(one, 0.8), (other, 0.9), (third, 0.75)], right, mistakes, language)
 
 
 def jaccard(function: Function, language: str) -> str:
     """(mask_s, mask_t) -> entries that both keep / entries that either keeps."""
-    a, b = _tensors((20, 6), (20, 6))
-    s, t = a > 0.8, b > -0.2
-    both = int((s & t).sum())
+
+    def right(s: Tensor, t: Tensor) -> float:
+        return int((s & t).sum()) / int((s | t).sum())
+
     mistakes = {
-        "share_of_one": both / int(s.sum()),
-        "dice": 2 * both / int(s.sum() + t.sum()),
-        "agreement": float((s == t).float().mean()),
+        "share_of_one": lambda s, t: int((s & t).sum()) / int(s.sum()),
+        "dice": lambda s, t: 2 * int((s & t).sum()) / int(s.sum() + t.sum()),
+        "agreement": lambda s, t: float((s == t).float().mean()),
+        "of_all": lambda s, t: float((s & t).float().mean()),
+        "distance": lambda s, t: 1 - right(s, t),
     }
-    return compare("jaccard", called(function, s, t), both / int((s | t).sum()), mistakes, language)
+    a, b = _tensors((20, 6), (20, 6))
+    cases = [(a > 0.8, b > -0.2), (a > 0, a + b > 0), (a > 0.5, a < -0.5)]
+    return compare("jaccard", function, cases, right, mistakes, language)
 
 
 # --- 4  train LoRI-D and LoRI-S
 
 
-def adam_bytes(function: Function, language: str) -> str:
-    """trained values -> bytes of the state that AdamW keeps for them."""
-    trained = 1000
-    mistakes = {"one_moment": 4 * trained, "in_bits": 64 * trained, "with_values": 12 * trained}
-    return compare("adam_bytes", called(function, trained), 8 * trained, mistakes, language)
-
-
 def masked_step(function: Function, language: str) -> str:
     """(B, gradient, mask, learning_rate) -> B after one step of plain gradient descent."""
-    B, gradient = _tensors((8, 3), (8, 3))
-    mask, rate = gradient.abs() > 0.5, 0.1
     mistakes = {
-        "no_mask": B - rate * gradient,
-        "uphill": B + rate * mask * gradient,
-        "erased": mask * (B - rate * gradient),
+        "no_mask": lambda B, gradient, mask, rate: B - rate * gradient,
+        "uphill": lambda B, gradient, mask, rate: B + rate * mask * gradient,
+        "erased": lambda B, gradient, mask, rate: mask * (B - rate * gradient),
+        "outside": lambda B, gradient, mask, rate: B - rate * ~mask * gradient,
+        "no_rate": lambda B, gradient, mask, rate: B - mask * gradient,
+        "step_alone": lambda B, gradient, mask, rate: -rate * mask * gradient,
     }
-    return compare(
-        "masked_step", called(function, B, gradient, mask, rate), B - rate * mask * gradient, mistakes, language
-    )
+    B, gradient = _tensors((8, 3), (8, 3))
+    cases = [(B, gradient, gradient.abs() > 0.5, 0.1), (gradient, B, B > 0, 2.0)]
+    return compare("masked_step", function, cases, lambda B, g, mask, rate: B - rate * mask * g, mistakes, language)
+
+
+def adam_bytes(function: Function, language: str) -> str:
+    """trained values -> bytes of the state that AdamW keeps for them."""
+    mistakes = {
+        "one_moment": lambda trained: 4 * trained,
+        "in_bits": lambda trained: 64 * trained,
+        "with_values": lambda trained: 12 * trained,
+        "in_numbers": lambda trained: 2 * trained,
+    }
+    return compare("adam_bytes", function, [(1000,), (7,)], lambda trained: 8 * trained, mistakes, language)
 
 
 # --- 5  interference
@@ -135,16 +172,27 @@ def masked_step(function: Function, language: str) -> str:
 
 def chance_overlap(function: Function, language: str) -> str:
     """sparsity -> Jaccard of two random masks."""
-    sparsity, kept = 0.8, 0.2
-    mistakes = {"kept_share": kept, "both": kept**2, "sparsity_used": sparsity / (2 - sparsity)}
-    return compare("chance_overlap", called(function, sparsity), random_jaccard(sparsity), mistakes, language)
+    mistakes = {
+        "kept_share": lambda sparsity: 1 - sparsity,
+        "both": lambda sparsity: (1 - sparsity) ** 2,
+        "sparsity_used": lambda sparsity: sparsity / (2 - sparsity),
+        "either": lambda sparsity: 1 - sparsity**2,
+        "counted_twice": lambda sparsity: (1 - sparsity) / 2,
+    }
+    return compare("chance_overlap", function, [(0.8,), (0.9,), (0.3,)], random_jaccard, mistakes, language)
 
 
 def z_score(function: Function, language: str) -> str:
     """(value, null_mean, null_sd) -> how many standard deviations the value is from chance."""
-    value, mean, sd = 0.31, 0.05, 0.02
-    mistakes = {"not_centred": value / sd, "variance": (value - mean) / sd**2, "not_scaled": value - mean}
-    return compare("z_score", called(function, value, mean, sd), (value - mean) / sd, mistakes, language)
+    mistakes = {
+        "not_centred": lambda value, mean, sd: value / sd,
+        "variance": lambda value, mean, sd: (value - mean) / sd**2,
+        "not_scaled": lambda value, mean, sd: value - mean,
+        "absolute": lambda value, mean, sd: abs(value - mean) / sd,
+        "turned": lambda value, mean, sd: (mean - value) / sd,
+    }
+    cases = [(0.31, 0.05, 0.02), (0.01, 0.05, 0.02)]
+    return compare("z_score", function, cases, lambda value, mean, sd: (value - mean) / sd, mistakes, language)
 
 
 # --- 6  merge
@@ -152,30 +200,59 @@ def z_score(function: Function, language: str) -> str:
 
 def concat(function: Function, language: str) -> str:
     """(A_s, B_s, A_t, B_t, weight) -> (A, B) whose product is the weighted sum of both updates."""
-    A_s, B_s, A_t, B_t = _tensors((3, 8), (6, 3), (3, 8), (6, 3))
-    weight = 0.4
-    got = called(function, A_s, B_s, A_t, B_t, weight)
-    if isinstance(got, tuple) and len(got) == 2 and all(isinstance(each, Tensor) for each in got):
-        A, B = got
-        got = B @ A
+
+    def product(A_s: Tensor, B_s: Tensor, A_t: Tensor, B_t: Tensor, weight: float) -> Any:
+        """What a pair of factors amounts to; what is no such pair is refused by what it is."""
+        got = function(A_s, B_s, A_t, B_t, weight)
+        if got is None or is_open(got):
+            return got
+        if isinstance(got, Tensor) and got.shape == (len(B_s), A_s.shape[1]):
+            raise WrongAnswer("concat.dense", language)
+        if not (isinstance(got, tuple | list) and len(got) == 2 and all(isinstance(each, Tensor) for each in got)):
+            pair = translate("lessons.kinds.factors", language)
+            raise WrongAnswer("kind", language, got=kind_of(got, language), expected=pair)
+        rank, shapes = len(A_s) + len(A_t), tuple(tuple(each.shape) for each in got)
+        expected = ((rank, A_s.shape[1]), (B_s.shape[0], rank))
+        if shapes == expected[::-1]:
+            raise WrongAnswer("concat.swapped", language)
+        if shapes == (tuple(A_s.shape), tuple(B_s.shape)):
+            raise WrongAnswer("concat.factors_added", language)
+        if shapes != expected:
+            raise WrongAnswer("concat.shapes", language, got=shapes, expected=expected)
+        return got[1] @ got[0]
+
+    def summed(of_s: Function, of_t: Function) -> Function:
+        return lambda A_s, B_s, A_t, B_t, weight: of_s(weight) * B_s @ A_s + of_t(weight) * B_t @ A_t
+
     mistakes = {
-        "no_weight": B_s @ A_s + B_t @ A_t,
-        "weight_squared": weight**2 * (B_s @ A_s + B_t @ A_t),
-        "factors_added": weight * (B_s + B_t) @ (A_s + A_t),
+        "no_weight": summed(lambda weight: 1, lambda weight: 1),
+        "weight_squared": summed(lambda weight: weight**2, lambda weight: weight**2),
+        "one_weighted": summed(lambda weight: weight, lambda weight: 1),
+        "other_weighted": summed(lambda weight: 1, lambda weight: weight),
+        "mean": summed(lambda weight: weight / 2, lambda weight: weight / 2),
     }
-    return compare("concat", got, weight * (B_s @ A_s + B_t @ A_t), mistakes, language)
+    right = summed(lambda weight: weight, lambda weight: weight)
+    cases = [(*_tensors((3, 8), (6, 3), (3, 8), (6, 3)), 0.4), (*_tensors((5, 8), (6, 5), (2, 8), (6, 2)), 3.0)]
+    return compare("concat", product if callable(function) else function, cases, right, mistakes, language)
 
 
 def ties(function: Function, language: str) -> str:
     """updates (tasks, entries) -> the mean of those whose sign is that of the sum."""
-    updates = torch.tensor([[3.0, 1.0, -2.0, 0.5], [-1.0, 1.0, -2.0, 0.4], [-1.0, -4.0, 1.0, 0.6]])
-    votes = updates.sign().sum(dim=0).sign()
+
+    def agrees(updates: Tensor) -> Tensor:
+        return updates.sign() == updates.sum(dim=0).sign()
+
     mistakes = {
-        "plain_mean": updates.mean(dim=0),
-        "counted_votes": _mean_of(updates, votes),
-        "all_tasks": (updates * (updates.sign() == updates.sum(dim=0).sign())).sum(dim=0) / len(updates),
+        "plain_mean": lambda updates: updates.mean(dim=0),
+        "counted_votes": lambda updates: _mean_of(updates, updates.sign().sum(dim=0).sign()),
+        "all_tasks": lambda updates: (updates * agrees(updates)).mean(dim=0),
+        "not_divided": lambda updates: (updates * agrees(updates)).sum(dim=0),
+        "no_clamp": lambda updates: (updates * agrees(updates)).sum(dim=0) / agrees(updates).sum(dim=0),
     }
-    return compare("ties", called(function, updates), _mean_of(updates, updates.sum(dim=0).sign()), mistakes, language)
+    tied = [2.0, -1.0, -1.0]  # sums to zero: no sign is elected, and nobody agrees
+    updates = torch.tensor([[3.0, 1.0, -2.0, 0.5], [-1.0, 1.0, -2.0, 0.4], [-1.0, -4.0, 1.0, 0.6]])
+    cases = [(torch.cat([updates, torch.tensor(tied)[:, None]], dim=1),), tuple(_tensors((4, 9)))]
+    return compare("ties", function, cases, elect, mistakes, language)
 
 
 # --- 7  continual learning
@@ -183,28 +260,35 @@ def ties(function: Function, language: str) -> str:
 
 def forgetting(function: Function, language: str) -> str:
     """score matrix (row: after task i, column: on task j) -> best earlier minus final score, a number a task."""
-    matrix = [[0.8, 0.1, 0.7], [0.9, 0.6, 0.2], [0.5, 0.75, 0.65]]
-    right = measured_forgetting(matrix)
     mistakes = {
-        "sign": tuple(-each for each in right),
-        "first_score": tuple(matrix[j][j] - matrix[-1][j] for j in range(3)),
-        "before_learned": tuple(max(row[j] for row in matrix[:-1]) - matrix[-1][j] for j in range(3)),
+        "sign": lambda matrix: tuple(-each for each in measured_forgetting(matrix)),
+        "first_score": lambda matrix: tuple(matrix[j][j] - matrix[-1][j] for j in range(3)),
+        "before_learned": lambda matrix: tuple(max(row[j] for row in matrix[:-1]) - matrix[-1][j] for j in range(3)),
+        "with_final": lambda matrix: tuple(max(each, 0.0) for each in measured_forgetting(matrix)),
+        "last_left_out": lambda matrix: measured_forgetting(matrix)[:-1],
+        "mean": lambda matrix: sum(measured_forgetting(matrix)) / 3,
     }
-    got = called(function, [list(row) for row in matrix])
-    return compare("forgetting", tuple(got) if isinstance(got, list) else got, right, mistakes, language)
+    worse = [[0.8, 0.1, 0.7], [0.9, 0.6, 0.2], [0.5, 0.75, 0.65]]
+    better = [[0.5, 0.2, 0.1], [0.6, 0.4, 0.3], [0.8, 0.3, 0.9]]  # the first task is helped by later ones
+    return compare("forgetting", function, [(worse,), (better,)], measured_forgetting, mistakes, language)
 
 
 def free_entries(function: Function, language: str) -> str:
     """(movement, held, k) -> a mask of the k largest entries that no earlier task holds."""
-    movement, other = _tensors((10, 6), (10, 6))
-    held, k = other > 0.2, 9
+
+    def right(movement: Tensor, held: Tensor, k: int) -> Tensor:
+        return _largest(movement.masked_fill(held, 0), k)
+
     mistakes = {
-        "held_ignored": _largest(movement, k),
-        "taken_away_after": _largest(movement, k) & ~held,
-        "only_held": _largest(movement.masked_fill(~held, 0), k),
+        "held_ignored": lambda movement, held, k: _largest(movement, k),
+        "taken_away_after": lambda movement, held, k: _largest(movement, k) & ~held,
+        "only_held": lambda movement, held, k: _largest(movement.masked_fill(~held, 0), k),
+        "all_free": lambda movement, held, k: ~held,
+        "signed": lambda movement, held, k: _largest((movement - movement.min() + 1).masked_fill(held, 0), k),
     }
-    right = _largest(movement.masked_fill(held, 0), k)
-    return compare("free_entries", called(function, movement, held, k), right, mistakes, language)
+    movement, other = _tensors((10, 6), (10, 6))
+    cases = [(movement, other > 0.2, 9), (other, movement > 0, 20)]
+    return compare("free_entries", function, cases, right, mistakes, language)
 
 
 # --- 8  a proof of concept
@@ -212,21 +296,42 @@ def free_entries(function: Function, language: str) -> str:
 
 def retention(function: Function, language: str) -> str:
     """(base, single, merged) -> the share of what the adapter gained that the merge keeps."""
-    base, single, merged = 0.2, 0.8, 0.65
+
+    def right(base: float, single: float, merged: float) -> float:
+        return (merged - base) / (single - base)
+
     mistakes = {
-        "base_ignored": merged / single,
-        "lost": (single - merged) / (single - base),
-        "upside_down": (single - base) / (merged - base),
+        "base_ignored": lambda base, single, merged: merged / single,
+        "lost": lambda base, single, merged: (single - merged) / (single - base),
+        "upside_down": lambda base, single, merged: 1 / right(base, single, merged),
+        "points": lambda base, single, merged: merged - base,
+        "in_percent": lambda base, single, merged: 100 * right(base, single, merged),
+        "at_most_one": lambda base, single, merged: min(1.0, right(base, single, merged)),
     }
-    right = (merged - base) / (single - base)
-    return compare("retention", called(function, base, single, merged), right, mistakes, language)
+    return compare("retention", function, [(0.2, 0.8, 0.65), (0.1, 0.5, 0.6)], right, mistakes, language)
 
 
 def decide(function: Function, language: str) -> str:
     """(sparsity -> score, tolerance) -> the highest sparsity whose score is within the tolerance of the best."""
-    scores: Mapping[float, float] = {0.0: 0.90, 0.5: 0.92, 0.8: 0.91, 0.9: 0.89, 0.99: 0.41}
-    mistakes = {"best_score": 0.5, "highest": 0.99, "against_dense": 0.9}
-    return compare("decide", called(function, dict(scores), 0.015), 0.8, mistakes, language)
+
+    def highest(enough: Function) -> Function:
+        return lambda scores, tolerance: max(s for s, value in scores.items() if enough(scores, value, tolerance))
+
+    right = highest(lambda scores, value, tolerance: value >= max(scores.values()) - tolerance)
+    mistakes = {
+        "best_score": lambda scores, tolerance: max(scores, key=lambda sparsity: scores[sparsity]),
+        "highest": lambda scores, tolerance: max(scores),
+        "against_dense": highest(lambda scores, value, tolerance: value >= scores[0.0] - tolerance),
+        "strict": highest(lambda scores, value, tolerance: value > max(scores.values()) - tolerance),
+        "score": lambda scores, tolerance: scores[right(scores, tolerance)],
+        "lowest": lambda scores, tolerance: min(s for s, v in scores.items() if v >= max(scores.values()) - tolerance),
+    }
+    # sixteenths, which are exact in binary: 0.8 is just within the tolerance
+    cases = [
+        ({0.0: 0.8125, 0.5: 0.875, 0.8: 0.8125, 0.9: 0.75, 0.99: 0.375}, 0.0625),
+        ({0.9: 0.75, 0.5: 0.9375, 0.0: 0.5, 0.8: 0.8125, 0.7: 0.84375}, 0.125),
+    ]
+    return compare("decide", function, cases, right, mistakes, language)
 
 
 # --- what the checks share

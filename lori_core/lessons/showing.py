@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from math import isnan
+from typing import Any
 
 from IPython.display import Markdown, display
 from transformers.utils import logging
@@ -12,7 +13,8 @@ from lori_core.bases.merged_base import merged_into
 from lori_core.config import Split
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
-from lori_core.figures.wording import percent
+from lori_core.figures.wording import percent, sentences
+from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept
 from lori_core.method.adapter import Adapter
 from lori_core.report.compared import compared
 from lori_core.report.findings import warnings
@@ -33,10 +35,27 @@ def show(drawing: Drawing) -> None:
     display(Markdown(f"{drawing.summary} *{drawing.limits}*"))
 
 
-def guessed(guess: float | None, measured: float, language: str) -> Markdown:
-    """The prediction beside what came out; a measure that is not a number could not be taken."""
-    key = "lessons.no_measure" if isnan(measured) else "lessons.no_guess" if guess is None else "lessons.guessed"
-    return Markdown(translate(key, language, guess=guess, measured=f"{measured:.3g}"))
+def guessed(name: str, guess: Any, measured: float, language: str) -> Markdown:
+    """The guess beside what came out: how far off it was, and whether that is close. The first guess is kept.
+
+    Args:
+        name: the question, one of guesses.QUESTIONS.
+        guess: the student's; None where there is none.
+        measured: NaN where there was nothing to measure.
+    Raises:
+        WrongAnswer: the guess is no number in the question's range.
+    """
+    values = {"measured": f"{measured:.3g}"}
+    if guess is None:
+        return Markdown(translate("lessons.no_measure" if isnan(measured) else "lessons.no_guess", language, **values))
+    question = QUESTIONS[name]
+    first = kept(name, Guess(checked(guess, question, language), measured))
+    values |= {"guess": f"{first.guess:g}", "off": f"{abs(first.guess - measured):.3g}"}
+    key = "no_measure" if isnan(measured) else f"guessed.{first.grade(question)}"
+    parts = [translate(f"lessons.{key}", language, **values)]
+    if first.guess != guess:
+        parts.append(translate("lessons.guess.first_counts", language, file=FILE))
+    return Markdown(sentences(parts, language))
 
 
 def embedded_base() -> Base:

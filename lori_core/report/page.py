@@ -60,10 +60,10 @@ def study_page(result: StudyResult, language: str = "en") -> str:
         samples={task: outputs for task, outputs in result.samples.items() if outputs},
         warnings=warnings(result, language),
         sections=sections,
-        figures_json=_figures_json(drawings),
+        figures_json=figures_json(drawings),
         spec=json.dumps({"kind": "study", "version": 1, "config": result.config}, ensure_ascii=False, indent=1),
         scripts=(plotly_js, DRAW),
-        script_hashes=[_policy_hash(script) for script in (plotly_js, DRAW)],
+        script_hashes=[policy_hash(script) for script in (plotly_js, DRAW)],
     )
 
 
@@ -159,7 +159,7 @@ def _first_calibrations(result: StudyResult) -> list[Calibration]:
     return list(by_task.values())
 
 
-def _figures_json(drawings: list[Drawing]) -> str:
+def figures_json(drawings: list[Drawing]) -> str:
     """The figures in page order, safe inside a script element. Their titles are headings of the page instead.
 
     Dragging is off: on a phone it would zoom where the reader wants to scroll.
@@ -168,5 +168,5 @@ def _figures_json(drawings: list[Drawing]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _policy_hash(script: str) -> str:
+def policy_hash(script: str) -> str:
     return "sha256-" + b64encode(sha256(script.encode()).digest()).decode()

@@ -94,7 +94,7 @@ attention = [(4096, 4096), (1024, 4096), (1024, 4096), (4096, 4096)]
 llama_3_8b = [*attention, (14336, 4096), (14336, 4096), (4096, 14336)]
 by_map = [counts(out, width, 32, 0.9) for out, width in llama_3_8b]
 totals = {name: 32 * sum(column) for name, column in zip(("LoRA", "LoRI-D", "LoRI-S"), zip(*by_map))}
-guessed(guess, 100 * totals["LoRI-S"] / totals["LoRA"], LANGUAGE)
+guessed("share_of_lora", guess, 100 * totals["LoRI-S"] / totals["LoRA"], LANGUAGE)
 
 # %%
 written, read = (sum(side) for side in zip(*llama_3_8b))  # values of one layer: rows and columns of its maps

@@ -25,6 +25,7 @@ import torch
 
 from lori_core import AdapterConfig, cosine_matrix, draw, figures, ready_made, share_of
 from lori_core.lessons import checks
+from lori_core.lessons.by_hand import cosine_by
 from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import guessed, say, show
 
@@ -84,7 +85,7 @@ def cosine_of_two_tasks(width, seed, **settings):
 
 own = {width: [cosine_of_two_tasks(width, seed) for seed in range(SEEDS)] for width in (64, 256, 1024, 4096)}
 spread = {width: (sum(each**2 for each in cosines) / SEEDS) ** 0.5 for width, cosines in own.items()}
-guessed(guess, spread[1024], LANGUAGE)
+guessed("cosine", guess, spread[1024], LANGUAGE)
 
 # %% [markdown] lang="en" tags=["control"]
 # ## Look, with a control that should collide
@@ -175,32 +176,81 @@ checks.inner_product(inner_product, LANGUAGE)
 out_features, in_features, rank = 14336, 4096, 32  # the largest maps of Llama-3-8B
 {"entries of an update": out_features * in_features, "entries of its factors": rank * (out_features + in_features)}
 
+# %% [markdown] lang="en" tags=["surprise"]
+# ## More rank, more collision?
+#
+# Once more the worst case: both tasks want the same `B`, the width is 1024. A higher rank gives each task more directions, and so more of them that may meet. **Predict: how large is the spread of the cosine at rank 128, as a multiple of that at rank 1?** (1: the same, 2: twice as large.)
+
+# %% [markdown] lang="ja" tags=["surprise"]
+# ## rank が高いほど、ぶつかりやすいのか
+#
+# もう一度、最悪の場合です。二つのタスクは同じ `B` を必要とし、幅は 1024 です。rank を上げると、各タスクが使う方向が増え、重なりうる組も増えます。**rank 128 でのコサインのばらつきは、rank 1 のときの何倍になるでしょうか。**（1 なら同じ、2 なら二倍）
+
+# %%
+rank_guess = None
+
+# %%
+def spread_at(rank):
+    B, cosines = torch.randn(1024, rank, generator=torch.Generator().manual_seed(rank)), []
+    for seed in range(SEEDS):
+        config = AdapterConfig(rank=rank, projection_seed=seed)
+        A_s, A_t = (draw(config, task, "a map", 1024) for task in ("math", "code"))
+        lengths = inner_product(A_s, B, A_s, B) * inner_product(A_t, B, A_t, B)
+        cosines.append(float(inner_product(A_s, B, A_t, B) / lengths**0.5))
+    return math.sqrt(sum(each**2 for each in cosines) / SEEDS)
+
+
+in_chance = {rank: spread_at(rank) * math.sqrt(1024) for rank in (1, 4, 16, 64, 128)}
+guessed("more_rank", rank_guess, in_chance[128] / in_chance[1], LANGUAGE)
+
+# %%
+theory = {rank: rank**-0.5 for rank in in_chance}
+show(figures.dial("rank", {"own": in_chance, "theory": theory}, LANGUAGE))
+
+# %% lang="en" tags=["said"]
+say(
+    f"More rank, **less** collision: the spread times √d falls from {in_chance[1]:.2f} at rank 1 to {in_chance[128]:.2f} at rank 128. Your formula says why. Of the rank² entries of `A_s A_tᵀ` the trace of `BᵀB` meets only the {128} on the diagonal. "
+    "Their signs are random, so their sum grows like √rank; the lengths of both updates together grow like rank. What is left is 1/√rank: many chances to meet average out."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"rank が高いほど、**ぶつかりにくく**なります。ばらつきと √d の積は、rank 1 の {in_chance[1]:.2f} から rank 128 の {in_chance[128]:.2f} まで下がりました。理由は、あなたの式からわかります。`A_s A_tᵀ` の rank² 個の要素のうち、`BᵀB` の対角が掛かるのは対角の {128} 個だけです。"
+    "符号がばらばらなので、和は √rank に比例して増えます。一方、二つの更新の長さの積は rank に比例して増えます。残るのは 1/√rank です。重なる機会が増えても、平均されて打ち消し合います。"
+)
+
 # %% [markdown] lang="en"
 # ## Trained adapters
 #
-# So far `B` was random. Here are adapters that learned four small tasks (they ship with the package): once with an `A` for each task, once with one shared `A`. The colours are centred on what chance gives.
+# So far `B` was random. Here are adapters that learned four small tasks (they ship with the package): once with an `A` for each task, once with one shared `A`. Their cosines come from **your** `inner_product`, summed over all maps; the figures are the library's, with colours centred on what chance gives.
 
 # %% [markdown] lang="ja"
 # ## 学習したアダプター
 #
-# ここまでの `B` はランダムでした。次は、四つの小さなタスクを学習したアダプターです（パッケージに付属）。タスクごとに `A` を持つものと、一つの `A` を共有したものがあります。色の中心は、偶然で得られる値です。
+# ここまでの `B` はランダムでした。次は、四つの小さなタスクを学習したアダプターです（パッケージに付属）。タスクごとに `A` を持つものと、一つの `A` を共有したものがあります。コサインは**あなたの** `inner_product` を全写像で足して求めます。図はライブラリーのもので、色の中心は偶然で得られる値です。
 
 # %%
 tasks = ("nlu", "math", "code", "safety")
 variants = ("lori_d", "lori_d_shared")
-trained = {variant: cosine_matrix([ready_made(task, variant) for task in tasks]) for variant in variants}
+adapters = {variant: [ready_made(task, variant) for task in tasks] for variant in variants}
+trained = {variant: cosine_matrix(each) for variant, each in adapters.items()}
 show(figures.pairs("lori_d", trained["lori_d"], LANGUAGE))
 
 # %%
 show(figures.pairs("lori_d_shared", trained["lori_d_shared"], LANGUAGE))
 
 # %%
-def sizes(matrix):
-    pairs = [(s, t) for s in range(len(tasks)) for t in range(s)]
-    return {pair: normal(abs(matrix.values[pair[0]][pair[1]]), matrix.null_sd[pair[0]][pair[1]]) for pair in pairs}
+pairs = [(s, t) for s in range(len(tasks)) for t in range(s)]
+yours = {v: {(s, t): cosine_by(inner_product, a[s], a[t]) for s, t in pairs} for v, a in adapters.items()}
+differences = [abs(yours[v][s, t] - trained[v].values[s][t]) for v in variants for s, t in pairs]
+{"largest difference from the library's": max(differences)}
+
+# %%
+def sizes(variant):
+    return {(s, t): normal(abs(yours[variant][s, t]), trained[variant].null_sd[s][t]) for s, t in pairs}
 
 
-sized = {variant: sizes(matrix) for variant, matrix in trained.items()}
+sized = {variant: sizes(variant) for variant in variants}
 largest = {variant: max(each.value for each in found.values()) for variant, found in sized.items()}
 angle = {variant: math.degrees(math.acos(each)) for variant, each in largest.items()}
 closer = judge(sized["lori_d_shared"], sized["lori_d"])

@@ -24,10 +24,11 @@ from dataclasses import replace
 import torch
 
 from lori_core import (
-    AdapterConfig, blank, calibrate, figures, jaccard as library_jaccard, learn, load_task, magnitude_masks,
-    mask_id, matched_masks, random_jaccard, random_masks, target_modules, training_for,
+    AdapterConfig, blank, calibrate, figures, learn, load_task, magnitude_masks, mask_id, matched_masks,
+    random_jaccard, random_masks, target_modules, training_for,
 )
 from lori_core.lessons import checks
+from lori_core.lessons.by_hand import by_module, column
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
@@ -125,31 +126,40 @@ show(figures.mask_settling([found.report], LANGUAGE))
 guess = None
 
 # %%
-guessed(guess, 100 * max(found.report.kept.values()), LANGUAGE)
+guessed("fullest_map", guess, 100 * max(found.report.kept.values()), LANGUAGE)
 
 # %%
 show(figures.mask(found.report, LANGUAGE))
 
 # %% [markdown] lang="en"
-# Global ranking (`"model"`) lets the maps compete; `"matrix"` gives each the same share. How many entries do the two masks have in common? The same dense run serves both, so this costs nothing.
+# Global ranking (`"model"`) lets the maps compete; `"matrix"` gives each the same share. How many entries do the masks have in common? The same dense run serves all, so this costs nothing. The global one is made by **your** `keep_largest`, from one long column with the entries of all maps, and **your** `jaccard` compares.
 
 # %% [markdown] lang="ja"
-# 全体での順位（`"model"`）では写像どうしが競い、`"matrix"` ではどの写像も同じ割合になります。二つのマスクはどれだけ共通するでしょうか。同じ学習結果から選ぶだけなので、追加の学習は要りません。
+# 全体での順位（`"model"`）では写像どうしが競い、`"matrix"` ではどの写像も同じ割合になります。マスクどうしはどれだけ共通するでしょうか。同じ学習結果から選ぶだけなので、追加の学習は要りません。全体での順位によるマスクは、全写像の要素を一列に並べて**あなたの** `keep_largest` で作り、**あなたの** `jaccard` で比べます。
 
 # %%
+def largest_of(movement, sparsity):
+    return by_module(keep_largest(column(movement), sparsity), movement)
+
+
+def alike(masks_s, masks_t):
+    return float(jaccard(column(masks_s), column(masks_t)))
+
+
+yours = largest_of(found.movement, 0.9)
 granularities = ("model", "kind", "projection", "layer", "matrix")
 by_granularity = {each: magnitude_masks(found.movement, 0.9, each) for each in granularities}
-{granularity: round(library_jaccard(found.masks, masks), 3) for granularity, masks in by_granularity.items()}
+{granularity: round(alike(yours, masks), 3) for granularity, masks in by_granularity.items()}
 
 # %% [markdown] lang="en" tags=["control"]
 # ## A control that should lose: a mask drawn at random
 #
-# The same number of entries, anywhere. A third mask is random too, but keeps as many entries in each map as the calibrated one: that parts *how many* from *which*. All adapters train for the same 16 steps. Does it matter which entries move? Two tasks are asked: the sums, most of which this base has practised, and questions about a world at a level that the base has to be **taught** (`nlu?level=5`).
+# The same number of entries as **your** `keep_largest` keeps, anywhere. A third mask is random too, but keeps as many entries in each map as the calibrated one: that parts *how many* from *which*. All adapters train for the same 16 steps. Does it matter which entries move? Two tasks are asked: the sums, most of which this base has practised, and questions about a world at a level that the base has to be **taught** (`nlu?level=5`).
 
 # %% [markdown] lang="ja" tags=["control"]
 # ## 成績が落ちるはずの対照条件：ランダムなマスク
 #
-# 同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、写像ごとの要素数はキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。二つのタスクで試します。ベースが大部分を練習済みの計算と、ベースに**教える**必要がある段階の、世界についての質問（`nlu?level=5`）です。
+# **あなたの** `keep_largest` が残すのと同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、写像ごとの要素数はキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。二つのタスクで試します。ベースが大部分を練習済みの計算と、ベースに**教える**必要がある段階の、世界についての質問（`nlu?level=5`）です。
 
 # %%
 SPARSITY = 0.95
@@ -157,7 +167,7 @@ SPARSITY = 0.95
 
 def with_each_mask(task, movement):
     of_B = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
-    largest = magnitude_masks(movement, SPARSITY)
+    largest = largest_of(movement, SPARSITY)
     masks = {"random_mask": random_masks(of_B, SPARSITY, seed=0), "matched_mask": matched_masks(largest, seed=0)}
     settings = config.changed(sparsity=SPARSITY)
     found = {}
@@ -238,7 +248,7 @@ def shuffled(split):
 
 def agreement(data, examples):
     settings = dense.changed(examples=examples, seed=1)
-    return library_jaccard(calibrate(base, data, start, config, settings).masks, found.masks)
+    return alike(largest_of(calibrate(base, data, start, config, settings).movement, 0.9), yours)
 
 
 everything = len(task.examples("train"))
@@ -277,7 +287,7 @@ say(
 # ## Try it yourself
 #
 # - Set `SPARSITY` to 0.9, then to `0.99`. Which mask wins? Then calibrate for 60 steps in place of 16: does the same one win?
-# - Calibrate on `load_task("code")` and compare its mask with this one: `library_jaccard`. Is it more than chance?
+# - Calibrate on `load_task("code")` and compare its mask with this one: `alike`. Is it more than chance?
 # - `calibrate(..., stop_when_stable=True)` ends when the mask has settled. How many steps does it save, and does the score suffer?
 # - A mask has a name: `mask_id(found.masks)`. Run the calibration again. Is the name the same?
 #
@@ -289,7 +299,7 @@ say(
 # ## やってみよう
 #
 # - `SPARSITY` を 0.9 と `0.99` に変えてください。どちらのマスクが勝ちますか。次に、キャリブレーションを 16 ステップから 60 ステップに増やしてください。結果は同じですか。
-# - `load_task("code")` でキャリブレーションし、このマスクと `library_jaccard` で比べてください。偶然より大きいですか。
+# - `load_task("code")` でキャリブレーションし、このマスクと `alike` で比べてください。偶然より大きいですか。
 # - `calibrate(..., stop_when_stable=True)` は、マスクが落ち着いたら終わります。何ステップ減り、スコアは下がりますか。
 # - マスクには名前があります：`mask_id(found.masks)`。もう一度キャリブレーションすると、同じ名前になりますか。
 #

@@ -25,10 +25,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from lori_core import (
-    AdapterConfig, TrainConfig, figures, learn, load_task, magnitude_masks, ready_made, save_adapter,
-    training_for,
+    AdapterConfig, TrainConfig, blank, calibrate, figures, learn, load_task, magnitude_masks, ready_made,
+    save_adapter, target_modules, training_for,
 )
 from lori_core.lessons import checks
+from lori_core.lessons.by_hand import trained_by
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, percent, say, score, show
 
@@ -102,7 +103,11 @@ checks.adam_bytes(adam_bytes, LANGUAGE)
 base, task = embedded_base(), load_task("code")
 rates = {method: training_for("embedded")[method].learning_rate for method in ("lora", "lori_d", "lori_s")}
 training = {method: TrainConfig(learning_rate=rate, steps=20, batch_size=8) for method, rate in rates.items()}
-learned = {method: learn(base, task, method, AdapterConfig(sparsity=0.9), training) for method in rates}
+config, shapes = AdapterConfig(sparsity=0.9), target_modules(base.model)
+all_of_B = blank(task.name, shapes, config.changed(sparsity=0.0))
+calibrated = calibrate(base, task, all_of_B, config, training["lori_d"])  # is LoRI-D, and gives LoRI-S its mask
+dense_run = {"lora": None, "lori_d": calibrated, "lori_s": calibrated}
+learned = {m: learn(base, task, m, config, training, calibrated=dense_run[m]) for m in rates}
 
 # %% [markdown] lang="en" tags=["prediction"]
 # ## Predict
@@ -125,7 +130,7 @@ def file_bytes(adapter):
 
 
 files = {method: file_bytes(each.adapter) for method, each in learned.items()}
-guessed(guess, 100 * files["lori_s"] / files["lora"], LANGUAGE)
+guessed("file_share", guess, 100 * files["lori_s"] / files["lora"], LANGUAGE)
 
 # %%
 {
@@ -169,6 +174,35 @@ say(
 factors = learned["lori_s"].adapter.factors.values()
 outside = sum(int(each.B[~each.mask].count_nonzero()) for each in factors)
 {"entries outside the masks": sum(int((~each.mask).sum()) for each in factors), "of them not zero": outside}
+
+# %% [markdown] lang="en"
+# ## By your own step
+#
+# `learn` keeps only the values inside the mask as parameters, and AdamW moves them. Now **your** `masked_step` trains all by itself: every entry of `B` gets a gradient, plain descent takes the steps, and nothing but your function keeps the entries outside the mask where they are.
+
+# %% [markdown] lang="ja"
+# ## 自分のステップで
+#
+# `learn` では、マスクの中の値だけがパラメーターで、AdamW が動かします。今度は、**あなたの** `masked_step` だけで学習します。`B` のすべての要素に勾配があり、普通の勾配降下で進みます。マスクの外の要素を動かさないのは、あなたの関数だけです。
+
+# %%
+masks, RATE, STEPS = learned["lori_s"].adapter.masks, 1.0, 12  # plain descent wants a much higher rate than AdamW
+by_hand = trained_by(masked_step, base, task, all_of_B, masks, RATE, STEPS)
+outside_by_hand = sum(int(f.B[~masks[module]].count_nonzero()) for module, f in by_hand.factors.items())
+own_step = score(base, by_hand, [task])[task.name]
+{"score": own_step.value, "entries outside the masks that moved": outside_by_hand}
+
+# %% lang="en" tags=["said"]
+say(
+    f"{STEPS} steps of your function bring the score from {scores['base'][task.name].value:.2f} to {own_step.value:.2f} (95 % interval {own_step.low:.2f} to {own_step.high:.2f}), and {outside_by_hand} entries outside the mask have moved. "
+    "What the library saves is not the rule but the memory: no gradient and no optimizer state for what may not move."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"あなたの関数による {STEPS} ステップで、スコアは {scores['base'][task.name].value:.2f} から {own_step.value:.2f} になりました（95 % 信頼区間 {own_step.low:.2f}〜{own_step.high:.2f}）。マスクの外で動いた要素は {outside_by_hand} 個です。"
+    "ライブラリーが節約するのは規則ではなく、メモリーです。動かない要素には、勾配もオプティマイザーの状態も持ちません。"
+)
 
 # %% [markdown] lang="en" tags=["control"]
 # ## A control that should lose: prune, and do not train
@@ -238,8 +272,7 @@ say(
 # %%
 def at_rate(rate):
     settings = {"lori_s": training["lori_s"].changed(learning_rate=rate)}
-    masks = learned["lori_s"].adapter.masks
-    again = learn(base, task, "lori_s", AdapterConfig(sparsity=0.9), settings, masks=masks)
+    again = learn(base, task, "lori_s", config, settings, masks=masks)
     return score(base, again.adapter, [task])["code"]
 
 

@@ -21,7 +21,10 @@ LANGUAGE = "ja"
 # %%
 import math
 
-from lori_core import cosine_matrix, cross_talk, figures, load_task, mask_overlap, ready_made
+from lori_core import (
+    AdapterConfig, cosine_matrix, cross_talk, figures, forecast_before, load_task, mask_overlap, ready_made,
+    task_footprint,
+)
 from lori_core.lessons import checks
 from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import embedded_base, guessed, say, show
@@ -92,12 +95,13 @@ def z_score(value, null_mean, null_sd):
 checks.z_score(z_score, LANGUAGE)
 
 # %%
-def beside_chance(matrix, pair):
-    return [round(table[pair[0]][pair[1]], 4) for table in (matrix.values, matrix.null_mean, matrix.null_sd)]
+def tables(matrix):
+    return matrix.values, matrix.null_mean, matrix.null_sd
 
 
-s, t = max(pairs, key=lambda pair: abs(overlap.z[pair[0]][pair[1]]))  # the farthest from chance
-value, by_chance, sd = beside_chance(overlap, (s, t))
+z_of = {pair: z_score(*(table[pair[0]][pair[1]] for table in tables(overlap))) for pair in pairs}
+s, t = max(pairs, key=lambda pair: abs(z_of[pair]))  # the farthest from chance, by your z
+value, by_chance, sd = (round(table[s][t], 4) for table in tables(overlap))
 z, expected = z_score(value, by_chance, sd), chance_overlap(0.9)
 
 # %% lang="en" tags=["said"]
@@ -196,7 +200,7 @@ def mean_off(table):
 
 
 mean_own, mean_shared, mean_chance = mean_off(talk.values), mean_off(talk_shared.values), mean_off(talk.null_mean)
-guessed(guess, mean_own, LANGUAGE)
+guessed("cross_talk", guess, mean_own, LANGUAGE)
 
 # %%
 show(figures.pairs("lori_d", talk, LANGUAGE))
@@ -222,6 +226,35 @@ say(
     f"偶然なら {mean_chance:.2f} です。これは、同じ大きさの更新をランダムに回したときの値です。"
     + ("直交していても、アダプターの影響は消えません。ほかのアダプターの影響と無関係になるだけで、小さくはなりません。" if mean_own > 0.3 else "ここでは、ほかのタスクの入力にほとんど影響していません。")
     + quieter.said("共有した A でのクロストーク", "タスクごとの A での値", LANGUAGE)
+)
+
+# %% [markdown] lang="en" tags=["surprise"]
+# ## Then remove it
+#
+# Why is it so large? A random `A` reads whatever comes: of another task's inputs it lets through about as much as of its own. But `A` is frozen before anything is trained, and what a task feeds into each map can be had from one forward pass: its **footprint**, the second moments of those inputs. So the cross-talk can be forecast, and an `A` can be chosen that reads its own task and hardly the others: a *conditioned* `A`. Here is the forecast for both, before any training.
+
+# %% [markdown] lang="ja" tags=["surprise"]
+# ## では、取り除く
+#
+# なぜこれほど大きいのでしょうか。ランダムな `A` は、来たものを何でも読みます。別のタスクの入力も、自分の入力とほぼ同じだけ通します。しかし `A` は学習の前に固定されます。また、タスクが各写像に何を入力するかは、一度の順伝播でわかります。それが**フットプリント**、つまり入力の二次モーメントです。そこで、クロストークは学習前に予測でき、自分のタスクをよく読み、ほかのタスクをほとんど読まない `A` を選べます。これが*条件付けた* `A` です。学習前の予測を、両方について示します。
+
+# %%
+footprints = [task_footprint(base, task) for task in tasks]
+kinds = ("kaiming_uniform", "conditioned")
+forecasts = {kind: forecast_before(footprints, AdapterConfig(projection=kind)) for kind in kinds}
+top = max(map(max, forecasts["kaiming_uniform"].values))
+show(figures.forecast_matrix("LoRI", forecasts["conditioned"], top, LANGUAGE))
+
+# %% lang="en" tags=["said"]
+say(
+    f"Forecast before training, on average: {mean_off(forecasts['kaiming_uniform'].values):.2f} with a random A, {mean_off(forecasts['conditioned'].values):.2f} with a conditioned one. "
+    "It is what A lets through, not the angle between updates, that decides how much one task disturbs another. Notebook 7 trains with such an A."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"学習前の予測は、平均して、ランダムな A で {mean_off(forecasts['kaiming_uniform'].values):.2f}、条件付けた A で {mean_off(forecasts['conditioned'].values):.2f} です。"
+    "あるタスクが別のタスクをどれだけ邪魔するかを決めるのは、更新どうしの角度ではなく、A が何を通すかです。ノートブック 7 では、この A で学習します。"
 )
 
 # %% [markdown] lang="en"

@@ -23,6 +23,7 @@ import torch
 
 from lori_core import figures, load_task, merge, ready_made
 from lori_core.lessons import checks
+from lori_core.lessons.by_hand import elected_by, merged_by
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
@@ -102,12 +103,12 @@ guess = None
 # %% [markdown] lang="en"
 # ## One weight for all
 #
-# A larger weight makes each task's effect stronger, and its interference with the others as well. It is chosen on validation examples, never on the test, **for each method and each recipe**: a recipe at another one's weight is judged by the weight. The search goes up and down a wide grid until the best weight has a worse one on either side.
+# A larger weight makes each task's effect stronger, and its interference with the others as well. It is chosen on validation examples, never on the test, **for each method and each recipe**: a recipe at another one's weight is judged by the weight. The search goes up and down a wide grid until the best weight has a worse one on either side. What is merged and scored from here on comes from **your** `concat`, two adapters at a time, and later from **your** `ties`.
 
 # %% [markdown] lang="ja"
 # ## 全タスク共通の重み
 #
-# 重みを大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。重みはテストではなく検証用の例で、**方式ごと、マージの方法ごとに**選びます。ほかの方法に合わせた重みで比べると、方法ではなく重みを比べることになるからです。広い範囲を上下に探し、最良の重みの両隣がそれより悪くなるまで続けます。
+# 重みを大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。重みはテストではなく検証用の例で、**方式ごと、マージの方法ごとに**選びます。ほかの方法に合わせた重みで比べると、方法ではなく重みを比べることになるからです。広い範囲を上下に探し、最良の重みの両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` が作ったものです。
 
 # %%
 base = embedded_base()
@@ -118,6 +119,10 @@ EXAMPLES = 32  # of each task's test
 
 def merged(variant, weight, method="concat", **options):
     adapters = [ready_made(name, variant) for name in names]
+    if method == "concat":
+        return merged_by(concat, adapters, weight)
+    if method == "ties":
+        return elected_by(ties, adapters, weight, keep=0.2)
     return merge(adapters, method, [weight] * len(adapters), "merged", **options)
 
 
@@ -153,7 +158,7 @@ def singly(variant):
 
 
 single, together = singly("lori_s"), score(base, merged("lori_s", best["lori_s"]), tasks, EXAMPLES)
-guessed(guess, 100 * mean(together) / mean(single), LANGUAGE)
+guessed("kept_merged", guess, 100 * mean(together) / mean(single), LANGUAGE)
 
 # %%
 untaught = score(base, None, tasks, EXAMPLES)
@@ -206,12 +211,12 @@ say(
 # %% [markdown] lang="en"
 # ## Other recipes
 #
-# The same four LoRI-S adapters, merged in five ways, each at the weight that validation chooses for it. TIES takes a mean where the others take a sum. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1.
+# The same four LoRI-S adapters, merged in five ways, each at the weight that validation chooses for it. TIES, with **your** election after trimming, takes a mean where the others take a sum. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1.
 
 # %% [markdown] lang="ja"
 # ## ほかの方法
 #
-# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。重みは、方法ごとに検証データで選びます。TIES は和ではなく平均を取ります。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
+# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。重みは、方法ごとに検証データで選びます。TIES は、小さな要素を除いてから**あなたの**投票を使い、和ではなく平均を取ります。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
 
 # %%
 options = {"concat": {}, "task_arithmetic": {"rank": 64}, "ties": {}, "dare": {"drop": 0.5}, "linear": {}}
@@ -227,8 +232,9 @@ by_recipe = {"concat": together} | by_recipe
 show(figures.compared_scores(by_recipe, LANGUAGE))
 
 # %%
-errors = {name: round(adapter.record["merge"]["error"], 4) for name, adapter in recipes.items()}
-{name: {"rank": adapter.config.rank, "lost when written as factors": errors[name]} for name, adapter in recipes.items()}
+ranks = {name: max(each.rank for each in adapter.factors.values()) for name, adapter in recipes.items()}
+errors = {name: round(a.record["merge"]["error"], 4) for name, a in recipes.items() if "merge" in a.record}
+{"largest rank": ranks, "lost when written as factors": errors}
 
 # %%
 cross_terms = judge(by_recipe["concat"], by_recipe["linear"])
@@ -246,6 +252,45 @@ say(
 say(
     f"平均スコアと、検証で選ばれた重み：{'、'.join(listed)}。{cross_terms.said('concat', 'linear', LANGUAGE)}"
     + f"{len(found)} 回の探索のうち、範囲の端で終わったのは {at_edge} 回です。タスクごとに {EXAMPLES} 例だけなので、信頼区間で分かれない順位に意味はありません。"
+)
+
+# %% [markdown] lang="en" tags=["surprise"]
+# ## The wrong merge that is exact
+#
+# `linear` adds factors, which is what exercise 1 warns of. Now take the four LoRI-D adapters that **share one `A`**, and give `linear` a quarter of the weight that `concat` has. Its result has rank 32, that of `concat` 128. **Predict: how far is its update from the exact one, as a share of the size of the exact one?** (0: it is the same, 1: it is as far away as nothing at all would be.)
+
+# %% [markdown] lang="ja" tags=["surprise"]
+# ## 正確になる「間違った」マージ
+#
+# `linear` は因子どうしを足します。演習 1 で避けたやり方です。ここでは、**A を共有する**四つの LoRI-D アダプターを、`concat` の四分の一の重みで `linear` によりマージします。結果の rank は 32 で、`concat` なら 128 です。**その更新は、正確な更新からどれだけ離れているでしょうか。正確な更新の大きさに対する割合で答えてください。**（0 なら同じ、1 なら、更新がまったくない場合と同じだけ離れています）
+
+# %%
+exact_guess = None
+
+# %%
+def distance(variant, weight=0.3):
+    adapters = [ready_made(name, variant) for name in names]
+    exact = {module: each.update for module, each in merged_by(concat, adapters, weight).factors.items()}
+    wrong = merge(adapters, "linear", [weight / len(adapters)] * len(adapters), "merged").factors
+    apart = sum(float((wrong[module].update - dW).square().sum()) for module, dW in exact.items())
+    return (apart / sum(float(dW.square().sum()) for dW in exact.values())) ** 0.5
+
+
+apart = {variant: distance(variant) for variant in ("lori_d_shared", "lori_d")}
+guessed("wrong_merge", exact_guess, apart["lori_d_shared"], LANGUAGE)
+
+# %% lang="en" tags=["said"]
+say(
+    f"Under one A the distance is {apart['lori_d_shared']:.1e}: the same update, to rounding, in a quarter of the rank. With an A for each task it is {apart['lori_d']:.2f}. "
+    "The cross terms are the reason for both: `linear` gives w · (Σ B)(Σ A). Where all A are one, Σ A is four times it, so that four times the weight of Σ B A comes out, and a cross term B_s A_t is what task s does anyway. "
+    "A method is wrong or right for the adapters that it is given."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"A を共有すると、差は {apart['lori_d_shared']:.1e} です。丸めを除けば同じ更新で、rank は四分の一で済みます。タスクごとに A があると、差は {apart['lori_d']:.2f} になります。"
+    "どちらの理由も交差項です。`linear` の結果は w · (Σ B)(Σ A) です。A がすべて同じなら Σ A は A の四倍なので、Σ B A の四倍の重みになり、交差項 B_s A_t は、タスク s がもともと行う働きと同じものになります。"
+    "方法が間違っているかどうかは、どのアダプターに使うかで決まります。"
 )
 
 # %% [markdown] lang="en"

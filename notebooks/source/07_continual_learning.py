@@ -22,17 +22,10 @@ LANGUAGE = "ja"
 import torch
 
 from lori_core import (
-    AdapterConfig,
-    evaluate,
-    figures,
-    fit,
-    learn_beside,
-    learn_sequence,
-    load_task,
-    ready_made,
-    training_for,
+    AdapterConfig, calibrate, evaluate, figures, fit, learn_beside, load_task, ready_made, training_for,
 )
 from lori_core.lessons import checks
+from lori_core.lessons.by_hand import by_module, column
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
@@ -104,12 +97,12 @@ checks.free_entries(free_entries, LANGUAGE)
 # %% [markdown] lang="en"
 # ## Safety first, then sums
 #
-# The safety adapter ships; the sums are learned now, each time by a short training at LoRI-S's own learning rate, unless the rate is the knob.
+# The safety adapter ships; the sums are learned now, each time by a short training at LoRI-S's own learning rate, unless the rate is the knob. Where they get a new mask it comes from **your** `free_entries`, which ranks how far each entry of all maps moved in one dense run that starts from safety's `B`.
 
 # %% [markdown] lang="ja"
 # ## まず安全性、次に計算
 #
-# safety のアダプターは付属のものを使います。計算は、毎回、短い学習で今ここで学びます。学習率を変える場合のほかは、LoRI-S の学習率を使います。
+# safety のアダプターは付属のものを使います。計算は、毎回、短い学習で今ここで学びます。学習率を変える場合のほかは、LoRI-S の学習率を使います。新しいマスクは**あなたの** `free_entries` が作ります。safety の `B` から始めた一度の密な学習で各要素がどれだけ動いたかを、全写像を通して順位づけします。
 
 # %%
 base, N = embedded_base(), 32  # test examples of each task
@@ -122,16 +115,21 @@ def of_test(task):
     return evaluate(base.model, base.tokenizer, task, "test", N).score
 
 
-def in_own_entries(rate):
+def sums_in(mask, rate):
     settings = training["lori_s"].changed(learning_rate=rate * training["lori_s"].learning_rate)
-    return score(base, fit(base, tasks[1], first, settings, trained=first.masks)[0], tasks, N)
+    both = {module: mask[module] | held for module, held in first.masks.items()}
+    return score(base, fit(base, tasks[1], first.with_masks(both), settings, trained=mask)[0], tasks, N)
 
-
-def in_new_mask(overlap, rate):
-    sequence = learn_sequence(
-        base, tasks, "lori_s", config, training, of_test, overlap=overlap, later_rate=rate, first=first
-    )
-    return {each.task: each for each in sequence.result.scores[-1]}
+# %%
+held = first.masks
+everything = {module: torch.ones_like(mask) for module, mask in held.items()}
+movement = calibrate(base, tasks[1], first.with_masks(everything), config, training["lori_d"]).movement
+k = int(column(held).sum())
+excluding = by_module(free_entries(column(movement), column(held), k), movement)
+allowing = by_module(free_entries(column(movement), torch.zeros_like(column(held)), k), movement)
+new = {"excluding": excluding, "allowing": allowing}
+share = {name: float(column(held)[column(each)].float().mean()) for name, each in new.items()}
+{"share that safety holds": share}
 
 # %% [markdown] lang="en" tags=["prediction"]
 # ## Predict
@@ -147,14 +145,14 @@ def in_new_mask(overlap, rate):
 guess = None
 
 # %%
-after = {"before": score(base, first, tasks, N), "same_entries": in_own_entries(1.0)}
+after = {"before": score(base, first, tasks, N), "same_entries": sums_in(held, 1.0)}
 
 
 def lost(name):
     return forgetting([[after[each][task.name].value for task in tasks] for each in ("before", name)])[0]
 
 
-guessed(guess, lost("same_entries"), LANGUAGE)
+guessed("lost_by_safety", guess, lost("same_entries"), LANGUAGE)
 
 # %% [markdown] lang="en" tags=["control"]
 # ## Entries, overlap and rate, one at a time
@@ -167,8 +165,8 @@ guessed(guess, lost("same_entries"), LANGUAGE)
 # 要素が決め手なら、safety の要素を**避けた**新しいマスクのほうが、safety 自身の要素よりよく守るはずです。safety 自身の要素は、成績が落ちるはずの対照条件です。さらに、重なりを許した新しいマスクでも学び、学習率も変えます。新しいマスクでは約三分の一、同じ要素では三倍です。
 
 # %%
-after |= {"exclude": in_new_mask("exclude", 1.0), "allow": in_new_mask("allow", 1.0)}
-after |= {"slow": in_new_mask("allow", 0.3), "same_entries_fast": in_own_entries(3.0)}
+after |= {"exclude": sums_in(excluding, 1.0), "allow": sums_in(allowing, 1.0)}
+after |= {"slow": sums_in(allowing, 0.3), "same_entries_fast": sums_in(held, 3.0)}
 show(figures.compared_scores(after, LANGUAGE))
 
 # %%
@@ -259,7 +257,7 @@ say(
 # ## Try it yourself
 #
 # - Turn the order around: learn safety last. Which order would you ship?
-# - `in_new_mask("allow", rate)` at a tenth of the rate: what does safety keep, and what is learned less?
+# - `sums_in(allowing, rate)` at a tenth of the rate: what does safety keep, and what is learned less?
 # - Add `"code"` and `"nlu"` to the tasks of `beside`. Does the conditioned `A` still forget nothing after four?
 #
 # ## What this does not show
@@ -270,7 +268,7 @@ say(
 # ## やってみよう
 #
 # - 順序を逆にして、safety を最後に学んでください。出荷するならどちらの順序にしますか。
-# - 十分の一の学習率で `in_new_mask("allow", rate)` を試してください。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
+# - 十分の一の学習率で `sums_in(allowing, rate)` を試してください。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
 # - `beside` のタスクに `"code"` と `"nlu"` を加えてください。四つ学んだ後でも、条件付けた `A` は何も忘れませんか。
 #
 # ## ここからはわからないこと

@@ -175,7 +175,7 @@ merge_s = next(each for each in result.merges if each.method == "lori_s")
 single_s = {each.task: each.score.value for each in result.singles if each.method == "lori_s"}
 gained = [t for t in result.tasks if single_s[t] > result.base_scores[t].value]  # no share can be kept of no gain
 kept = [retention(result.base_scores[t].value, single_s[t], merge_s.scores[t].value) for t in gained]
-guessed(guess, sum(kept) / len(kept) if kept else float("nan"), LANGUAGE)
+guessed("retained", guess, sum(kept) / len(kept) if kept else float("nan"), LANGUAGE)
 
 # %%
 tests_single = {each.task: each.score for each in result.singles if each.method == "lori_s"}
