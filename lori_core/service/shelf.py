@@ -39,7 +39,7 @@ class Entry:
     """One adapter as a list shows it; everything after `bytes` is unknown where `wrong` says why it cannot be read.
 
     Attributes:
-        method: lora | lori_d | lori_s | lori_d_shared, or the method of a merge.
+        method: lora | lori_d | lori_s, the latter two also with _shared or _conditioned, or the method of a merge.
         peft_bytes: what its tensors would take in PEFT's format at the same precision.
         scores: task, split, value, low, high, n ... of each that its record or its run knows.
         parents: name, and version and id where known, of those that it was made from.
@@ -209,7 +209,7 @@ def _entry(reference: str, name: str, folder: Path, tags: tuple[str, ...] = ()) 
         saved=str(record.get("saved", "")),
         base=str(base.get("name", "")) if isinstance(base, dict) else "",
         task=str(record.get("task", "")),
-        method=_method(header),
+        method=method_of(header),
         imported="imported" in record,
         rank=rank,
         sparsity=1 - sum(module.kept for module in modules) / max(cells, 1),
@@ -226,13 +226,15 @@ def _header(folder: Path, changed: int) -> tuple[StoredAdapter, str]:
     return read_header(folder)
 
 
-def _method(header: StoredAdapter) -> str:
+def method_of(header: StoredAdapter) -> str:
+    """As Entry has it."""
     config, merge = header.config, header.record.get("merge")
     if isinstance(merge, dict):
         return str(merge.get("method", ""))
     if config.train_projection:
-        return "lora"
-    return f"{'lori_s' if config.sparsity > 0 else 'lori_d'}{'_shared' if config.shared_projection else ''}"
+        return "lora"  # its A is trained, whatever it began with
+    another = "_shared" if config.shared_projection else "_conditioned" if config.projection == "conditioned" else ""
+    return f"{config.method}{another}"
 
 
 def _order(header: StoredAdapter) -> tuple[str, ...]:
