@@ -51,7 +51,7 @@ def of_run(entries: list[Listed], run: str | None) -> list[str]:
     found = [entry for entry in entries if entry["reference"].startswith(f"run/{run}/") and not entry["wrong"]]
     alone = [entry for entry in found if not entry["order"]]
     found = alone if len(alone) > 1 else found  # of a sequence's own run there is only its first task's
-    for method in ("lori_s", "lori_d", "lora"):
+    for method in ("lori_s", "lori_d", "lora", "lori_s_conditioned", "lori_d_conditioned"):
         if some := [entry["reference"] for entry in found if entry["method"] == method]:
             return some
     return [entry["reference"] for entry in found]
@@ -60,7 +60,7 @@ def of_run(entries: list[Listed], run: str | None) -> list[str]:
 def kind(page: Context, entry: Listed) -> str:
     """The method in words; merges are named by how they were merged."""
     method = entry["method"]
-    if method.removesuffix("_shared") in ("lora", "lori_d", "lori_s"):
+    if method.removesuffix("_shared").removesuffix("_conditioned") in ("lora", "lori_d", "lori_s"):
         known = method_label(method, page.language)
         return page.say("adapters.imported", method=known) if entry["imported"] else known
     return page.say("adapters.merged", method=method)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lori_core.errors import LoRIError
     from lori_core.evaluation.evaluate import evaluate
     from lori_core.evaluation.intervals import share_of
+    from lori_core.evaluation.lens import lens
     from lori_core.evaluation.probe import cross_talk
     from lori_core.method.adapter import Adapter, blank
     from lori_core.method.conditioned import Conditions, conditioned
@@ -59,6 +60,7 @@ _MODULES = {  # module -> its public names
     "errors": ("LoRIError",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.intervals": ("share_of",),
+    "evaluation.lens": ("lens",),
     "evaluation.probe": ("cross_talk",),
     "method.adapter": ("Adapter", "blank"),
     "method.conditioned": ("Conditions", "conditioned"),
@@ -121,6 +123,7 @@ __all__ = [
     "learn",
     "learn_beside",
     "learn_sequence",
+    "lens",
     "load_adapter",
     "load_base",
     "load_footprint",

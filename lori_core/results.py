@@ -259,6 +259,52 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """One token of an answer: how far its logit is from the bare base's, and which adapter moved it by how much.
+
+    Attributes:
+        token: that all adapters together write. instead: what the bare base finds likeliest at that place.
+        moved: logit of the token with all adapters, merged as they are used, less that of the bare base.
+        parts: of each adapter.
+    """
+
+    token: str
+    instead: str
+    moved: float
+    parts: tuple[float, ...]
+
+    @property
+    def residual(self) -> float:
+        """What the parts do not account for."""
+        return self.moved - sum(self.parts)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the bare base would write another token."""
+        return self.token != self.instead
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What several adapters do to one prompt, see evaluation/lens.py.
+
+    Attributes:
+        names, weights: of the adapters, T of them.
+        alone, merged: module -> root mean square over the prompt's tokens of ‖weight dW_t x‖ of each adapter t, while
+            only t is in place, and while all are. base: module -> the same of ‖W x‖ on the bare base.
+        answer: what all together write, as far as there is a receipt.
+    """
+
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    alone: dict[str, tuple[float, ...]]
+    merged: dict[str, tuple[float, ...]]
+    base: dict[str, float]
+    answer: str
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True)
 class SingleResult:
     """One task learned by one method with one seed."""
 

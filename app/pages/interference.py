@@ -9,6 +9,7 @@ from app.address import asked, kept_in_address
 from app.before_training import before_training
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, on_load
 from app.plot import chart, comes_into_view, shown
+from app.prompt_lens import prompt_lens
 from app.shelf_views import choices, of_run
 from lori_core import figures
 from lori_core.results import PairMatrix, from_plain
@@ -36,6 +37,9 @@ def build(page: Context) -> None:
             if measure == "function":
                 ask.render()
             views[measure] = _views(page, measure, answers)
+    with gr.Tab(page.say("interference.lens")) as tab:
+        gr.Markdown(page.say("interference.lens.what"))
+        prompt_lens(page, pick, tab)
     with gr.Tab(page.say("interference.forecast")):
         gr.Markdown(page.say("interference.forecast.what"))
         before_training(page)

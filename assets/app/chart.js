@@ -109,7 +109,8 @@ const points = ({ data, layout }, axes) => {
       if (trace.x[place] === null) continue; // between two strokes of one line
       const { array, arrayminus } = trace[bars[0]] ?? {}, value = trace[bars[1]]?.[place];
       const [low, high] = array ? [value - (arrayminus ?? array)[place], value + array[place]] : [null, null];
-      rows.push([series, across(trace.x[place]), down(trace.y?.[place]), null, low, high]);
+      const stated = trace.customdata?.[place] ?? null; // what the place of a mark does not say by itself
+      rows.push([series, across(trace.x[place]), stated === null ? down(trace.y?.[place]) : null, stated, low, high]);
     }
   }
   const filled = header.map((_, place) => rows.some((row) => (row[place] ?? "") !== ""));

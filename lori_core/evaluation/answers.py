@@ -8,6 +8,7 @@ of 4 layers x 256 on a CPU, 1 and 32 prompts).
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import cast
 
 import torch
@@ -72,9 +73,8 @@ def stream_answer(
     ids, room = encode_prompt(tokenizer, prompt), min(max_new_tokens, positions(model) // 2)
     if len(ids) + room > positions(model):
         raise DataError("prompt_too_long", tokens=len(ids), most=positions(model) - room)
-    cache, new, ends = DynamicCache(config=model.config), [], end_tokens(model, tokenizer)
-    while len(new) < room:
-        token = _likeliest(model, new[-1:] or ids, cache)
+    new, ends = [], end_tokens(model, tokenizer)
+    for token, _ in islice(likeliest_tokens(model, ids), room):
         if token in ends:
             return
         new.append(token)
@@ -84,13 +84,23 @@ def stream_answer(
             return
 
 
+def likeliest_tokens(model: PreTrainedModel, ids: list[int]) -> Iterator[tuple[int, float]]:
+    """(token, its logit) again and again, each the likeliest to follow ids and those before it; it has no end."""
+    cache = DynamicCache(config=model.config)
+    while True:
+        logits = _next_logits(model, ids, cache)
+        token = int(logits.argmax())
+        yield token, logits[token].item()
+        ids = [token]
+
+
 @torch.inference_mode()
-def _likeliest(model: PreTrainedModel, ids: list[int], cache: DynamicCache) -> int:
-    """The token to follow what the cache holds and ids, which the cache then holds too."""
+def _next_logits(model: PreTrainedModel, ids: list[int], cache: DynamicCache) -> Tensor:
+    """(vocabulary,), of the token to follow what the cache holds and ids, which the cache then holds too."""
     read = model(
         input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1
     )
-    return int(read.logits[0, -1].argmax())
+    return read.logits[0, -1]
 
 
 def _generate(

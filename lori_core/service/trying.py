@@ -32,6 +32,7 @@ LENGTH = 96  # new tokens, where no task says how long its answers are
 NOT_JUDGED = ("choice", "likelihood")  # scorers that compare likelihoods, not what is written
 
 Number = Annotated[int, Field(ge=0)]
+Prompt = Annotated[str, Field(min_length=1, max_length=20_000)]
 Weight = Annotated[float, Field(gt=0, le=2)]
 
 
@@ -47,14 +48,13 @@ class Trying:
         Raises:
             AdapterError: it learned no one task.
         """
-        origin = origin_of(self.shelf, reference)
-        task, example = _example(origin, reference, number)
+        task, example = example_of(self.shelf, reference, number)
         return {"prompt": example.prompt, "expected": example.response.strip(), "task": task.name}
 
     def answers_of(
         self,
         references: Annotated[list[str], Field(max_length=4)],
-        prompt: Annotated[str, Field(min_length=1, max_length=20_000)],
+        prompt: Prompt,
         task_of: str | None = None,
         number: Number = 0,
         merged: Weight | None = None,
@@ -77,14 +77,16 @@ class Trying:
         if merged is not None:
             parts = [adapter for adapter in adapters if adapter is not None]
             adapters.append(merge(parts, "concat", [merged] * len(parts), "merged"))
-        known = None if task_of is None else _example(origin_of(self.shelf, task_of), task_of, number)
+        known = None if task_of is None else example_of(self.shelf, task_of, number)
         for pane, adapter in enumerate(adapters):
             identity = "" if adapter is None else str(adapter.record.get("id", ""))
             for text, correct in _answer(base, adapter, prompt, known, origin.base.chat):
                 yield {"pane": pane, "adapter": identity, "text": text, "correct": correct}
 
 
-def _example(origin: Origin, reference: str, number: int) -> tuple[Task, Example]:
+def example_of(shelf: Shelf, reference: str, number: int) -> tuple[Task, Example]:
+    """The task that an adapter learned, and a test example of it, counted round."""
+    origin = origin_of(shelf, reference)
     if not origin.task:
         raise AdapterError("no_task_known", reference=reference)
     task = load_task(origin.task, origin.base.allow_code_execution)
@@ -99,16 +101,22 @@ def _answer(
     task, example = known or (Task("", lambda split: (), "exact", LENGTH), None)
     if example is not None and example.prompt == prompt:
         prompt = example.prompt  # it knows which of it is data
-    asked = Task("", lambda split: [Example(prompt, "")], "exact", task.max_new_tokens, stop=task.stop)
-    asked = replace(asked, system=task.system if prompt.startswith(f"{task.system}\n\n") else "")
-    if chat:
-        base, (asked,) = in_chat(base, [asked])
+    base, asked = as_asked(base, task, prompt, chat)
     (wrapped,) = asked.load("test")
     text = ""
     with nullcontext() if adapter is None else applied(base.model, adapter):
         for text in stream_answer(base.model, base.tokenizer, wrapped.prompt, asked.max_new_tokens, asked.stop):
             yield text, None
     yield text, _judged(task, example, prompt, text)
+
+
+def as_asked(base: Base, task: Task, prompt: str, chat: bool) -> tuple[Base, Task]:
+    """A task of one example, that prompt, which is answered as the task's own are; and the base that answers it."""
+    asked = Task("", lambda split: [Example(prompt, "")], "exact", task.max_new_tokens, stop=task.stop)
+    asked = replace(asked, system=task.system if prompt.startswith(f"{task.system}\n\n") else "")
+    if chat:
+        base, (asked,) = in_chat(base, [asked])
+    return base, asked
 
 
 def _judged(task: Task, example: Example | None, prompt: str, text: str) -> float | None:

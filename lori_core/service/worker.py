@@ -24,6 +24,7 @@ from lori_core.service.base_cache import BaseCache
 from lori_core.service.comparing import Interference
 from lori_core.service.forecasting import Forecasting
 from lori_core.service.mask_views import MaskViews
+from lori_core.service.prompt_lens import PromptLens
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Trying
 
@@ -48,6 +49,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
     Interference: ("in_weights", "in_function"),
     Forecasting: ("before_training", "spectrum"),
     Trying: ("example", "answers_of"),
+    PromptLens: ("prompt_lens",),
 }
 
 Operations = dict[str, Callable[..., Any]]
@@ -63,7 +65,8 @@ class Question(Config):
 def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
     bases = BaseCache()
-    owners = (shelf, MaskViews(shelf), Interference(shelf, bases), Forecasting(shelf, bases), Trying(shelf, bases))
+    over_bases = (each(shelf, bases) for each in (Interference, Forecasting, Trying, PromptLens))
+    owners = (shelf, MaskViews(shelf), *over_bases)
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

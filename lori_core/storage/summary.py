@@ -16,7 +16,7 @@ class Summary:
         saved: when, UTC; like everything that its record does not say it is empty then.
         fingerprint: of the base's weights.
         mask: its id; None: none, every entry of B was trained.
-        method: lora | lori_d | lori_s | lori_d_shared, or the method of a merge.
+        method: lora | lori_d | lori_s, the latter two also with _shared or _conditioned, or the method of a merge.
         peft_bytes: what its tensors would take in PEFT's format at the same precision.
         scores: task, split, value, low, high, n ... of each that its record knows.
         parents: name, and version and id where known, of those that it was made from.
@@ -55,7 +55,7 @@ def summary_of(header: StoredAdapter, identity: str) -> Summary:
         fingerprint=_text(base.get("fingerprint")),
         mask=header.mask,
         task=_text(record.get("task")),
-        method=_method(header),
+        method=method_of(header),
         imported="imported" in record,
         rank=rank,
         sparsity=1 - sum(module.kept for module in modules) / max(cells, 1),
@@ -76,13 +76,15 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _method(header: StoredAdapter) -> str:
+def method_of(header: StoredAdapter) -> str:
+    """As Summary has it."""
     config, merge = header.config, header.record.get("merge")
     if isinstance(merge, dict):
         return str(merge.get("method", ""))
     if config.train_projection:
-        return "lora"
-    return f"{'lori_s' if config.sparsity > 0 else 'lori_d'}{'_shared' if config.shared_projection else ''}"
+        return "lora"  # its A is trained, whatever it began with
+    another = "_shared" if config.shared_projection else "_conditioned" if config.projection == "conditioned" else ""
+    return f"{config.method}{another}"
 
 
 def _order(header: StoredAdapter) -> tuple[str, ...]:

@@ -228,3 +228,12 @@ def control_of(adapter: Path) -> Path:
     control = Variant("lori_d", shared=True).label
     study = re.fullmatch(r"single-lori_[ds]-(\d+)-(\d+)", adapter.name)
     return adapter.parent / (single_unit(control, int(study[1]), int(study[2])) if study else control)
+
+
+def other_projection_of(adapter: Path) -> Path | None:
+    """Where the LoRI adapter of the same task, method and seed lies whose A is conditioned, or of one that is, random.
+
+    In a study or among the ready-made ones; None where the adapter is no such one.
+    """
+    found = re.fullmatch(r"((?:single-)?lori_[ds])(_conditioned)?((?:-\d+-\d+)?)", adapter.name)
+    return found and adapter.parent / f"{found[1]}{'' if found[2] else '_conditioned'}{found[3]}"

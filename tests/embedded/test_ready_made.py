@@ -6,7 +6,7 @@ import torch
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
 from lori_core.config import TrainConfig
-from lori_core.embedded.ready_made import READY_MADE, TASKS, VARIANTS, measured, ready_made, ready_scores
+from lori_core.embedded.ready_made import METHODS, READY_MADE, TASKS, VARIANTS, measured, ready_made, ready_scores
 from lori_core.errors import AdapterError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.method.adapter import check_base
@@ -32,8 +32,7 @@ def test_each_was_trained_at_the_settings_that_ship():
     for task in TASKS:
         for variant in VARIANTS:
             record = read_header(READY_MADE / task / variant)[0].record
-            method = "lori_d" if variant == "lori_d_shared" else variant
-            assert TrainConfig(**record["train"]) == training_for("embedded")[method]
+            assert TrainConfig(**record["train"]) == training_for("embedded")[METHODS[variant]]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -63,6 +62,18 @@ def test_only_the_control_shares_its_projection():
     for variant in VARIANTS:
         shared = {ready_made(task, variant).config.shared_projection for task in TASKS}
         assert shared == {variant == "lori_d_shared"}
+
+
+def test_only_a_conditioned_projection_reads_its_task_and_not_the_other_three():
+    for task in TASKS:
+        for variant in VARIANTS:
+            adapter = ready_made(task, variant)
+            if variant != "lori_s_conditioned":
+                assert adapter.config.projection != "conditioned"
+                continue
+            known = adapter.record["conditioned"]
+            assert adapter.config.projection == "conditioned" and known["own"]["name"] == task
+            assert [other["name"] for other in known["others"]] == [each for each in TASKS if each != task]
 
 
 def test_one_that_does_not_ship_is_refused_by_name():
