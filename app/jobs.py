@@ -27,6 +27,7 @@ from typing import Any
 import lori_core
 from lori_core.errors import LoRIError, RunError
 from lori_core.files import write_atomic
+from lori_core.study.machine import cores
 from lori_core.study.runs import Run, list_runs, size_of
 
 LOG = logging.getLogger(__name__)
@@ -207,8 +208,7 @@ def environment() -> dict[str, str]:
     """
     here = str(Path(lori_core.__file__).parent.parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores - 1))} | os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {"OMP_NUM_THREADS": str(max(1, cores() - 1))} | os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def device_of(run: Run) -> str:

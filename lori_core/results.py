@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from lori_core.wilson import wilson
+
 ResultType = TypeVar("ResultType")
 
 
@@ -81,9 +83,10 @@ class Score:
         return max((each for each in (self.chance, self.majority) if each is not None), default=None)
 
     @property
-    def recall(self) -> dict[str, float]:
+    def recall(self) -> dict[str, Share]:
         """Class -> share of its examples that were recognised."""
-        return {each: said.get(each, 0) / sum(said.values()) for each, said in self.confusion.items()}
+        counts = {each: (said.get(each, 0), sum(said.values())) for each, said in self.confusion.items()}
+        return {each: Share(right / n, *wilson(right, n), n) for each, (right, n) in counts.items()}
 
 
 @dataclass(frozen=True)
@@ -409,6 +412,9 @@ class StudyResult:
     notes: tuple[str, ...] = ()  # translation keys of what a reader has to know
     controls: tuple[SingleResult, ...] = ()  # LoRI-D adapters that share one A
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)  # task -> reason -> rows, see Task.dropped
+    # device, precision, processor, cores, system: where it was measured; empty, as `finished`, in older results
+    machine: dict[str, str] = field(default_factory=dict)
+    finished: str = ""  # when, ISO 8601, UTC
 
 
 def to_json(result: Any) -> str:

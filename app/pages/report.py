@@ -13,7 +13,7 @@ from app.lab import QUIET, Context, Lab, on_load
 from app.passwords import user_of
 from app.run_labels import finished, run_choices
 from lori_core.errors import LoRIError
-from lori_core.report.findings import learned_findings, warnings
+from lori_core.report.verdict import risks, verdict
 from lori_core.results import StudyResult
 from lori_core.study.layout import Layout
 from lori_core.translate import LANGUAGES, translate
@@ -67,10 +67,11 @@ def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
 
 
 def _sentences(result: StudyResult, language: str) -> str:
-    """What a manager needs: the first finding, and what to know before believing it."""
-    found = learned_findings(result, language) or [translate("report.no_findings", language)]
-    doubts = "".join(f"<li>{escape(each)}</li>" for each in warnings(result, language))
-    return f'<div lang="{language}"><p class="lead">{escape(found[0])}</p><ul class="doubts">{doubts}</ul></div>'
+    """What a manager needs: the verdict and why, and what to know before believing it."""
+    _, word, reason = verdict(result, language)
+    doubts = "".join(f"<li>{escape(each)}</li>" for each in risks(result, language))
+    said = f'<p class="lead"><strong>{escape(word)}.</strong> {escape(reason)}</p>'
+    return f'<div lang="{language}">{said}<ul class="doubts">{doubts}</ul></div>'
 
 
 def _frame(page: Context, name: str, language: str) -> str:

@@ -200,6 +200,11 @@ def checked_device(device: str | None) -> str:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """Of a GPU its model, of what has none its type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
 def default_precision(device: str, base: str) -> Precision:
     """bf16 where the device computes in it, else fp32; fp32 for the embedded base on every CPU.
 

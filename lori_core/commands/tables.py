@@ -142,8 +142,7 @@ def score_table(scores: Sequence[Score], language: str) -> RenderableType:
         floors = floor_rows({score.task: score}, [score.task], language)
         rows += [[f"  {name}", value, "", "", ""] for name, value in floors]
         for name, share in score.recall.items():
-            count = str(sum(score.confusion[name].values()))
-            rows.append([f"  {translate('command.class', language, name=name)}", f"{share:.3f}", "", count, ""])
+            rows.append([f"  {translate('command.class', language, name=name)}", *_interval(share), ""])
     table = _table(["task", "score", "interval", "n", "metric"], rows, language)
     return Group(table, *(confusion_table(score, language) for score in scores if score.confusion))
 

@@ -81,6 +81,16 @@ def at_one_scores(result: StudyResult, merge: str) -> Cells:
     return {cell: mean_score(scores) for cell, scores in found.items()}
 
 
+def best_merge(result: StudyResult, method: str) -> str | None:
+    """The merge method that was best for that method's adapters on validation, mean over seeds; None: none merged."""
+    best = {
+        merge: fmean(max(merged.validation.values(), default=0.0) for merged in merges)
+        for merge in merge_methods(result)
+        if (merges := merges_of(result, merge, method))
+    }
+    return max(best, key=best.__getitem__, default=None)
+
+
 def with_control(ours: Cells, control: Cells) -> Cells:
     """The control's scores that stand beside one of ours: the others say nothing."""
     return {cell: score for cell, score in control.items() if cell in ours}

@@ -9,6 +9,7 @@ from math import isfinite
 from lori_core.figures.continual import lost_and_learned
 from lori_core.figures.means import (
     Cells,
+    mean_score,
     mean_value,
     merge_methods,
     merged_scores,
@@ -21,7 +22,7 @@ from lori_core.figures.means import (
 )
 from lori_core.figures.wording import listed, mean_and_worst, method_label, number, percent, reasons, sentences
 from lori_core.report.compared import Scores, above_floor, compared, floors, kept_share
-from lori_core.report.footprint_findings import against_random, footprint_findings
+from lori_core.report.footprint_findings import footprint_findings
 from lori_core.results import ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
@@ -30,24 +31,10 @@ BASELINE = "lora"
 
 def findings(result: StudyResult, language: str = "en") -> list[str]:
     """What is reached without learning, then the key findings, most important first."""
-    return _floor_findings(result, language) + learned_findings(result, language)
-
-
-def learned_findings(result: StudyResult, language: str = "en") -> list[str]:
-    """The key findings alone."""
-    found = _single_findings(result, language)
+    found = _floor_findings(result, language) + _single_findings(result, language)
     for merge in merge_methods(result):
         found += _merge_findings(result, merge, language)
     return found + _continual_findings(result.continual, language) + footprint_findings(result, language)
-
-
-def compares(result: StudyResult) -> bool:
-    """Whether any finding says of two scores which is higher."""
-    control = any(
-        with_control(merged_scores(result, merge), merged_scores(result, merge, shared=True))
-        for merge in merge_methods(result)
-    )
-    return control or bool(against_random(result)) or (BASELINE in methods(result) and len(methods(result)) > 1)
 
 
 def warnings(result: StudyResult, language: str = "en") -> list[str]:
@@ -104,10 +91,10 @@ def _floor_findings(result: StudyResult, language: str) -> list[str]:
 
 
 def _single_findings(result: StudyResult, language: str) -> list[str]:
-    """Each method against LoRA: score and trained parameters. Nothing where LoRA was not run."""
+    """Each method against LoRA: score and trained parameters; against the base where there is no such pair."""
     cells, names = single_scores(result), methods(result)
-    if BASELINE not in names:
-        return []
+    if BASELINE not in names or len(names) == 1:
+        return [_against_base(result, method, of_method(cells, method), language) for method in names]
     theirs = of_method(cells, BASELINE)
     found = []
     for method in names:
@@ -131,6 +118,19 @@ def _single_findings(result: StudyResult, language: str) -> list[str]:
         )
         found.append(sentences([sentence, compared(ours, theirs, label, baseline, language)], language))
     return found
+
+
+def _against_base(result: StudyResult, method: str, ours: Scores, language: str) -> str:
+    base = {task: mean_score([result.base_scores[task]]) for task in ours}
+    label = method_label(method, language)
+    said = translate(
+        "report.finding.against_base",
+        language,
+        method=label,
+        ours=mean_and_worst(values_of(ours), language),
+        base=mean_and_worst(values_of(base), language),
+    )
+    return sentences([said, compared(ours, base, label, translate("report.base", language), language)], language)
 
 
 def _merge_findings(result: StudyResult, merge: str, language: str) -> list[str]:

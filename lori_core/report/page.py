@@ -1,7 +1,7 @@
 """Report page of a study: one self-contained HTML file, for a manager and an engineer. It opens without a network.
 
 Names and outputs come from users and models. The template escapes all of them, and the page's content policy runs only
-the two scripts whose hashes it names and allows no request, so that a slip in escaping would still run nothing.
+the scripts whose hashes it names and allows no request, so that a slip in escaping would still run nothing.
 """
 
 import json
@@ -19,14 +19,20 @@ from lori_core.figures import Drawing
 from lori_core.figures.forecast import forecast_and_measured, top_of
 from lori_core.figures.means import merge_methods, methods, seeds
 from lori_core.figures.wording import listed, method_label, sentences
-from lori_core.report.findings import compares, findings, isolation_notes, warnings
+from lori_core.report.findings import findings, isolation_notes
+from lori_core.report.verdict import duration, first_page
 from lori_core.results import Calibration, ContinualResult, Score, StudyResult
 from lori_core.translate import translate
 
+MONEY_JS = ASSETS / "report" / "money.js"
 DRAW = """
 const figures = JSON.parse(document.getElementById("figures").textContent);
-document.querySelectorAll(".plot").forEach((element, place) =>
+const plots = [...document.querySelectorAll(".plot")];
+plots.forEach((element, place) =>
   Plotly.newPlot(element, figures[place].data, figures[place].layout, {responsive: true, displayModeBar: false}));
+const onPaper = (width) => plots.forEach((element) => Plotly.relayout(element, {width, autosize: !width}));
+addEventListener("beforeprint", () => onPaper(620));
+addEventListener("afterprint", () => onPaper(null));
 """
 
 
@@ -49,21 +55,22 @@ def study_page(result: StudyResult, language: str = "en") -> str:
     )
     sections = _sections(result, language)
     drawings = [drawing for section in sections for group in section.groups for drawing in group]
-    plotly_js = PLOTLY_JS.read_text(encoding="utf-8")
+    first = first_page(result, language)
+    scripts = (PLOTLY_JS.read_text(encoding="utf-8"), DRAW, MONEY_JS.read_text(encoding="utf-8"))
     return pages.get_template("report.html").render(
         language=language,
         say=partial(translate, language=language),
         result=result,
         done=_done(result, language),
+        first=first,
+        took=duration(first.seconds, language),
         findings=findings(result, language),
-        compares=compares(result),
         samples={task: outputs for task, outputs in result.samples.items() if outputs},
-        warnings=warnings(result, language),
         sections=sections,
         figures_json=figures_json(drawings),
         spec=json.dumps({"kind": "study", "version": 1, "config": result.config}, ensure_ascii=False, indent=1),
-        scripts=(plotly_js, DRAW),
-        script_hashes=[policy_hash(script) for script in (plotly_js, DRAW)],
+        scripts=scripts,
+        script_hashes=[policy_hash(script) for script in scripts],
     )
 
 

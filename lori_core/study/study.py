@@ -7,14 +7,16 @@ study that was stopped or killed goes on where it was.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
+from lori_core import __version__
 from lori_core.bases.attach import applied
-from lori_core.bases.load import checked_device, default_precision
+from lori_core.bases.load import checked_device, default_precision, device_name
 from lori_core.config import NEED_FOOTPRINTS, AdapterConfig, Method, Split, TrainConfig
 from lori_core.errors import ConfigError, IncompatibleAdapters
 from lori_core.evaluation.merge_trial import best_weight, less_loss, retention
@@ -52,6 +54,7 @@ from lori_core.study.layout import (
     stage_of,
     variants,
 )
+from lori_core.study.machine import machine
 from lori_core.study.specs import StudyConfig
 from lori_core.study.units import (
     Work,
@@ -205,9 +208,11 @@ def run_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> 
         mask_shapes=_mask_shapes(adapters),
         seconds=seconds,
         samples={task.name: _samples(list(singles.values()), task.name) for task in study.tasks},
-        versions={package: version(package) for package in PACKAGES},
+        versions={"lori_core": __version__} | {package: version(package) for package in PACKAGES},
         left_out={task.name: task.left_out for task in study.tasks if task.left_out},
         notes=tuple(dict.fromkeys(note for task in study.tasks for note in task.notes)),
+        machine=machine(device_name(study.work.base.model.device), str(study.work.base.opened["precision"])),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

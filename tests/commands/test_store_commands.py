@@ -6,6 +6,7 @@ import pytest
 from stored import sparse
 from typed import lori, refused
 
+from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.storage.store import AdapterStore
 

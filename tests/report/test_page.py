@@ -51,7 +51,7 @@ def test_names_and_outputs_from_users_are_escaped_everywhere():
     result = replace(result, config={"tasks": [HOSTILE]}, versions={HOSTILE: HOSTILE})
     page = study_page(result)
     assert HOSTILE not in page
-    assert [tag for tag, _ in Tags(page).found].count("script") == 3  # figures, plotly.js, drawing
+    assert [tag for tag, _ in Tags(page).found].count("script") == 4  # figures, plotly.js, drawing, money
 
 
 @pytest.mark.parametrize(

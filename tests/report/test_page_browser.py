@@ -43,3 +43,39 @@ def test_text_of_figures_follows_the_dark_page(browser, tmp_path):
     fill, ink = page.evaluate(colours)
     assert fill == ink
     page.close()
+
+
+@pytest.mark.parametrize(("language", "rate", "sign"), [("en", "36", "$"), ("ja", "360000", "￥")])
+def test_the_reader_types_a_rate_and_each_training_has_its_price(browser, tmp_path, language, rate, sign):
+    result = example(("math", "code"), (0,))
+    path = tmp_path / "report.html"
+    path.write_text(study_page(result, language), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert page.locator(".money").count() == 0
+    page.locator(".rate input").fill(rate)
+    prices = page.locator("td.money").all_inner_texts()
+    expected = [52.0 * float(rate) / 3600] * 10  # each of the example's trainings took 52 seconds
+    assert [float(price.replace(",", "").removeprefix(sign)) for price in prices] == pytest.approx(expected)
+    assert sign in page.locator(".rate output").inner_text()
+    page.locator(".rate input").fill("")
+    assert page.locator(".money").count() == 0
+    page.close()
+
+
+def test_on_paper_the_first_page_is_one_a4_page_in_light_colours_and_no_figure_is_cut_off(browser, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(study_page(example(("math", "code"), (0,))), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    page.goto(path.as_uri())
+    page.wait_for_selector(".plot .main-svg")
+    assert b"/MediaBox [0 0 594.9" in page.pdf(prefer_css_page_size=True)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 687, "height": 900})  # A4 without its margins
+    assert page.locator(".first").bounding_box()["height"] < 1017
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
+    assert not page.locator(".rate input").is_visible()
+    cut = "[...document.querySelectorAll('.plot')].filter(plot => plot.scrollWidth > plot.clientWidth).length"
+    assert page.evaluate(cut) == 0
+    page.close()
