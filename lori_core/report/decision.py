@@ -14,7 +14,7 @@ and of one of them it is examples that are missing. Numbers in, plain values out
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, get_args
 
 from lori_core.figures.overview import WAYS, Row
 
@@ -92,8 +92,7 @@ def _decide(way: str, rows: Sequence[Row]) -> Decision:
         for method, those in of_method.items()
     }
     states = {method: _state(reasons) for method, reasons in against.items()}
-    order: tuple[State, ...] = ("go", "not_yet", "no_go")
-    state = next(each for each in order if each in states.values())
+    state = min(states.values(), key=get_args(State).index)  # the best that there is
     left = {method: of_method[method] for method in states if states[method] == state}
     method = _smallest_of_the_best(left, way) if state == "go" else _best(left, way)
     return Decision(way, state, method, tuple(of_method[method]), against[method])
