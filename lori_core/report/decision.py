@@ -91,7 +91,7 @@ def _decide(way: str, rows: Sequence[Row]) -> Decision:
         method: tuple(reason for row in those if (reason := reason_against(row, way)))
         for method, those in of_method.items()
     }
-    states = {method: _state(reasons) for method, reasons in against.items()}
+    states: dict[str, State] = {method: _state(reasons) for method, reasons in against.items()}
     state = min(states.values(), key=get_args(State).index)  # the best that there is
     left = {method: of_method[method] for method in states if states[method] == state}
     method = _smallest_of_the_best(left, way) if state == "go" else _best(left, way)
