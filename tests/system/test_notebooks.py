@@ -104,7 +104,10 @@ def test_each_has_a_question_a_prediction_a_control_and_exercises(name: str, lan
     }[language]:
         assert heading in text
     code = [cell.source for cell in cells(name)]
-    guess, result = code.index("guess = None"), next(i for i, c in enumerate(code) if "guessed(" in c and "import" not in c)
+    guess, result = (
+        code.index("guess = None"),
+        next(i for i, c in enumerate(code) if "guessed(" in c and "import" not in c),
+    )
     assert prediction < guess < result
 
 
