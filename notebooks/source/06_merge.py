@@ -138,7 +138,7 @@ GRID = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.5)
 
 
 def searched(variant, method="concat", **options):
-    found, best = {}, GRID.index(0.35)
+    found, best = {}, GRID.index(0.2)
     while missing := [w for w in GRID[max(best - 1, 0) : best + 2] if w not in found]:
         found |= {w: validation(merged(variant, w, method, **options)) for w in missing}
         best = GRID.index(max(found, key=found.get))
