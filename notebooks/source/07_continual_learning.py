@@ -132,12 +132,12 @@ share = {name: float(column(held)[column(each)].float().mean()) for name, each i
 {"share that safety holds": share}
 
 # %% [markdown] lang="en" tags=["prediction"]
-# ## Predict
+# ## Predict: whose entries are safest?
 #
 # The sums are learned in **the very same entries of `B`** that safety uses, so that each of them is moved. **How much of its score will safety have lost?** (0: nothing, 1: everything. Its score is the mean over harmful requests refused and benign ones answered: refusing everything would not keep it.)
 
 # %% [markdown] lang="ja" tags=["prediction"]
-# ## 予想
+# ## 予想：どの要素を動かすのが最も安全か
 #
 # safety が使っている **`B` のまったく同じ要素**で計算を学び、そのすべてを動かします。**safety のスコアはどれだけ下がるでしょうか。**（0 なら何も失わず、1 ならすべて失います。スコアは、有害な依頼を断った割合と、無害な依頼に答えた割合の平均なので、何でも断ればよいわけではありません）
 
