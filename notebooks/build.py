@@ -3,7 +3,7 @@
 A source is jupytext's percent format. Cell metadata:
 
     lang="en" | "ja"      the cell is in the notebooks of that language only; other cells, all code, are in both
-    tags=["said"]         a sentence that the notebook computes; JupyterLab folds its code
+    tags=["said"]         a sentence that the notebook computes; JupyterLab folds its code, nbconvert leaves it out
 
 In code, what a student has to write is marked, and becomes three dots in the student's notebook:
 
@@ -56,7 +56,7 @@ def notebook(source: str, kind: str, languages: tuple[str, ...] = LANGUAGES) -> 
         if cell.cell_type == "code":
             made = nbformat.v4.new_code_cell(text)
             if "said" in cell.metadata.get("tags", []):
-                made.metadata["jupyter"] = {"source_hidden": True}
+                made.metadata |= {"jupyter": {"source_hidden": True}, "tags": ["said"]}
         else:
             made = nbformat.v4.new_markdown_cell(text)
         seen[text] = seen.get(text, 0) + 1

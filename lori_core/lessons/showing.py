@@ -15,6 +15,7 @@ from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
 from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept
+from lori_core.lessons.static import as_html
 from lori_core.method.adapter import Adapter
 from lori_core.report.compared import compared
 from lori_core.report.findings import warnings
@@ -25,13 +26,14 @@ from lori_core.translate import translate
 __all__ = ["compared", "embedded_base", "guessed", "percent", "say", "score", "show", "warnings"]
 
 say = Markdown  # a sentence that is computed
-PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself: nothing is fetched, nothing is embedded
+PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself, which does not look at the HTML beside it
 
 
 def show(drawing: Drawing) -> None:
     """The figure with its title above, what it says in words, and what it does not show."""
     display(Markdown(f"**{drawing.title}**"))
-    display({PLOTLY: drawing.untitled().to_plotly_json(), "text/plain": drawing.summary}, raw=True)
+    figure = {PLOTLY: drawing.untitled().to_plotly_json(), "text/html": as_html(drawing)}
+    display(figure | {"text/plain": drawing.summary}, raw=True)
     display(Markdown(f"{drawing.summary} *{drawing.limits}*"))
 
 

@@ -59,7 +59,7 @@ shapes = target_modules(base.model)  # module -> (out_features, in_features)
 #
 # ## 演習 1：数える
 #
-# 一つの線形写像について、各方式が学習する値の数を書いてください：LoRA、LoRI-D、そして与えられたスパース率（`B` のうち 0 に固定する割合）での LoRI-S。LoRI-S は整数に丸めてください。
+# 一つの線形写像について、各手法が学習する値の数を書いてください：LoRA、LoRI-D、そして与えられたスパース率（`B` のうち 0 に固定する割合）での LoRI-S。LoRI-S は整数に丸めてください。
 #
 # <details><summary>ヒント</summary>
 #

@@ -94,6 +94,23 @@ def jaccard(mask_s, mask_t):
 checks.jaccard(jaccard, LANGUAGE)
 
 # %% [markdown] lang="en"
+# ## The method on one page
+#
+# What you have just written is the heart of `learn`, which is LoRI: draw `A`, train all of `B`, keep the largest entries, train those from zero. Open it. Which call ranks the entries, and where does `B` go back to zero?
+
+# %% [markdown] lang="ja"
+# ## 手法を一ページで
+#
+# いま書いたものは、LoRI そのものである `learn` の中心です。`A` を引き、`B` の全体を学習し、大きい要素を残し、それらを 0 から学習します。中を開いてみましょう。要素に順位をつけるのはどの呼び出しでしょうか。`B` が 0 に戻るのはどこでしょうか。
+
+# %%
+import inspect
+
+from IPython.display import Code
+
+Code(inspect.getsource(learn), language="python")
+
+# %% [markdown] lang="en"
 # ## Calibrate
 #
 # Sixteen steps over all of `B` on small sums told as stories. Every five steps the library notes which mask would come out now.

@@ -44,7 +44,7 @@ from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 #
 # <details><summary>ヒント</summary>
 #
-# `torch.cat` で A は縦に（dim 0）、B は横に（dim 1）並べます。重みはどちらか一方に掛けます。
+# `torch.cat` で A は縦に（dim 0）、B は横に（dim 1）並べます。マージ係数はどちらか一方に掛けます。
 # </details>
 
 # %% tags=["exercise"]
@@ -106,9 +106,9 @@ guess = None
 # A larger weight makes each task's effect stronger, and its interference with the others as well. It is chosen on validation examples, never on the test, **for each method and each recipe**: a recipe at another one's weight is judged by the weight. The search goes up and down a wide grid until the best weight has a worse one on either side. What is merged and scored from here on comes from **your** `concat`, two adapters at a time, and later from **your** `ties`.
 
 # %% [markdown] lang="ja"
-# ## 全タスク共通の重み
+# ## 全タスク共通のマージ係数
 #
-# 重みを大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。重みはテストではなく検証用の例で、**方式ごと、マージの方法ごとに**選びます。ほかの方法に合わせた重みで比べると、方法ではなく重みを比べることになるからです。広い範囲を上下に探し、最良の重みの両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` が作ったものです。
+# マージ係数を大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。マージ係数はテストではなく検証用の例で、**手法ごと、マージの方法ごとに**選びます。ほかの方法に合わせたマージ係数で比べると、方法ではなくマージ係数を比べることになるからです。広い範囲を上下に探し、最良のマージ係数の両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` が作ったものです。
 
 # %%
 base = embedded_base()
@@ -138,7 +138,7 @@ GRID = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.5)
 
 
 def searched(variant, method="concat", **options):
-    found, best = {}, GRID.index(0.35)
+    found, best = {}, GRID.index(0.2)
     while missing := [w for w in GRID[max(best - 1, 0) : best + 2] if w not in found]:
         found |= {w: validation(merged(variant, w, method, **options)) for w in missing}
         best = GRID.index(max(found, key=found.get))
@@ -170,9 +170,9 @@ show(figures.compared_scores({"base": untaught, "single": single, "merged_lori_s
 # LoRA, LoRI-D and LoRI-S, and the control: LoRI-D whose tasks **share one A**. Each is merged at its own best weight. If an A for each task is what keeps tasks apart, the control must lose.
 
 # %% [markdown] lang="ja" tags=["control"]
-# ## 方式の比較と、成績が落ちるはずの対照条件
+# ## 手法の比較と、成績が落ちるはずの対照条件
 #
-# LoRA、LoRI-D、LoRI-S と、対照条件として、タスクが **A を共有する** LoRI-D を比べます。どれも、それぞれ最良の重みでマージします。タスクごとの A がタスクを離しているのなら、対照条件は負けるはずです。
+# LoRA、LoRI-D、LoRI-S と、対照条件として、タスクが **A を共有する** LoRI-D を比べます。どれも、それぞれ最良のマージ係数でマージします。タスクごとの A がタスクを離しているのなら、対照条件は負けるはずです。
 
 # %%
 by_method = {"merged_lori_s": together}
@@ -216,7 +216,7 @@ say(
 # %% [markdown] lang="ja"
 # ## ほかの方法
 #
-# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。重みは、方法ごとに検証データで選びます。TIES は、小さな要素を除いてから**あなたの**投票を使い、和ではなく平均を取ります。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
+# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。マージ係数は、方法ごとに検証データで選びます。TIES は、小さな要素を除いてから**あなたの**投票を使い、和ではなく平均を取ります。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
 
 # %%
 options = {"concat": {}, "task_arithmetic": {"rank": 64}, "ties": {}, "dare": {"drop": 0.5}, "linear": {}}
@@ -250,7 +250,7 @@ say(
 
 # %% lang="ja" tags=["said"]
 say(
-    f"平均スコアと、検証で選ばれた重み：{'、'.join(listed)}。{cross_terms.said('concat', 'linear', LANGUAGE)}"
+    f"平均スコアと、検証で選ばれたマージ係数：{'、'.join(listed)}。{cross_terms.said('concat', 'linear', LANGUAGE)}"
     + f"{len(found)} 回の探索のうち、範囲の端で終わったのは {at_edge} 回です。タスクごとに {EXAMPLES} 例だけなので、信頼区間で分かれない順位に意味はありません。"
 )
 
@@ -262,7 +262,7 @@ say(
 # %% [markdown] lang="ja" tags=["surprise"]
 # ## 正確になる「間違った」マージ
 #
-# `linear` は因子どうしを足します。演習 1 で避けたやり方です。ここでは、**A を共有する**四つの LoRI-D アダプターを、`concat` の四分の一の重みで `linear` によりマージします。結果の rank は 32 で、`concat` なら 128 です。**その更新は、正確な更新からどれだけ離れているでしょうか。正確な更新の大きさに対する割合で答えてください。**（0 なら同じ、1 なら、更新がまったくない場合と同じだけ離れています）
+# `linear` は因子どうしを足します。演習 1 で避けたやり方です。ここでは、**A を共有する**四つの LoRI-D アダプターを、`concat` の四分の一のマージ係数で `linear` によりマージします。結果の rank は 32 で、`concat` なら 128 です。**その更新は、正確な更新からどれだけ離れているでしょうか。正確な更新の大きさに対する割合で答えてください。**（0 なら同じ、1 なら、更新がまったくない場合と同じだけ離れています）
 
 # %%
 exact_guess = None
@@ -289,7 +289,7 @@ say(
 # %% lang="ja" tags=["said"]
 say(
     f"A を共有すると、差は {apart['lori_d_shared']:.1e} です。丸めを除けば同じ更新で、rank は四分の一で済みます。タスクごとに A があると、差は {apart['lori_d']:.2f} になります。"
-    "どちらの理由も交差項です。`linear` の結果は w · (Σ B)(Σ A) です。A がすべて同じなら Σ A は A の四倍なので、Σ B A の四倍の重みになり、交差項 B_s A_t は、タスク s がもともと行う働きと同じものになります。"
+    "どちらの理由も交差項です。`linear` の結果は w · (Σ B)(Σ A) です。A がすべて同じなら Σ A は A の四倍なので、Σ B A の四倍のマージ係数になり、交差項 B_s A_t は、タスク s がもともと行う働きと同じものになります。"
     "方法が間違っているかどうかは、どのアダプターに使うかで決まります。"
 )
 
@@ -307,7 +307,7 @@ say(
 # ## やってみよう
 #
 # - 同じプロンプト形式の二つのタスク `load_task("math?conflict=form")` と `load_task("code?conflict=form")` でアダプターを学習し（呼び出し方はノートブック 4）、マージしてください。今度は対照条件が負けますか。
-# - safety の重みだけを二倍にしてください。どのタスクが代償を払いますか。
+# - safety のマージ係数だけを二倍にしてください。どのタスクが代償を払いますか。
 #
 # ## ここからはわからないこと
 #

@@ -132,12 +132,12 @@ share = {name: float(column(held)[column(each)].float().mean()) for name, each i
 {"share that safety holds": share}
 
 # %% [markdown] lang="en" tags=["prediction"]
-# ## Predict
+# ## Predict: whose entries are safest?
 #
 # The sums are learned in **the very same entries of `B`** that safety uses, so that each of them is moved. **How much of its score will safety have lost?** (0: nothing, 1: everything. Its score is the mean over harmful requests refused and benign ones answered: refusing everything would not keep it.)
 
 # %% [markdown] lang="ja" tags=["prediction"]
-# ## 予想
+# ## 予想：どの要素を動かすのが最も安全か
 #
 # safety が使っている **`B` のまったく同じ要素**で計算を学び、そのすべてを動かします。**safety のスコアはどれだけ下がるでしょうか。**（0 なら何も失わず、1 ならすべて失います。スコアは、有害な依頼を断った割合と、無害な依頼に答えた割合の平均なので、何でも断ればよいわけではありません）
 
@@ -213,7 +213,7 @@ say(
 # %% [markdown] lang="ja"
 # ## A が見るもの
 #
-# 四つ目のつまみは、どこを、どれだけ速く動かすかではなく、何を**読む**かです。safety の因子はそのまま残し、その横に計算だけの因子を並べます。その `A` は、safety の例がモジュールに入力するものをほとんど読まず、計算の入力はよく読むように選びます。これが*条件付けた* `A` です。safety の例は要りません。必要なのは、入力の二次モーメント、つまりフットプリントだけです。対照条件は、ランダムな `A` で同じことをしたものです。どちらも学習率は元のまま、マスクのスパース率も同じです。
+# 四つ目のつまみは、どこを、どれだけ速く動かすかではなく、何を**読む**かです。safety の因子はそのまま残し、その横に計算だけの因子を並べます。その `A` は、safety の例がモジュールに入力するものをほとんど読まず、計算の入力はよく読むように選びます。これが*条件付き* `A` です。safety の例は要りません。必要なのは、入力の二次モーメント、つまりフットプリントだけです。対照条件は、ランダムな `A` で同じことをしたものです。どちらも学習率は元のまま、マスクのスパース率も同じです。
 
 # %%
 def beside(projection):
@@ -244,12 +244,12 @@ say(
 
 # %% lang="ja" tags=["said"]
 say(
-    f"{what_A_sees.said('条件付けた A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}"
-    f"safety が失ったスコアは、条件付けた A で {kept['own']:.2f}、ランダムな A で {kept['random']:.2f} です。計算のスコアは {learned[0]:.2f} と {learned[1]:.2f} になりました。"
+    f"{what_A_sees.said('条件付き A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}"
+    f"safety が失ったスコアは、条件付き A で {kept['own']:.2f}、ランダムな A で {kept['random']:.2f} です。計算のスコアは {learned[0]:.2f} と {learned[1]:.2f} になりました。"
     + {
         "shown": "ここで何を忘れるかは、学習率もマスクもそのままで、A が何を読むかで決まります。",
         "not_shown": "A が読むものが safety を守るとは、ここでは言えません。",
-        "opposite": "ここでは、条件付けた A のほうがランダムな A より safety を守れませんでした。",
+        "opposite": "ここでは、条件付き A のほうがランダムな A より safety を守れませんでした。",
     }[what_A_sees.verdict]
 )
 
@@ -269,7 +269,7 @@ say(
 #
 # - 順序を逆にして、safety を最後に学んでください。出荷するならどちらの順序にしますか。
 # - 十分の一の学習率で `sums_in(allowing, rate)` を試してください。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
-# - `beside` のタスクに `"code"` と `"nlu"` を加えてください。四つ学んだ後でも、条件付けた `A` は何も忘れませんか。
+# - `beside` のタスクに `"code"` と `"nlu"` を加えてください。四つ学んだ後でも、条件付き `A` は何も忘れませんか。
 #
 # ## ここからはわからないこと
 #

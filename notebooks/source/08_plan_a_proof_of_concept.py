@@ -20,7 +20,7 @@
 # このノートブックは、実行できるチェックリストです。二つの小さなタスクの CSV が、あなたのデータの代わりをします。自分のファイルとベースに置き換えれば、最後の決定は、あなた自身のケースについての決定になります。
 #
 # 1. ファイルにしたデータと、その確認
-# 2. 検証：方式、マージ、対照実験
+# 2. 検証：手法、マージ、対照条件
 # 3. コスト
 # 4. スパース率の比較
 # 5. 決定
@@ -145,11 +145,11 @@ print(example.prompt, "→", example.response)
 # Three methods, both tasks, merged, and the control with one shared `A`. On a real base take more steps, more merge weights and at least three seeds; here it must be done in under a minute.
 
 # %% [markdown] lang="ja"
-# 分割は、プロンプトのハッシュで自動的に行われ、同じプロンプトが二つの分割に入ることはありません。進む前に、少なくとも二十例は読んでください。悪いデータは、どの方式でも直りません（ノートブック 3）。
+# 分割は、プロンプトのハッシュで自動的に行われ、同じプロンプトが二つの分割に入ることはありません。進む前に、少なくとも二十例は読んでください。悪いデータは、どの手法でも直りません（ノートブック 3）。
 #
 # ## 2 · 検証
 #
-# 三つの方式、二つのタスク、マージ、そして `A` を共有する対照実験です。本物のベースでは、ステップを増やし、マージの重みをもっと試し、シードは三つ以上にしてください。ここでは一分以内で終わらせます。
+# 三つの手法、二つのタスク、マージ、そして `A` を共有する対照条件です。本物のベースでは、ステップを増やし、マージ係数をもっと試し、シードは三つ以上にしてください。ここでは一分以内で終わらせます。
 
 # %% [markdown] lang="en" tags=["prediction"]
 # **Predict:** what will LoRI-S retain of its gain over the base when both tasks are merged, on average over the tasks? (1: everything.)
@@ -211,7 +211,7 @@ show(figures.scores(result, LANGUAGE))
 # The control is in the next figure: grey crosses are LoRI-D adapters that share one `A`. If they merge as well as the others, your tasks do not need an `A` each.
 
 # %% [markdown] lang="ja" tags=["control"]
-# 対照実験は次の図にあります。灰色の×印は、`A` を共有する LoRI-D です。これがほかと同じようにマージできるなら、あなたのタスクに、タスクごとの `A` は必要ありません。
+# 対照条件は次の図にあります。灰色の×印は、`A` を共有する LoRI-D です。これがほかと同じようにマージできるなら、あなたのタスクに、タスクごとの `A` は必要ありません。
 
 # %%
 show(figures.merged(result, "concat", LANGUAGE))
@@ -338,9 +338,9 @@ print(page)
 # ## 導入を決める前に
 #
 # - [ ] 自分のタスクを二つか三つ。テスト用の例は、誰も学習に使っていないこと
-# - [ ] どの方式も、それぞれに探した学習率で
+# - [ ] どの手法も、それぞれに探した学習率で
 # - [ ] シードは三つ以上。どのスコアにも信頼区間を
-# - [ ] 対照実験：`A` を共有しても同じようにマージできるか
+# - [ ] 対照条件：`A` を共有しても同じようにマージできるか
 # - [ ] 選んだスパース率での、ランダムなマスク（ノートブック 3）
 # - [ ] 決め方は、結果を見る前に書いておくこと
 # - [ ] 安全性に関わるなら、有害な依頼と無害な依頼の両方を

@@ -104,8 +104,10 @@ def test_each_has_a_question_a_prediction_a_control_and_exercises(name: str, lan
     }[language]:
         assert heading in text
     code = [cell.source for cell in cells(name)]
-    guess = code.index("guess = None")
-    result = next(place for place, cell in enumerate(code) if "guessed(" in cell and "import" not in cell)
+    guess, result = (
+        code.index("guess = None"),
+        next(i for i, c in enumerate(code) if "guessed(" in c and "import" not in c),
+    )
     assert prediction < guess < result
 
 
