@@ -34,10 +34,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         go = gr.Button(page.say("interference.lens.go"), variant="primary")
         other = gr.Button(page.say("try.another"))
     number = gr.State(0)
-    with gr.Row():
-        ribbons = [chart(page) for _ in range(2)]
-    with gr.Row():
-        receipts = [chart(page) for _ in range(2)]
+    ribbons, receipts = _two_sides(page), _two_sides(page)
     alone = gr.Markdown(page.say("interference.lens.no_other"), visible=False, elem_classes="empty")
 
     def offer(references: list[str] | None, before: str | None) -> Any:
@@ -82,6 +79,16 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
     pick.input(offer, [pick, task_of], task_of, **QUIET)
     gr.on([go.click, prompt.submit], look, given, drawn, **PRIVATE)
     weight.release(look, given, drawn, trigger_mode="always_last", **PRIVATE)
+
+
+def _two_sides(page: Context) -> list[gr.HTML]:
+    """Two charts beside each other, on a phone below each other."""
+    sides = []
+    with gr.Row():
+        for _ in range(2):
+            with gr.Column(min_width=360):
+                sides.append(chart(page))
+    return sides
 
 
 def _drawn(page: Context, found: list[dict[str, Any]]) -> list[Any]:
