@@ -33,11 +33,9 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
     with gr.Row():
         go = gr.Button(page.say("interference.lens.go"), variant="primary")
         other = gr.Button(page.say("try.another"))
-    number = gr.State(0)
-    with gr.Row():
-        ribbons = [chart(page) for _ in range(2)]
-    with gr.Row():
-        receipts = [chart(page) for _ in range(2)]
+    number, opened, asked_of = gr.State(0), gr.State(False), gr.State(None)
+    with gr.Column(elem_id="lens-view"):
+        ribbons, receipts = _two_sides(page), _two_sides(page)
     alone = gr.Markdown(page.say("interference.lens.no_other"), visible=False, elem_classes="empty")
 
     def offer(references: list[str] | None, before: str | None) -> Any:
@@ -48,16 +46,24 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         return gr.update(choices=[(entries[each]["task"], each) for each in known], value=value)
 
     def show(task_of: str | None, number: int) -> Any:
+        """An example of the task, and that it is of that task."""
         if not task_of:
-            return "", ""
+            return "", "", None
         found = page.ask("example", reference=task_of, number=number)
         right = f"{escape(page.say('try.expected', task=found['task']))} <code>{escape(found['expected'])}</code>"
-        return found["prompt"], f'<p class="expected">{right}</p>'
+        return found["prompt"], f'<p class="expected">{right}</p>', task_of
+
+    def show_first(opened: bool, task_of: str | None, number: int, asked_of: str | None) -> Any:
+        """The prompt stays what it is while it is of the same task."""
+        return show(task_of, number) if opened and task_of != asked_of else (gr.skip(), gr.skip(), gr.skip())
 
     def look(
-        references: list[str] | None, task_of: str | None, prompt: str, number: int, weight: float
+        opened: bool, references: list[str] | None, task_of: str | None, prompt: str, number: int, weight: float
     ) -> Iterator[Any]:
-        if not 2 <= len(references or []) <= MOST:
+        if not opened or not references:  # nobody looks yet, or the page is still being filled
+            yield [gr.skip()] * len(drawn)
+            return
+        if not 2 <= len(references) <= MOST:
             raise page.missing("interference.lens.too_few")
         if not task_of:
             raise page.missing("interference.lens.no_task")
@@ -70,18 +76,30 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
             yield _drawn(page, found)
         yield [*_drawn(page, found)[:-1], gr.update(visible=len(found) == 1)]
 
-    given = [pick, task_of, prompt, number, weight]
+    given = [opened, pick, task_of, prompt, number, weight]
     drawn: list[Any] = [*ribbons, *receipts, alone]
-    example: list[Any] = [prompt, expected]
-    first = tab.select(offer, [pick, task_of], task_of, **QUIET)
-    for chosen in (first, task_of.input(lambda: 0, None, number, **QUIET)):
-        chosen.then(show, [task_of, number], example, **QUIET).then(look, given, drawn, **PRIVATE)
-    other.click(lambda number: number + 1, number, number, **QUIET).then(
-        show, [task_of, number], example, **QUIET
-    ).then(look, given, drawn, **PRIVATE)
-    pick.input(offer, [pick, task_of], task_of, **QUIET)
+    example: list[Any] = [prompt, expected, asked_of]
+    opens = tab.select(lambda *chosen: (True, offer(*chosen)), [pick, task_of], [opened, task_of], **QUIET)
+    for chosen in (opens, pick.change(offer, [pick, task_of], task_of, **QUIET)):
+        shows = chosen.then(show_first, [opened, task_of, number, asked_of], example, **QUIET)
+        shows.then(look, given, drawn, **PRIVATE)
+    for turned in (
+        task_of.input(lambda: 0, None, number, **QUIET),
+        other.click(lambda n: n + 1, number, number, **QUIET),
+    ):
+        turned.then(show, [task_of, number], example, **QUIET).then(look, given, drawn, **PRIVATE)
     gr.on([go.click, prompt.submit], look, given, drawn, **PRIVATE)
     weight.release(look, given, drawn, trigger_mode="always_last", **PRIVATE)
+
+
+def _two_sides(page: Context) -> list[gr.HTML]:
+    """Two charts beside each other, on a phone below each other."""
+    sides = []
+    with gr.Row():
+        for _ in range(2):
+            with gr.Column(min_width=360):
+                sides.append(chart(page))
+    return sides
 
 
 def _drawn(page: Context, found: list[dict[str, Any]]) -> list[Any]:

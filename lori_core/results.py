@@ -212,6 +212,28 @@ class MaskGrid:
 
 
 @dataclass(frozen=True)
+class Magnitudes:
+    """How large the entries of a dense run's B are, and which of them a mask keeps.
+
+    Attributes:
+        name: of the adapter whose mask it is. sparsity: fraction of all entries at zero.
+        edges: of the bins, log10 |B|, one more than there are bins. kept, held: entries in each bin.
+        smaller: entries below the first edge, zeros too, all of them held. threshold: the smallest |B| that is kept.
+        larger: entries held although they are as large as that: groups have thresholds of their own, and values near
+            the threshold were rounded when the run was kept.
+    """
+
+    name: str
+    sparsity: float
+    edges: tuple[float, ...]
+    kept: tuple[int, ...]
+    held: tuple[int, ...]
+    smaller: int
+    threshold: float
+    larger: int
+
+
+@dataclass(frozen=True)
 class PairMatrix:
     """Something measured for each pair of tasks, beside what chance would give.
 

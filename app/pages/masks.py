@@ -1,5 +1,6 @@
 """Masks: where an adapter keeps entries, one B down to its bits, two tasks beside each other, other sparsities."""
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -9,8 +10,9 @@ from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.plot import chart, comes_into_view, shown
 from app.shelf_views import choices, of_run
 from lori_core import figures
-from lori_core.results import MaskGrid, MaskLayout, MaskPair, from_plain
+from lori_core.results import Calibration, Magnitudes, MaskGrid, MaskLayout, MaskPair, from_plain
 
+RANDOM = "random"  # beside an adapter: the control of lori_core/service/mask_views.py
 STRETCH = 128  # outputs that are shown entry by entry: as many as stay wide enough to be told apart
 
 
@@ -26,6 +28,8 @@ def build(page: Context) -> None:
     )  # fmt: skip
     missing = gr.Markdown(page.say("masks.no_calibration"), visible=False, elem_classes="empty")
     overview, pair = chart(page), chart(page)
+    magnitudes = chart(page)
+    _replay(page, pick)
     refusal = gr.HTML(padding=False)
     module = gr.Dropdown([], label=page.say("masks.module"), interactive=True)
     pooled = chart(page, name="one-b")
@@ -35,6 +39,9 @@ def build(page: Context) -> None:
     )  # fmt: skip
     bits = chart(page, name="bits")
     _download(page, pick, other, sparsity)
+    code = gr.Code(
+        label=page.say("masks.code"), language="python", lines=2, interactive=False, wrap_lines=True, buttons=["copy"]
+    )
 
     def offer(request: gr.Request) -> Any:
         found = [entry for entry in page.ask("contents") if not entry["wrong"] and entry["method"] != "lora"]
@@ -61,13 +68,18 @@ def build(page: Context) -> None:
 
     def look(reference: str | None, beside: str | None, other: bool, sparsity: float) -> Any:
         if not reference:
-            return None, None
+            return None, None, None, ""
         at = sparsity if other else None
-        layout = figures.mask_layout(_layout(page, reference, at), page.language)
-        if not beside:
-            return shown(layout), None
-        found = page.ask("mask_pair", references=[reference, beside], sparsity=at)
-        return shown(layout), shown(figures.mask_pair(from_plain(MaskPair, found), page.language))
+        layout = _layout(page, reference, at)
+        code = page.ask("mask_code", reference=reference, beside=beside or "", sparsity=at)
+        sizes = pair = None
+        if layout.calibrated:
+            found = page.ask("mask_magnitudes", reference=reference, sparsity=at)
+            sizes = shown(figures.magnitudes(from_plain(Magnitudes, found), page.language))
+        if beside:
+            found = from_plain(MaskPair, page.ask("mask_pair", references=[reference, beside], sparsity=at))
+            pair = shown(figures.mask_pair(replace(found, names=_named(page, found.names)), page.language))
+        return shown(figures.mask_layout(layout, page.language)), pair, sizes, code
 
     def grid(module: str | None, reference: str | None, beside: str | None, other: bool, sparsity: float) -> Any:
         return _grid(page, module, reference, beside, sparsity if other else None)
@@ -95,7 +107,7 @@ def build(page: Context) -> None:
 
     what: list[Any] = [pick, beside, other, sparsity]
     given: list[Any] = [module, *what]
-    drawn: list[Any] = [overview, pair]
+    clicked, drawn = [overview, pair], [overview, pair, magnitudes, code]
 
     def redraw(event: Any) -> None:
         (
@@ -113,7 +125,7 @@ def build(page: Context) -> None:
     redraw(sparsity.input(lambda: None, None, None, trigger_mode="always_last", **QUIET))
     module.input(grid, given, pooled, **QUIET).then(near, [first, *given], bits, **QUIET)
     first.change(near, [first, *given], bits, **QUIET)
-    for place in drawn:
+    for place in clicked:
         opened = place.select(open_module, what, [module, pooled, refusal], **AT_ONCE)
         comes_into_view(opened, "one-b").then(near, [first, *given], bits, **QUIET)
     comes_into_view(pooled.select(open_bits, None, first, **AT_ONCE), "bits")
@@ -137,8 +149,43 @@ def _download(page: Context, pick: gr.Dropdown, other: gr.Checkbox, sparsity: gr
 def _beside(page: Context, names: list[tuple[str, str]], reference: str, before: str | None) -> Any:
     """The choice of a second adapter: any but the first, or none."""
     rest = [(label, each) for label, each in names if each != reference]
-    value = before if before in [each for _, each in rest] else ""
-    return gr.update(choices=[(page.say("masks.alone"), ""), *rest], value=value)
+    offered = [(page.say("masks.alone"), ""), (page.say("masks.random"), RANDOM), *rest]
+    return gr.update(choices=offered, value=before if before in [each for _, each in offered] else "")
+
+
+def _named(page: Context, names: tuple[str, ...]) -> Any:
+    """The control in the page's language."""
+    return tuple(page.say("masks.random_name") if name == RANDOM else name for name in names)
+
+
+def _replay(page: Context, pick: gr.Dropdown) -> None:
+    """The mask as its calibration went, where a run has written that down."""
+    step = gr.Slider(
+        0, 1, 0, step=1, label=page.say("masks.replay"), info=page.say("masks.replay_info"), visible=False,
+        interactive=True,
+    )  # fmt: skip
+    layout = chart(page)
+
+    def looks(reference: str | None) -> Calibration | None:
+        found = page.ask("mask_replay", reference=reference) if reference else None
+        return from_plain(Calibration, found) if found else None
+
+    def begin(reference: str | None) -> Any:
+        found = looks(reference)
+        if found is None or len(found.looks) < 2:
+            return gr.update(visible=False), None
+        last = len(found.looks) - 1
+        drawn = figures.mask_replay(found, last, page.language)
+        return gr.update(visible=True, maximum=last, value=last), shown(drawn)
+
+    def turn(place: float, reference: str | None) -> Any:
+        found = looks(reference)
+        if found is None:
+            return None
+        return shown(figures.mask_replay(found, min(int(place), len(found.looks) - 1), page.language))
+
+    pick.change(begin, pick, [step, layout], **QUIET)
+    step.input(turn, [step, pick], layout, trigger_mode="always_last", **QUIET)
 
 
 def _first_masked(entries: list[dict[str, Any]]) -> str:
@@ -158,4 +205,5 @@ def _grid(
         return None
     references = [reference, beside] if beside else [reference]
     found = page.ask("mask_grid", references=references, module=module, sparsity=sparsity, **part)
-    return shown(figures.mask_grid(from_plain(MaskGrid, found), page.language))
+    grid = from_plain(MaskGrid, found)
+    return shown(figures.mask_grid(replace(grid, names=_named(page, grid.names)), page.language))

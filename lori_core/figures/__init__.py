@@ -8,7 +8,7 @@ from lori_core.figures.guesses import guesses
 from lori_core.figures.interference import pair_band, pairs
 from lori_core.figures.lens import lens_ribbons, receipts
 from lori_core.figures.mask_views import mask_grid, mask_pair
-from lori_core.figures.masks import mask, mask_layout, mask_settling
+from lori_core.figures.masks import magnitudes, mask, mask_layout, mask_replay, mask_settling
 from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, module_at, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
@@ -33,11 +33,13 @@ __all__ = [
     "lens_ribbons",
     "live_losses",
     "losses",
+    "magnitudes",
     "mask",
     "mask_gain",
     "mask_grid",
     "mask_layout",
     "mask_pair",
+    "mask_replay",
     "mask_settling",
     "merge_weights",
     "merged",

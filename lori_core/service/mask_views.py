@@ -18,14 +18,16 @@ from pydantic import Field
 from torch import Tensor
 
 from lori_core.errors import AdapterError, IncompatibleAdapters
-from lori_core.method.masks import kept_fractions, magnitude_masks
-from lori_core.results import MaskGrid, MaskLayout, MaskPair
+from lori_core.method.masks import kept_fractions, magnitude_masks, matched_masks
+from lori_core.results import Calibration, Magnitudes, MaskGrid, MaskLayout, MaskPair, from_json
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_entries
 from lori_core.storage.header import StoredAdapter, read_header
 from lori_core.storage.mask_files import Mask, save_mask
-from lori_core.study.layout import dense_run_of
+from lori_core.study.layout import calibration_of, dense_run_of
 
+RANDOM = "random"  # in place of a second adapter: the density-matched control of the first
+DECADES, STEPS = 4, 64  # of the histogram of |B|: how far down from the largest, and in how many bins
 BINS = 512  # cells along a B at most: more would be fewer than a pixel each, and a browser would leave some out
 
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -53,9 +55,8 @@ class MaskViews:
         return asdict(MaskLayout(header.name, 1 - whole, kept, outputs, dense_beside(folder) is not None))
 
     def mask_pair(self, references: Pair, sparsity: Sparsity | None = None) -> dict[str, Any]:
-        """MaskPair of two adapters."""
-        left, right = (self._masks(reference, sparsity) for reference in references)
-        names = tuple(read_header(folder)[0].name for folder in self.shelf.folders(references))
+        """MaskPair of two adapters, or of one and RANDOM."""
+        names, (left, right) = self._all(references, sparsity)
         _check_shapes(names, left, right)
         shared = {module: int((mask & right[module]).count_nonzero()) for module, mask in left.items()}
         return asdict(
@@ -77,8 +78,7 @@ class MaskViews:
         count: Annotated[int, Field(ge=1)] | None = None,
     ) -> dict[str, Any]:
         """MaskGrid of one adapter's mask, or of what two share: `count` outputs from `first` on; None: all."""
-        masks = [self._masks(reference, sparsity) for reference in references]
-        names = tuple(read_header(folder)[0].name for folder in self.shelf.folders(references))
+        names, masks = self._all(references, sparsity)
         if any(module not in each for each in masks):
             raise AdapterError("no_module_here", module=module[:120], name=names[0])
         if len(masks) == 2:
@@ -121,14 +121,78 @@ class MaskViews:
             save_mask(mask, target)
         return str(target)
 
+    def mask_magnitudes(self, reference: str, sparsity: Sparsity | None = None) -> dict[str, Any]:
+        """Magnitudes of the dense run that lies beside the adapter.
+
+        Raises:
+            AdapterError: none does.
+        """
+        (folder,) = map(Path, self.shelf.folders([reference]))
+        dense = _dense_of(folder, reference)
+        masks, (_, values) = self._masks(reference, sparsity), _entries(dense, read_header(dense)[1])
+        largest = max(each.abs().max().item() for each in values.values())
+        top = np.log10(largest) if largest else 0.0
+        edges = np.linspace(top - DECADES, top, STEPS + 1)
+        kept, held = np.zeros(STEPS, dtype=np.int64), np.zeros(STEPS, dtype=np.int64)
+        sizes = {module: each.abs().view(masks[module].shape) for module, each in values.items()}
+        threshold = min((sizes[m][mask].min().item() for m, mask in masks.items() if bool(mask.any())), default=largest)
+        smaller = larger = 0
+        for module, mask in masks.items():
+            logs = sizes[module].double().clamp(min=1e-30).log10().clamp(max=top).numpy()
+            kept += np.histogram(logs[mask.numpy()].clip(min=edges[0]), edges)[0]
+            held += np.histogram(logs[~mask.numpy()], edges)[0]
+            smaller += int((logs[~mask.numpy()] < edges[0]).sum())
+            larger += int((sizes[module][~mask] >= threshold).sum())
+        whole = sum(mask.numel() for mask in masks.values())
+        name, sparse = read_header(folder)[0].name, 1 - int(kept.sum()) / whole
+        counts = (tuple(kept.tolist()), tuple(held.tolist()))
+        return asdict(Magnitudes(name, sparse, tuple(edges.tolist()), *counts, smaller, threshold, larger))
+
+    def mask_replay(self, reference: str) -> dict[str, Any] | None:
+        """Calibration of the adapter's mask, look by look; None where no run keeps it."""
+        (folder,) = map(Path, self.shelf.folders([reference]))
+        place = calibration_of(folder) if reference.startswith("run/") else None
+        if place is None or not place.is_file():
+            return None
+        return asdict(from_json(Calibration, place.read_text(encoding="utf-8")))
+
+    def mask_code(self, reference: str, beside: str = "", sparsity: Sparsity | None = None) -> str:
+        """Python that has the same mask, in the lab's folder; and, where `beside` is RANDOM, that one too."""
+        (folder,) = map(Path, self.shelf.folders([reference]))
+        header, _ = read_header(folder)
+        if _is_trained(header, sparsity):
+            door, opened = _opened(reference)
+            names, lines = [door], [f"masks = {opened}.masks"]
+        else:
+            dense = _dense_of(folder, reference)
+            door, opened = _opened(f"{reference.rpartition('/')[0]}/{dense.name}" if dense != folder else reference)
+            names = [door, "magnitude_masks"]
+            whole = "{module: factors.B for module, factors in dense.factors.items()}"
+            granularity = read_header(dense)[0].config.granularity
+            lines = [f"dense = {opened}", f"masks = magnitude_masks({whole}, {sparsity}, {granularity!r})"]
+        if beside == RANDOM:
+            names.append("matched_masks")
+            lines.append("random = matched_masks(masks, seed=0)")
+        return "\n".join([f"from lori_core import {', '.join(sorted(names))}", "", *lines])
+
+    def _all(
+        self, references: Sequence[str], sparsity: float | None
+    ) -> tuple[tuple[str, ...], list[dict[str, Tensor]]]:
+        """Names and masks of one adapter or two."""
+        first, *rest = references
+        named = [first, *(each for each in rest if each != RANDOM)]
+        names = [read_header(folder)[0].name for folder in self.shelf.folders(named)]
+        masks = [self._masks(each, sparsity) for each in named]
+        if RANDOM in rest:
+            return (*names, RANDOM), [*masks, matched_masks(masks[0], seed=0)]
+        return tuple(names), masks
+
     def _masks(self, reference: str, sparsity: float | None) -> dict[str, Tensor]:
         (folder,) = map(Path, self.shelf.folders([reference]))
         header, identity = read_header(folder)
         if _is_trained(header, sparsity):
             return _entries(folder, identity)[0]
-        dense = dense_beside(folder)
-        if dense is None:
-            raise AdapterError("no_calibration", name=reference[:120])
+        dense = _dense_of(folder, reference)
         return _thresholded(dense, read_header(dense)[1], sparsity)
 
 
@@ -146,6 +210,24 @@ def dense_beside(folder: Path) -> Path | None:
         return folder
     found = dense_run_of(folder)
     return found if found is not None and (found / "adapter.json").is_file() else None
+
+
+def _dense_of(folder: Path, reference: str) -> Path:
+    dense = dense_beside(folder)
+    if dense is None:
+        raise AdapterError("no_calibration", name=reference[:120])
+    return dense
+
+
+def _opened(reference: str) -> tuple[str, str]:
+    """A name of the front door, and the expression by which it opens that adapter."""
+    kind, _, rest = reference.partition("/")
+    if kind == "store":
+        return "AdapterStore", f"AdapterStore({'store'!r}).load({rest!r})"
+    first, _, second = rest.partition("/")
+    if kind == "ready":
+        return "ready_made", f"ready_made({first!r}, {second!r})"
+    return "load_adapter", f"load_adapter({f'runs/{first}/adapters/{second}'!r})"
 
 
 @lru_cache(maxsize=2)

@@ -223,6 +223,15 @@ def dense_run_of(adapter: Path) -> Path | None:
     return adapter.parent / beside if beside else None
 
 
+def calibration_of(adapter: Path) -> Path | None:
+    """Where the report lies of the calibration that gave a LoRI-S adapter of a run its mask."""
+    layout, dense = Layout(adapter.parent.parent), dense_run_of(adapter)
+    if dense is None:
+        return None
+    unit = dense.name.removesuffix("-dense")
+    return layout.job_dense_run().report if dense.name == "dense" else layout.dense_run(unit).report
+
+
 def control_of(adapter: Path) -> Path:
     """Where the adapter of the same task lies whose A all tasks share, in a study or among the ready-made ones."""
     control = Variant("lori_d", shared=True).label

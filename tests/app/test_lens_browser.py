@@ -37,8 +37,7 @@ def tab(browser):
 
 def opened(tab, address: str, language: str = "en") -> None:
     tab.goto(f"{address}/{language}/interference")
-    tab.locator(".main-svg").first.wait_for()
-    tab.get_by_role("tab", name=translate("app.interference.lens", language), exact=True).click()
+    tab.get_by_role("tab", name=translate("app.interference.lens", language), exact=True).click()  # before it is filled
     titles(tab).nth(3).wait_for()
 
 

@@ -1,5 +1,6 @@
 """Masks, Interference and Try it in a real browser: over the adapters that ship, and over those of a finished run."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,11 @@ from pathlib import Path
 
 import pytest
 import tiny
+from example_results import calibration
+from playwright.sync_api import expect
 
+from lori_core.files import write_atomic
+from lori_core.results import to_json
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.storage.mask_files import load_mask
 from lori_core.study.runs import Run
@@ -27,6 +32,7 @@ def lab(tmp_path_factory, chromium):
     with run.start():
         for place, task in enumerate(TASKS):
             save_adapter(tiny.strong(base, place, task), run.path / "adapters" / f"single-lori_s-{place}-0")
+        write_atomic(run.path / "units" / "calibrate-own-0-0.json", to_json(calibration(random.Random(0), "math")))
         run.save_result("{}")
     command = [sys.executable, "-m", "app", "--store", str(folder), "--port", "0", "--no-auth"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -63,11 +69,11 @@ def test_a_page_has_its_contents_fits_a_phone_and_shows_no_raw_key(lab, tab, nam
 def test_a_click_leads_from_the_whole_mask_to_one_B_and_to_its_bits(lab, tab):
     tab.goto(f"{lab[0]}/en/masks")
     titles = tab.locator("figure.chart:not([hidden]) figcaption")
-    tab.wait_for_function("document.querySelectorAll('figure.chart:not([hidden])').length === 2")
+    tab.wait_for_function("document.querySelectorAll('figure.chart:not([hidden])').length === 3")
     click_cell(tab, 0, 0.1, 0.9)  # first layer, last projection
     titles.filter(has_text="model.layers.0.mlp.down_proj").wait_for()
-    click_cell(tab, 1, 0.5, 0.5)
-    tab.wait_for_function("document.querySelectorAll('figure.chart:not([hidden])').length === 3")
+    click_cell(tab, 2, 0.5, 0.5)
+    tab.wait_for_function("document.querySelectorAll('figure.chart:not([hidden])').length === 4")
     assert "entry by entry" in titles.last.inner_text()
 
 
@@ -106,6 +112,37 @@ def test_two_tasks_beside_each_other_show_what_they_share(lab, tab):
     title = translate("figures.mask_pair.title", "en", first="math", second="safety")
     tab.locator("figcaption", has_text=title).wait_for()
     tab.locator(".summary", has_text=translate("figures.only_in", "en", name="safety")).first.wait_for()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_random_mask_beside_one_is_a_picture_in_three_colours_and_the_histogram_has_its_threshold(lab, tab, language):
+    tab.goto(f"{lab[0]}/{language}/masks?adapter=ready/math/lori_s")
+    title = translate("figures.magnitudes.title", language, name="math")
+    tab.locator("figcaption", has_text=title).wait_for()
+    tab.get_by_label(translate("app.masks.beside", language), exact=True).click()
+    tab.get_by_role("option", name=translate("app.masks.random", language), exact=True).click()
+    name = translate("app.masks.random_name", language)
+    pair = translate("figures.mask_pair.title", language, first="math", second=name)
+    tab.locator("figcaption", has_text=pair).wait_for()
+    module = tab.get_by_label(translate("app.masks.module", language), exact=True).input_value()
+    both = translate("figures.mask_both.title", language, module=module, name=f"math / {name}")
+    tab.locator("figcaption", has_text=both).first.wait_for()
+    code = tab.locator(".cm-content")
+    expect(code).to_contain_text("matched_masks(masks, seed=0)")
+    expect(code).to_contain_text("ready_made('math', 'lori_s').masks")
+
+
+def test_a_calibration_of_a_run_is_replayed_by_a_slider(lab, tab):
+    tab.goto(f"{lab[0]}/en/masks?adapter=run/{lab[1]}/single-lori_s-0-0")
+    last, first = (translate("figures.mask_replay.title", "en", task="math", step=step) for step in ("80", "20"))
+    tab.locator("figcaption", has_text=last).wait_for()
+    slider = tab.get_by_label(f"number input for {translate('app.masks.replay', 'en')}")
+    slider.fill("0")
+    slider.press("Tab")
+    tab.locator("figcaption", has_text=first).wait_for()
+    tab.goto(f"{lab[0]}/en/masks?adapter=ready/math/lori_s")
+    tab.locator("figure.chart:not([hidden])").first.wait_for()
+    assert not slider.is_visible()  # what ships was made without a run
 
 
 def test_interference_is_said_in_a_sentence_and_a_pair_opens_its_modules(lab, tab):

@@ -1,18 +1,22 @@
 """Looking into masks, against counts made entry by entry from the whole masks."""
 
+import random
+import shutil
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from example_results import calibration
 
 from lori_core import figures
 from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import magnitude_masks
-from lori_core.results import MaskGrid, MaskLayout, MaskPair, from_plain
+from lori_core.results import Calibration, Magnitudes, MaskGrid, MaskLayout, MaskPair, from_plain, to_json
 from lori_core.service.mask_views import BINS, MaskViews, dense_beside
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, load_entries, save_adapter
@@ -188,3 +192,99 @@ def test_a_click_names_the_module_of_its_cell(looks):
         (found,) = [place for place in places if figures.module_at(kept, *place) == module]
         assert grid[found[0]][found[1]] == fraction
     assert asdict(from_plain(MaskLayout, looks.mask_layout(LEFT)))["kept"] == kept
+
+
+def test_the_random_mask_beside_one_keeps_as_many_in_each_module_and_shares_what_chance_gives(looks):
+    pair = from_plain(MaskPair, looks.mask_pair([LEFT, "random"]))
+    masks = load_adapter(READY_MADE / "math" / "lori_s").masks
+    for module, mask in masks.items():
+        kept = int(mask.sum())
+        assert pair.shared[module] + pair.right[module] == pair.shared[module] + pair.left[module] == kept
+    expected = sum(float(mask.sum()) ** 2 / mask.numel() for mask in masks.values())
+    assert sum(pair.shared.values()) == pytest.approx(expected, rel=0.1)
+    grid = from_plain(MaskGrid, looks.mask_grid([LEFT, "random"], MODULE))
+    assert grid.names == ("math", "random") and sum(grid.by_rank["shared"] + grid.by_rank["left"]) > 0
+
+
+@pytest.mark.parametrize("sparsity", [None, 0.75])
+def test_the_histogram_has_every_entry_once_and_the_threshold_is_the_smallest_kept(looks, sparsity):
+    found = from_plain(Magnitudes, looks.mask_magnitudes(LEFT, sparsity))
+    dense = load_adapter(READY_MADE / "math" / "lori_d")
+    B = torch.cat([factors.B.flatten() for factors in dense.factors.values()]).abs()
+    kept = torch.cat([mask.flatten() for mask in looks._masks(LEFT, sparsity).values()])
+    assert sum(found.kept) == int(kept.sum()) and sum(found.held) + found.smaller == int((~kept).sum())
+    assert found.threshold == pytest.approx(B[kept].min().item())
+    assert found.larger == int((B[~kept] >= found.threshold).sum()) and found.larger < 0.01 * len(B)
+    assert found.smaller == int((B[~kept].double().log10() < found.edges[0]).sum())
+    last = (B.double().log10() >= found.edges[-2]) & kept
+    assert found.kept[-1] == int(last.sum())
+
+
+def test_without_a_dense_run_there_is_no_histogram(looks):
+    looks.shelf.store.save(load_adapter(READY_MADE / "math" / "lori_s"), "alone")
+    with pytest.raises(AdapterError) as caught:
+        looks.mask_magnitudes("store/alone@1")
+    assert caught.value.key == "no_calibration"
+
+
+def test_a_calibration_is_replayed_from_its_report_in_a_study_and_in_a_job(looks, tmp_path):
+    made = tiny.filled(tiny.start(tiny.base(), masks=tiny.halves(tiny.base())))
+    report = calibration(random.Random(0), "math")
+    study, job = (Run.create(tmp_path / "runs", kind, {}) for kind in ("study", "train"))
+    for run, name, place in (
+        (study, "single-lori_s_conditioned-1-0", "units/calibrate-conditioned-1-0.json"),
+        (job, "trained", "calibration.json"),
+    ):
+        save_adapter(made, run.path / "adapters" / name)
+        reference = f"run/{run.path.name}/{name}"
+        assert looks.mask_replay(reference) is None
+        (run.path / place).parent.mkdir(exist_ok=True)
+        (run.path / place).write_text(to_json(report), encoding="utf-8")
+        assert from_plain(Calibration, looks.mask_replay(reference)) == report
+    assert looks.mask_replay(LEFT) is None
+
+
+@pytest.mark.parametrize("sparsity", [None, 0.75])
+def test_the_python_that_is_copied_has_the_same_masks(looks, sparsity, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "runs", "study", {})
+    shutil.copytree(READY_MADE / "math" / "lori_s", run.path / "adapters" / "single-lori_s-0-0")
+    shutil.copytree(READY_MADE / "math" / "lori_d", run.path / "adapters" / "calibrate-own-0-0-dense")
+    looks.shelf.store.save(load_adapter(READY_MADE / "math" / "lori_d"), "dense")
+    monkeypatch.chdir(tmp_path)
+    for reference in (LEFT, f"run/{run.path.name}/single-lori_s-0-0", "store/dense@1"):
+        said: dict[str, Any] = {}
+        exec(looks.mask_code(reference, "random", sparsity), said)
+        expected = looks._masks(reference, sparsity)
+        assert all(torch.equal(said["masks"][module], mask) for module, mask in expected.items())
+        _, (_, beside) = looks._all([reference, "random"], sparsity)
+        assert all(torch.equal(said["random"][module], mask) for module, mask in beside.items())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_bits_of_two_masks_are_one_picture_of_three_colours(looks, language):
+    grid = from_plain(MaskGrid, looks.mask_grid([LEFT, RIGHT], MODULE, count=64))
+    drawing = figures.mask_grid(grid, language)
+    traces: list[Any] = list(drawing.figure.data)
+    (heatmap,) = (trace for trace in traces if trace.type == "heatmap")
+    one, other = (load_adapter(READY_MADE / task / "lori_s").masks[MODULE][:64].T for task in ("math", "code"))
+    expected = (one & ~other) + 2 * (other & ~one).int() + 3 * (one & other).int()
+    assert torch.equal(torch.tensor(heatmap.z), expected.int())
+    assert len({colour for _, colour in heatmap.colorscale}) == 4 and (heatmap.zmin, heatmap.zmax) == (-0.5, 3.5)
+    assert "math" in heatmap.colorbar.ticktext[0] and "code" in heatmap.colorbar.ticktext[1]
+    far = figures.mask_grid(replace(grid, step=2), language)
+    pooled: list[Any] = list(far.figure.data)
+    assert sum(trace.type == "heatmap" for trace in pooled) == 3  # cells of several entries have shares, not colours
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_figures_of_a_calibration_say_step_threshold_and_counts(language):
+    report = calibration(random.Random(0), "math")
+    first, last = (figures.mask_replay(report, place, language) for place in (0, len(report.looks) - 1))
+    assert "20" in first.title and str(report.looks[-1].step) in last.title and first.title != last.title
+    assert f"{report.looks[-1].jaccard:.2f}" in last.summary
+    found = Magnitudes("math", 0.5, (-3.0, -2.0, -1.0), (0, 3), (1, 1), 1, 0.02, 1)
+    drawing = figures.magnitudes(found, language)
+    assert "0.02" in drawing.summary and len(drawing.rows) == 2
+    drawn: list[Any] = list(drawing.figure.data)
+    assert {trace.meta: trace.y for trace in drawn} == {"held": (1, 1), "kept": (0, 3)}
+    assert drawing.figure.layout.shapes[0].x0 == pytest.approx(-1.69897)
