@@ -88,6 +88,6 @@ def _classes(scores: Sequence[Score]) -> dict[str, Share]:
     found = {}
     for name in scores[0].recall:
         shares = [score.recall[name] for score in scores if name in score.recall]
-        mean = (fmean(getattr(share, part) for share in shares) for part in ("value", "low", "high"))
-        found[name] = Share(*mean, shares[0].n)
+        value, low, high = (fmean(getattr(share, part) for share in shares) for part in ("value", "low", "high"))
+        found[name] = Share(value, low, high, shares[0].n)
     return found

@@ -22,6 +22,7 @@ ROOM = 0.10  # a score, 0 to 1
 ENOUGH = 100  # test examples at which no share has an interval that reaches further (a test tries all of them)
 
 State = Literal["go", "not_yet", "no_go"]
+STATES: tuple[State, ...] = ("go", "not_yet", "no_go")  # the best first
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def _decide(way: str, rows: Sequence[Row]) -> Decision:
         method: tuple(reason for row in those if (reason := reason_against(row, way)))
         for method, those in of_method.items()
     }
-    states = {method: _state(reasons) for method, reasons in against.items()}
-    state = next(each for each in ("go", "not_yet", "no_go") if each in states.values())
+    states: dict[str, State] = {method: _state(reasons) for method, reasons in against.items()}
+    state: State = next(each for each in STATES if each in states.values())
     left = {method: of_method[method] for method in states if states[method] == state}
     method = _smallest_of_the_best(left, way) if state == "go" else _best(left, way)
     return Decision(way, state, method, tuple(of_method[method]), against[method])
