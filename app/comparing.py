@@ -1,4 +1,4 @@
-"""Comparison on the page Runs: a run beside a pinned one, differences of settings, specs in and out as files."""
+"""Comparison on the page Runs: two runs by scores, curves and settings; specs in and out as files."""
 
 from html import escape
 from pathlib import Path
@@ -9,6 +9,8 @@ import gradio as gr
 from app.following import end_of, follow
 from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
+from app.run_labels import when
+from app.run_results import differences_of_scores
 from app.specs import checked_spec, differences
 from app.tables import pairs
 from app.wording import stage_key, stage_words
@@ -18,27 +20,29 @@ from lori_core.files import write_atomic
 from lori_core.study.runs import LARGEST_SPEC, Run
 
 
-def comparing(page: Context, pick: gr.Dropdown) -> gr.Dropdown:
-    """The part of the page; returns the choice of the pinned run, whose choices the page keeps up to date."""
-    with gr.Accordion(page.say("compare.title"), open=False):
-        pinned = gr.Dropdown([], label=page.say("compare.pinned"), interactive=True, allow_custom_value=True)
-        curves, table = chart(page), gr.HTML()
+def comparing(page: Context, ticked: gr.Textbox) -> None:
+    """The part of the page that shows the two runs whose names the text holds, and nothing where there are fewer."""
+    title, scores = gr.HTML(), gr.HTML()
+    curves, table = chart(page), gr.HTML()
 
-    def compare(name: str | None, other: str | None) -> Any:
-        if not name or not other:
-            return None, ""
+    def compare(names: str) -> Any:
+        pair = names.split()
+        if len(pair) != 2:
+            return "", "", None, ""
         try:
-            run, base = page.workspace.run(name), page.workspace.run(other)
+            base, run = (page.workspace.run(name) for name in pair)
         except LoRIError as error:
             raise page.error(error) from None
-        pinned, own = _curves(page, base, "compare.is_pinned"), _curves(page, run, "compare.is_shown")
-        both = {label: curve for label, _, curve in (*pinned, *own)}
-        series = {label: saved for label, saved, _ in (*pinned, *own)}
+        label = dict(zip(("first", "second"), (escape(_name(each)) for each in (base, run)), strict=True))
+        first, second = _curves(page, base, "compare.first"), _curves(page, run, "compare.second")
+        both = {label: curve for label, _, curve in (*first, *second)}
+        series = {label: saved for label, saved, _ in (*first, *second)}
         drawn = figures.live_losses(both, page.language, series=series)
-        return shown(drawn) if both else None, _table(page, run, base)
+        heading = f"<h2>{escape(page.say('compare.title'))}</h2><p>{page.say('compare.which', **label)}</p>"
+        scored = differences_of_scores(page, run, base)
+        return heading, scored, shown(drawn) if both else None, _table(page, run, base)
 
-    gr.on([pick.change, pinned.change], compare, [pick, pinned], [curves, table], **QUIET)
-    return pinned
+    ticked.change(compare, ticked, [title, scores, curves, table], **QUIET)
 
 
 def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
@@ -71,6 +75,11 @@ def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
     return given.upload(take, given, name, **PRIVATE)
 
 
+def _name(run: Run) -> str:
+    """With what tells namesakes apart."""
+    return " · ".join(filter(None, [run.label[0], when(run.path.name), run.path.name.rpartition("-")[2]]))
+
+
 def _curves(page: Context, run: Run, whose: str) -> list[tuple[str, str, Any]]:
     """(label, name in saved data, curve) of each stage."""
     losses = follow(run).losses.items()
@@ -85,5 +94,5 @@ def _table(page: Context, run: Run, base: Run) -> str:
     rows = differences(base, run)
     if not rows:
         return f"<p>{escape(page.say('compare.same'))}</p>"
-    header = [page.say(f"compare.{each}") for each in ("field", "is_pinned", "is_shown")]
+    header = [page.say(f"compare.{each}") for each in ("field", "first", "second")]
     return pairs(header, ([page.lab.without_places(cell) for cell in row] for row in rows))

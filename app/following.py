@@ -34,7 +34,7 @@ class Following:
     looks: task -> its mask as it formed, "safety → math" of a sequence; the masks of the control, where tasks share
         one A, are left out.
     pace: of the newest training step; stage: (which, done, total) of what goes on.
-    planned, done: units of a study.
+    planned, done: units of a study. unit_since: when the one that goes on began, seconds since 1970.
     device: where the base computes, and in which precision: "cpu, fp32"; empty until it is loaded.
     error: the event of the failure, where the run ended in one.
     """
@@ -44,6 +44,7 @@ class Following:
     pace: Pace | None = None
     stage: tuple[Stage, int, int] | None = None
     planned: int = 0
+    unit_since: float | None = None
     device: str = ""
     done: set[str] = field(default_factory=set)
     error: dict[str, Any] | None = None
@@ -102,6 +103,9 @@ def _take(found: Following, event: dict[str, Any]) -> None:
             found.device = f"{event['device']}, {event['precision']}"
         case "unit" if event["state"] == "done":
             found.done.add(str(event["name"]))
+            found.unit_since = None
+        case "unit":
+            found.unit_since = event["time"]
         case "state":
             found.error = event if event["state"] == "failed" else None
         case "step":

@@ -1,4 +1,4 @@
-"""Estimate of memory and time of a training, for the page Study.
+"""Estimate of memory and time of a study, for the page Study.
 
 Memory: `lori estimate --json` in a process of its own, since it needs torch. Time: what earlier studies here took.
 """
@@ -7,13 +7,18 @@ import json
 import subprocess
 import sys
 from html import escape
+from pathlib import Path
 
 from app.jobs import environment
 from app.lab import Context, alert
+from lori_core.bases.download import DOWNLOADS
 from lori_core.errors import RunError
+from lori_core.figures.wording import listed, method_label
+from lori_core.study.machine import processor
 from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
+from lori_core.training.recipes import training_for
 
 # What libraries tell of retries and rates is for a log; only what the command itself says is shown.
 SILENT = {"HF_HUB_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
@@ -21,7 +26,7 @@ PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must no
 
 
 def fit(page: Context, config: StudyConfig) -> str:
-    """Two sentences as HTML, in the reader's language; where there is no estimate of the memory, why.
+    """A sentence as HTML, in the reader's language; where there is no estimate of the memory, why.
 
     Raises:
         RunError: the base did not answer in time. gr.Error: the settings name what is out of reach.
@@ -30,6 +35,11 @@ def fit(page: Context, config: StudyConfig) -> str:
     method = next((method for method in ("lora", "lori_s", "lori_d") if method in config.methods), "lora")
     options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
+    options += [f"--module={module}" for module in config.adapter.target_modules]
+    training = training_for(config.base, config.train)[method]
+    options += ["--batch", str(training.micro_batch_size or training.batch_size), "--length", str(training.max_length)]
+    for option, value in (("--quantization", config.quantization), ("--device", config.device)):
+        options += [option, value] if value else []
     command = [sys.executable, "-m", "lori_core", "estimate", *options]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment() | SILENT)
@@ -37,13 +47,42 @@ def fit(page: Context, config: StudyConfig) -> str:
         raise RunError("estimate_slow", seconds=PATIENCE) from None
     if done.returncode:
         return alert(escape(page.lab.without_places(done.stderr.strip() or done.stdout.strip())))
-    return _memory(page, json.loads(done.stdout)) + _time(page, config)
+    return _memory(page, json.loads(done.stdout))
+
+
+def is_here(base: str) -> bool:
+    """Whether the base is found without asking the hub."""
+    return base in ("embedded", *DOWNLOADS) or Path(base).expanduser().exists()
+
+
+def plan_of(page: Context, config: StudyConfig) -> str:
+    """What will be trained, where, and how long it takes, as HTML."""
+    training = training_for(config.base, config.train)
+    named = [
+        method for method in ("lora", "lori_d", "lori_s") if any(each.startswith(method) for each in config.methods)
+    ]
+    each = listed(
+        (
+            page.say(
+                "fit.stage",
+                method=method_label(method, page.language),
+                steps=training[method].steps,
+                batch=training[method].batch_size,
+                rate=f"{training[method].learning_rate:g}",
+            )
+            for method in named
+        ),
+        page.language,
+    )
+    said = page.say("fit.plan", tasks=len(config.tasks), seeds=len(config.seeds), each=each)
+    return f"<p>{escape(said)}</p>" + _time(page, config)
 
 
 def _memory(page: Context, found: dict) -> str:
     needed, available = found["needed"], found["available"]
     sizes = {"needed": needed / 2**30, "available": available / 2**30}
-    said = page.say("fit.fits" if needed <= available else "fit.fits_not", device=found["device"], **sizes)
+    device = f"{found['device']} ({processor()})" if found["device"] == "cpu" else found["device"]
+    said = page.say("fit.fits" if needed <= available else "fit.fits_not", device=device, **sizes)
     return f"<p>{escape(said)}</p>"
 
 

@@ -70,7 +70,7 @@ def _sentences(result: StudyResult, language: str) -> str:
     """What a manager needs: the verdict and why, and what to know before believing it."""
     _, word, reason = verdict(result, language)
     doubts = "".join(f"<li>{escape(each)}</li>" for each in risks(result, language))
-    said = f'<p class="lead"><strong>{escape(word)}.</strong> {escape(reason)}</p>'
+    said = f'<p class="lead"><strong>{escape(word)}</strong> {escape(reason)}</p>'
     return f'<div lang="{language}">{said}<ul class="doubts">{doubts}</ul></div>'
 
 

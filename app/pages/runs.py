@@ -3,7 +3,9 @@
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from html import escape
+from time import time
 from typing import Any
 
 import gradio as gr
@@ -13,12 +15,17 @@ from app.cache import TtlCache
 from app.comparing import comparing, specs
 from app.confirm import asked_first
 from app.following import WRONG, Following, end_of, follow, forming
-from app.lab import AT_ONCE, QUIET, Context, alert, on_load
+from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.plot import chart, shown
+from app.run_results import results
+from app.runs_table import runs_table, table_of
 from app.wording import run_words, stage_key, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
+from lori_core.report.verdict import duration
+from lori_core.study.pace import expected_seconds, seconds_left
 from lori_core.study.runs import LARGEST_SPEC, Run, list_runs, size_of
+from lori_core.study.specs import StudyConfig
 from lori_core.translate import messages, translate
 
 # A moment later: left while its connection closes, gradio's page logs an error.
@@ -26,7 +33,6 @@ OPEN_RUN = (
     "(name) => { if (!name) return; const lab = location.pathname.split('/').slice(0, 2).join('/');"
     " setTimeout(() => location.assign(lab + '/runs?run=' + name), 100) }"
 )
-STATES = ("waiting", "starting", "created", "running", "finished", "failed", "stopped", "orphaned")
 LOG = 20_000  # bytes of the end of a log that are shown
 POLL = 1.0  # seconds between two looks at the run that is shown
 SHOWN_BY = {"study": ("report",), "continual": ("continual",), "merge_trial": ("merge",)}  # kind -> pages of its result
@@ -54,18 +60,17 @@ def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any]
 def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('runs.title')}")
     interrupted = gr.HTML()
-    only = gr.Dropdown(
-        [(page.say("runs.all"), ""), *((page.say(f"state.{state}"), state) for state in STATES)],
-        value="",
-        label=page.say("runs.only"),
-    )
+    table = runs_table(page)
+    ticked = gr.Textbox(visible="hidden")  # names of the runs that are compared, with a space between
+    comparing(page, ticked)
     pick = gr.Dropdown(  # any name is taken, since another browser may discard the run that is shown
         [], label=page.say("runs.pick"), interactive=True, allow_custom_value=True
     )
     seen = gr.State("")
     # Their changes ask for what changes seldom; a state's would not be noticed past the queue.
-    rare, listed = (gr.Textbox(visible="hidden") for _ in range(2))
+    rare, listed, tab_title = (gr.Textbox(visible="hidden") for _ in range(3))
     status = gr.HTML()
+    scores = gr.HTML()
     with gr.Row():
         stop = gr.Button(page.say("runs.stop"))
         resume = gr.Button(page.say("runs.resume"))
@@ -82,11 +87,10 @@ def build(page: Context) -> None:
         log = gr.HTML()
     with gr.Accordion(page.say("runs.spec"), open=False):
         spec = gr.HTML()
-    pinned = comparing(page, pick)
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     specs(page, pick, name).success(None, name, None, js=OPEN_RUN)
-    often: list[Any] = [seen, status, losses, rare]
-    seldom = [stop, resume, discard, mask, settling, log, spec]
+    often: list[Any] = [seen, status, losses, rare, tab_title]
+    seldom = [stop, resume, discard, scores, mask, settling, log, spec]
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
@@ -99,11 +103,11 @@ def build(page: Context) -> None:
     def look(name: str | None, before: str, *options: Any) -> Any:
         """What changes with each step; `rare` changes with what else there is to see, and that asks for it."""
         if not name:
-            return ["", _no_run(page), None, ""]
+            return ["", _no_run(page), None, "", page.say("runs.title")]
         try:
             run = page.workspace.run(name)
         except LoRIError as error:
-            return ["", f"<p>{page.in_words(error)}</p>", None, ""]
+            return ["", f"<p>{page.in_words(error)}</p>", None, "", page.say("runs.title")]
         now = CACHE.of(("mark", run.path, page.language), POLL, lambda: _mark(page, run)) + str(options)
         if now == before:
             return [gr.skip()] * len(often)
@@ -129,9 +133,26 @@ def build(page: Context) -> None:
     def names() -> list[tuple[str, str, str]]:
         return CACHE.of(("runs", page.workspace.runs, page.language), POLL, lambda: _choices(page))
 
-    def relist(state: str) -> Any:
-        wanted = [each for each in names() if each[2] == state or not state]
-        return gr.update(choices=_pairs(wanted)), gr.update(choices=_pairs(names()))
+    def relist(shown: str | None) -> Any:
+        return gr.update(choices=_pairs(names())), table_of(page, shown)
+
+    def mark() -> str:
+        """Differs whenever the table or the choices do."""
+        question = ("table", page.workspace.runs, page.language)
+        return CACHE.of(question, POLL, lambda: sha256(table_of(page).encode()).hexdigest())
+
+    def opened(event: gr.EventData) -> str:
+        return str(event.run)
+
+    def edited(event: gr.EventData) -> str:
+        try:
+            page.workspace.run(str(event.run)).set_label(str(event.name), str(event.note))
+        except LoRIError as error:
+            return alert(page.in_words(error))
+        return ""
+
+    def both_ticked(event: gr.EventData) -> str:
+        return " ".join(map(str, event.runs))
 
     looked: list[Any] = [pick, seen, log_axis, smoothing, words]
     on_load(first, None, pick).then(look, looked, often, **QUIET)
@@ -140,9 +161,14 @@ def build(page: Context) -> None:
     gr.on([log_axis.input, smoothing.input, words.input], look, looked, often, trigger_mode="always_last", **AT_ONCE)
     kept_in_address(pick, "run")
     rare.change(look_again, pick, seldom, **AT_ONCE)
-    gr.on([listed.change, only.change], relist, only, [pick, pinned], **AT_ONCE)
+    listed.change(relist, pick, [pick, table], **AT_ONCE)
+    pick.change(lambda shown: table_of(page, shown), pick, table, **AT_ONCE)
+    table.select(opened, None, pick, trigger_mode="always_last", **AT_ONCE)
+    table.edit(edited, None, refusal, trigger_mode="multiple", **AT_ONCE)  # a name, and at once its note
+    table.like(both_ticked, None, ticked, trigger_mode="always_last", **AT_ONCE)
+    tab_title.change(None, tab_title, None, js="(title) => { document.title = `${title} · LoRI Lab` }", **PRIVATE)
     timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped
-    timer.tick(lambda *given: [*look(*given), str(names())], looked, [*often, listed], **AT_ONCE)
+    timer.tick(lambda *given: [*look(*given), mark()], looked, [*often, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, refusal, **AT_ONCE)
     resume.click(do("resume"), pick, refusal, **AT_ONCE)
     really.click(do("discard"), pick, refusal, **AT_ONCE).then(first, None, pick, **QUIET)
@@ -181,7 +207,7 @@ def _pairs(names: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
     return [(label, name) for label, name, _ in names]
 
 
-NOTHING = [*_buttons(None), None, None, "", ""]  # where no run is shown
+NOTHING = [*_buttons(None), "", None, None, "", ""]  # where no run is shown
 
 
 def _mark(page: Context, run: Run) -> str:
@@ -190,8 +216,10 @@ def _mark(page: Context, run: Run) -> str:
     return f"{run.path.name} {state_words(page, run)} {sizes}"
 
 
-def _often(page: Context, run: Run, log: bool = False, smoothing: float = 0, words: str = "") -> tuple[str, Any, str]:
-    """Status, losses, and what differs whenever one of _seldom() does.
+def _often(
+    page: Context, run: Run, log: bool = False, smoothing: float = 0, words: str = ""
+) -> tuple[str, Any, str, str]:
+    """Status, losses, what differs whenever one of _seldom() does, and the title of the tab.
 
     Args:
         words: of the curves that are shown, each in its label; none: all of them.
@@ -205,7 +233,7 @@ def _often(page: Context, run: Run, log: bool = False, smoothing: float = 0, wor
     looks = sum(map(len, found.looks.values()))
     rare = [run.path.name, state_of(page, run), looks, size_of(run.path / "log.txt")]
     drawn = figures.live_losses(curves, page.language, series=series, log=log, smoothing=smoothing) if labels else None
-    return _status(page, run, found), shown(drawn), str(rare)
+    return _status(page, run, found), shown(drawn), str(rare), _tab_title(page, run, found)
 
 
 def _seldom(page: Context, run: Run) -> list[Any]:
@@ -214,6 +242,7 @@ def _seldom(page: Context, run: Run) -> list[Any]:
     log, spec = end_of(run.path / "log.txt", LOG), end_of(run.path / "spec.json", LARGEST_SPEC)
     return [
         *_buttons(state_of(page, run)),
+        results(page, run),
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
         f'<pre class="log" tabindex="0">{escape(page.lab.without_places(log))}</pre>',
@@ -244,8 +273,10 @@ def _refusal(page: Context, event: dict[str, Any]) -> str:
 
 
 def _status(page: Context, run: Run, found: Following) -> str:
-    facts = [(page.say("runs.state"), state_words(page, run))]
+    facts = [(page.say("runs.state"), state_words(page, run)), *_in_queue(page, run)]
     bar = ""
+    if run.state() == "running" and (left := _left(page, run, found)) is not None:
+        facts.append((page.say("runs.study_left"), duration(left, page.language)))
     if found.planned:
         facts.append((page.say("runs.units"), f"{len(found.done)} / {found.planned}"))
         bar = (
@@ -264,6 +295,47 @@ def _status(page: Context, run: Run, found: Following) -> str:
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
     error = alert(escape(_refusal(page, found.error))) if found.error else ""
     return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'
+
+
+def _left(page: Context, run: Run, found: Following) -> float | None:
+    """Seconds that a study still takes; None: of another kind, or not known yet."""
+    if run.kind != "study":
+        return None
+    under_way = time() - found.unit_since if found.unit_since else 0.0
+    return seconds_left(run, list_runs(page.workspace.runs), under_way)
+
+
+def _in_queue(page: Context, run: Run) -> list[tuple[str, str]]:
+    """Of a run that waits: its place, and what those before it take, where that is known of all of them."""
+    waiting = [each.path for each in page.jobs.waiting()]
+    if run.path not in waiting:
+        return []
+    own = waiting.index(run.path)
+    facts = [(page.say("runs.place"), page.say("runs.place_of", place=own + 1, count=len(waiting)))]
+    known = list_runs(page.workspace.runs)
+    before = [_left(page, each, follow(each)) for each in known if each.state() == "running"]
+    before += [_whole(each, known) for each in known if each.path in waiting[:own]]
+    if None not in before and len(before) >= own:
+        facts.append((page.say("runs.starts_in"), duration(sum(filter(None, before)), page.language)))
+    return facts
+
+
+def _whole(run: Run, known: Sequence[Run]) -> float | None:
+    if run.kind != "study":
+        return None
+    with suppress(LoRIError):
+        return expected_seconds(StudyConfig(**run.config), known)
+    return None
+
+
+def _tab_title(page: Context, run: Run, found: Following) -> str:
+    """What a tab in the background tells: how far it is, or how it ended."""
+    state, title = run.state(), page.say("runs.title")
+    done, total = (len(found.done), found.planned) if found.planned else (found.stage or ("", 0, 0))[1:]
+    if state == "running":
+        return f"{100 * done // total}\N{NO-BREAK SPACE}% · {title}" if total else title
+    sign = {"finished": "✓", "failed": "✗"}.get(state)
+    return f"{sign} {title}" if sign else title
 
 
 def _leads_on(page: Context, run: Run) -> str:

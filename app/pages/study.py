@@ -4,12 +4,14 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import PRIVATE, Context, on_load
+from app.advanced import advanced, said
+from app.command import command
+from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.own_file import own_file
 from app.pages.runs import offer_interrupted, opens_run
-from app.resources import fit
-from app.sequence_options import later_tasks
-from lori_core.config import AdapterConfig, LaterMasks, StudyMethod
+from app.resources import fit, is_here, plan_of
+from lori_core.commands.typed import study_command
+from lori_core.config import AdapterConfig, StudyMethod
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label
 from lori_core.study.specs import StudyConfig
@@ -61,13 +63,15 @@ def build(page: Context) -> None:
         rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("study.rank"))
         sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("study.sparsity"))
         seeds = gr.Slider(1, 5, 1, step=1, label=page.say("study.seeds"), info=page.say("study.seeds_info"))
-    later = later_tasks(page)
+    more = advanced(page)
     _step(page, 4)
+    plan = gr.HTML()
     look = gr.Button(page.say("fit.ask"))
     fits = gr.HTML()
     _step(page, 5)
     button = gr.Button(page.say("study.start"))
-    given = [base, tasks, level, paper, methods, rank, sparsity, seeds, *later]
+    typed = command(page, page.say("study.typed"), visible=not page.lab.named)  # who has a name has no terminal there
+    given = [base, tasks, level, paper, methods, rank, sparsity, seeds, *more]
 
     def start(*values: Any) -> str:
         return page.submit("study", _config(page, *values))
@@ -79,7 +83,27 @@ def build(page: Context) -> None:
         except LoRIError as error:
             raise page.error(error) from None
 
+    def follow(*values: Any) -> tuple[str, str]:
+        """What will be trained, for how long, and the command; of settings that cannot be, why."""
+        try:
+            config = _config(page, *values)
+        except gr.Error as error:
+            return alert(error.message), ""
+        return plan_of(page, config), study_command(config)
+
+    def follow_memory(*values: Any) -> Any:
+        """Where no base has to be looked for on the hub, which can take long."""
+        try:
+            config = _config(page, *values)
+            return fit(page, config) if is_here(config.base) else ""
+        except (gr.Error, LoRIError):
+            return ""
+
     look.click(estimate, given, fits, concurrency_limit=1, **PRIVATE)
+    changes = [each.change for each in given]
+    gr.on(changes, follow, given, [plan, typed], trigger_mode="always_last", **AT_ONCE)
+    gr.on(changes, follow_memory, given, fits, trigger_mode="always_last", concurrency_limit=1, **QUIET)
+    on_load(follow, given, [plan, typed])
     opens_run(button, start, given)
 
 
@@ -97,23 +121,26 @@ def _config(
     rank: int,
     sparsity: float,
     seeds: int,
-    later_rate: float,
-    later_masks: LaterMasks,
+    *more: Any,
 ) -> StudyConfig:
-    """What the form says; raises gr.Error."""
+    """What the form says; raises gr.Error.
+
+    Args:
+        more: values of advanced().
+    """
     for chosen, missing in ((tasks + paper, "study.no_task"), (methods, "study.no_method")):
         if not chosen:
             raise page.missing(missing)
     levelled = [f"{task}?level={level}" if task in MINI_TASKS and level != USUAL_LEVEL else task for task in tasks]
     try:
+        rest = said(base.strip(), *more)
         return StudyConfig(
             base=base.strip(),
             tasks=(*levelled, *paper),
             methods=tuple(methods),
-            adapter=AdapterConfig(rank=rank, sparsity=sparsity),
+            adapter=AdapterConfig(rank=rank, sparsity=sparsity, **rest.adapter),
             seeds=tuple(range(seeds)),
-            later_rate=later_rate,
-            later_masks=later_masks,
+            **rest.study,
         )
     except LoRIError as error:
         raise page.error(error) from None

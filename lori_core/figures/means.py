@@ -1,6 +1,7 @@
 """Means over seeds of what a study measured: the numbers that figures and findings share."""
 
 from collections.abc import Iterable, Mapping
+from math import hypot
 from statistics import fmean
 from typing import NamedTuple
 
@@ -17,6 +18,19 @@ class Interval(NamedTuple):
     low: float
     high: float
     loss: float | None = None
+
+    def minus(self, other: "Interval") -> "Interval":
+        """The difference of two scores of which neither knows the other's examples, with its 95 % interval.
+
+        By the method of variance estimates recovery from both intervals (Zou and Donner 2008, Statistics in Medicine
+        27); of paired scores it is wider than need be.
+        """
+        value = self.value - other.value
+        below, above = (
+            hypot(self.value - self.low, other.high - other.value),
+            hypot(self.high - self.value, other.value - other.low),
+        )
+        return Interval(value, value - below, value + above)
 
     def overlaps(self, other: "Interval") -> bool:
         return self.low <= other.high and other.low <= self.high

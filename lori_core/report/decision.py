@@ -14,7 +14,7 @@ and of one of them it is examples that are missing. Numbers in, plain values out
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal, get_args
+from typing import Literal
 
 from lori_core.figures.overview import WAYS, Row
 
@@ -22,6 +22,7 @@ ROOM = 0.10  # a score, 0 to 1
 ENOUGH = 100  # test examples at which no share has an interval that reaches further (a test tries all of them)
 
 State = Literal["go", "not_yet", "no_go"]
+STATES: tuple[State, ...] = ("go", "not_yet", "no_go")  # the best first
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _decide(way: str, rows: Sequence[Row]) -> Decision:
         for method, those in of_method.items()
     }
     states: dict[str, State] = {method: _state(reasons) for method, reasons in against.items()}
-    state = min(states.values(), key=get_args(State).index)  # the best that there is
+    state: State = next(each for each in STATES if each in states.values())
     left = {method: of_method[method] for method in states if states[method] == state}
     method = _smallest_of_the_best(left, way) if state == "go" else _best(left, way)
     return Decision(way, state, method, tuple(of_method[method]), against[method])

@@ -1,10 +1,12 @@
 """Duration of a study on this machine: its units of work, and what units of that kind took in an earlier study."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
 from lori_core.config import BaseConfig
+from lori_core.errors import ConfigError
 from lori_core.study.layout import Layout, kind_of, planned, stage_of
 from lori_core.study.runs import Run
 from lori_core.study.specs import StudyConfig
@@ -16,19 +18,43 @@ GROWS = {"merge": 1, "continual": 2}  # stage -> with which power of the number 
 
 def expected_seconds(config: StudyConfig, runs: Iterable[Run]) -> float | None:
     """What a study will take, by the first of the runs that is one of the same base and that got far enough to tell."""
+    whole = (_sum([taken], planned(config)) for taken in _known(config, runs))
+    return next((seconds for seconds in whole if seconds is not None), None)
+
+
+def seconds_left(run: Run, earlier: Iterable[Run], under_way: float = 0.0) -> float | None:
+    """What a study still takes: by what its own units took, and where it has none of a kind yet, those of earlier ones.
+
+    Args:
+        under_way: seconds that the unit takes already which goes on now.
+    """
+    try:
+        config = StudyConfig(**run.config)
+    except ConfigError:  # of another version
+        return None
+    done = set(Layout(run.path).done())
+    left = [unit for unit in planned(config) if unit not in done]
+    seconds = _sum(list(_known(config, [run, *earlier])), left)
+    return None if seconds is None else max(0.0, seconds - under_way)
+
+
+def _known(config: StudyConfig, runs: Iterable[Run]) -> Iterator[dict[str, float]]:
+    """Of each study of the same base and training what its units took, see _taken()."""
     asked = config.model_dump(mode="json")
     for run in runs:
         if run.kind != "study" or any(run.config.get(field) != asked[field] for field in SAME):
             continue
-        try:
-            taken = _taken(run, asked)
-        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):  # a damaged run tells nothing
-            continue
-        found = [taken.get(kind_of(name)) or taken.get(stage_of(name)) for name in planned(config)]
-        known = [seconds for seconds in found if seconds is not None]
-        if len(known) == len(found):
-            return sum(known)
-    return None
+        with suppress(OSError, ValueError, LookupError, TypeError, ArithmeticError):  # a damaged run tells nothing
+            yield _taken(run, asked)
+
+
+def _sum(known: Sequence[dict[str, float]], units: Iterable[str]) -> float | None:
+    """Of the units by the first of what is known that has their kind, else the first that has their stage."""
+    each = [
+        next((taken[key] for key in (kind_of(unit), stage_of(unit)) for taken in known if key in taken), None)
+        for unit in units
+    ]
+    return None if None in each else sum(seconds for seconds in each if seconds is not None)
 
 
 def _taken(run: Run, asked: dict[str, Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@
       result.json    what came out
       run.lock       held by the process that runs it
       stop           there when somebody asked it to stop
+      label.json     {"name": ..., "note": ...}, what its owner calls it; may change at any time
 
 The state is derived: the lock says whether it runs, its last event of kind "state" how it ended.
 
@@ -31,6 +32,7 @@ from lori_core.files import (
     folder_atomic,
     is_locked,
     locked,
+    open_plain,
     parse_json,
     read_file,
     read_json,
@@ -44,6 +46,8 @@ LARGEST_SPEC = 1_000_000  # bytes
 LONGEST = 2_000  # letters of a message that an event keeps; of a traceback its last, ten times as many
 TAIL = 4096  # bytes
 LATEST_TIME = 1e11  # seconds since 1970, three thousand years: beyond it no calendar goes
+
+LONGEST_NAME, LONGEST_NOTE = 80, 500  # letters that an owner gives
 
 State = Literal["created", "running", "finished", "failed", "stopped", "orphaned"]
 WRITTEN = ("running", "finished", "failed", "stopped")  # states that events tell; the others follow from them
@@ -174,6 +178,33 @@ class Run:
             return from_json(kind, text)
         except (ValueError, RecursionError):
             raise RunError("damaged_result", path=self.path / "result.json") from None
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """(name, note) that its owner gave; empty where there are none."""
+        with suppress(OSError, ValueError):
+            match read_json(self.path / "label.json", LARGEST_SPEC):
+                case {"name": str(name), "note": str(note)}:
+                    return name[:LONGEST_NAME], note[:LONGEST_NOTE]
+        return "", ""
+
+    def set_label(self, name: str, note: str) -> None:
+        """What is longer than a name or a note may be is cut off."""
+        kept = {"name": name.strip()[:LONGEST_NAME], "note": note.strip()[:LONGEST_NOTE]}
+        write_atomic(self.path / "label.json", json.dumps(kept, ensure_ascii=False))
+
+    @property
+    def span(self) -> float:
+        """Seconds from its first event to its newest, pauses included; 0 where there are none."""
+        path = self.path / "events.jsonl"
+        try:
+            with open_plain(path) as file:
+                first = file.readline(TAIL).decode(errors="replace")
+        except OSError:
+            return 0.0
+        ends = (first, *read_lines_from(path, max(0, size_of(path) - TAIL))[0])
+        times = [event["time"] for event in map(_event, ends) if event is not None]
+        return max(times) - min(times) if times else 0.0
 
     def _emit_state(self, state: State, **values: object) -> None:
         self.emit({"kind": "state", "state": state, **values})

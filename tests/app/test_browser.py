@@ -1,9 +1,11 @@
 """The app in a real browser, started as a user starts it."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from playwright.sync_api import expect
 
 from app.jobs import Jobs
 from lori_core.study.runs import list_runs
@@ -73,7 +75,7 @@ def test_a_study_of_no_task_is_refused_and_not_queued(lab, browser):
     for task in ("nlu", "math", "safety"):
         page.get_by_label(task, exact=True).uncheck()
     page.get_by_role("button", name=translate("app.study.start", "ja")).click()
-    page.get_by_text("タスクが選ばれていません").wait_for()
+    page.get_by_text("タスクが選ばれていません").nth(1).wait_for()  # the plan says it, and so does the button
     assert len(list_runs(folder / "runs")) == before
     page.close()
 
@@ -118,4 +120,35 @@ def test_the_page_says_whether_a_training_fits_into_memory(lab, browser):
     page.goto(f"{lab[0]}/en/")
     page.get_by_role("button", name=translate("app.fit.ask", "en")).click()
     page.get_by_text("It fits on ").wait_for()
+    page.close()
+
+
+def test_plan_command_and_memory_follow_the_advanced_settings_and_the_study_has_them(lab, browser):
+    address, folder = lab
+    before = {run.path for run in list_runs(folder / "runs")}
+    page = browser.new_page()
+    page.goto(f"{address}/en/")
+    typed = page.get_by_role("group", name=translate("app.study.typed", "en")).get_by_role("code")
+    expect(typed).to_have_text("lori study --task nlu --task math --task safety")  # before anything is touched
+    page.get_by_role("button", name=translate("app.advanced.title", "en")).click()
+    page.get_by_label(translate("app.advanced.length", "en")).fill("500")
+    long = page.get_by_text("It fits on cpu (")
+    long.wait_for()
+    much = long.inner_text()
+    page.get_by_label(translate("app.advanced.length", "en")).fill("64")
+    page.get_by_label(translate("app.advanced.steps", "en")).fill("9")
+    page.get_by_label(translate("app.advanced.rate", "en", method="LoRI-S")).fill("0.004")
+    page.get_by_text("LoRI-S 9 steps of 16 examples at 0.004").wait_for()
+    page.wait_for_function("text => !document.body.innerText.includes(text)", arg=much)
+    now = page.get_by_text("It fits on cpu (").inner_text()
+    assert float(re.findall(r": ([\d.]+) GiB", now)[0]) < float(re.findall(r": ([\d.]+) GiB", much)[0])
+    said = "--learning-rate lori_s=0.004 --steps 9 --length 64"
+    expect(typed).to_have_text(f"lori study --task nlu --task math --task safety {said}")
+    page.get_by_role("button", name=translate("app.command.copy", "en"), exact=True).click()
+    assert page.evaluate("getSelection().toString()") == typed.inner_text()
+    page.get_by_role("button", name=translate("app.study.start", "en")).click()
+    page.wait_for_url("**/en/runs?run=*")
+    (run,) = [run for run in list_runs(folder / "runs") if run.path not in before]
+    trained = run.config["train"]["lori_s"]
+    assert (trained["steps"], trained["max_length"], trained["learning_rate"]) == (9, 64, 0.004)
     page.close()

@@ -178,6 +178,7 @@ def test_a_study_s_sequence_has_the_same_two_choices(lab, tab):
     address, folder = lab
     before = {run.path for run in list_runs(folder / "runs")}
     tab.goto(f"{address}/en/")
+    tab.get_by_role("button", name=translate("app.advanced.title", "en")).click()
     choose_later_tasks(tab)
     tab.get_by_role("button", name=translate("app.study.start", "en"), exact=True).click()
     tab.wait_for_url("**/en/runs?run=*")

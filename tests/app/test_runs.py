@@ -2,17 +2,21 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from example_results import example
 from playwright.sync_api import expect
 
 from app.passwords import add
 from lori_core.config import AdapterConfig
+from lori_core.results import to_json
 from lori_core.study.runs import Run, list_runs
 from lori_core.study.specs import StudyConfig
 from lori_core.translate import translate
@@ -91,17 +95,99 @@ def test_a_stage_and_a_refusal_are_in_the_readers_language(lab, browser, run):
     page.close()
 
 
-def test_a_pinned_run_is_compared_by_curves_and_settings(lab, browser, run):
-    config = run.config | {"adapter": run.config["adapter"] | {"rank": 8}}
-    other = Run.create(lab[1] / "runs", "study", config)
-    emit(other, range(1, 3))
-    page = shown(browser, lab, run)
-    page.get_by_text("Compare with a pinned run").click()
-    page.get_by_label("Pinned run").fill(other.path.name)
-    page.get_by_label("Pinned run").press("Enter")
-    page.get_by_role("row", name="adapter.rank 8 4").wait_for()
-    page.get_by_text("pinned: math").first.wait_for()
+def scored(lab, level=0.0, **config):
+    """A finished study of math and code by two methods, its scores moved by that much."""
+    known = example(("math", "code"), (0,))
+    moved = [
+        replace(
+            each,
+            score=replace(each.score, **{part: getattr(each.score, part) + level for part in ("value", "low", "high")}),
+        )
+        for each in known.singles
+        if each.method in ("lora", "lori_s")
+    ]
+    settings = StudyConfig(tasks=("math", "code"), methods=("lora", "lori_s"), **config).model_dump(mode="json")
+    made = Run.create(lab[1] / "runs", "study", settings)
+    with made.start():
+        emit(made, range(1, 4))
+        made.save_result(to_json(replace(known, singles=tuple(moved))))
+    return made, known
+
+
+def test_two_ticked_runs_are_compared_by_scores_curves_and_settings(lab, browser):
+    (one, result), (two, _) = scored(lab), scored(lab, -0.3, seeds=(7,))
+    page = shown(browser, lab, one)
+    for run in (one, two):
+        line(page, lab, run).get_by_role("checkbox").check()
+    page.get_by_role("row", name="seeds [0] [7]").wait_for()
+    page.get_by_text("first: math").first.wait_for()
+    score = next(each.score for each in result.singles if (each.task, each.method) == ("math", "lori_s"))
+    cells = page.get_by_role("row", name=re.compile(r"^math LoRI-S " + say("results.alone"))).inner_text().split("\t")
+    lower, upper = score.value - score.low, score.high - score.value
+    half = (lower**2 + upper**2) ** 0.5
+    said = f"{-0.3:.2f} ({-0.3 - half:.2f} … {-0.3 + half:.2f})".replace("-", "−")
+    assert cells[-2:] == [said, say("results.clear")]
     page.close()
+
+
+def test_a_finished_study_opens_with_its_scores_and_their_intervals(lab, browser):
+    run, result = scored(lab)
+    page = shown(browser, lab, run)
+    results = page.locator(".results")
+    results.wait_for()
+    merged = next(each for each in result.merges if each.method == "lora" and not each.shared_projection).scores["code"]
+    row = results.get_by_role("row", name=re.compile("^code LoRA")).inner_text()
+    assert f"{merged.value:.2f} ({merged.low:.2f}–{merged.high:.2f})" in row
+    assert results.bounding_box()["y"] < page.locator(".js-plotly-plot").first.bounding_box()["y"]
+    assert page.title() == f"✓ {say('runs.title')} · LoRI Lab"
+    page.close()
+
+
+def test_a_name_and_a_note_stay_and_the_table_is_sorted_and_filtered_by_them(lab, browser):
+    (one, _), (two, _) = scored(lab, -0.2), scored(lab)
+    page = shown(browser, lab, one)
+    for run, name in ((one, "zebra <b>"), (two, "apple")):
+        place = line(page, lab, run)
+        place.get_by_label(say("runs.name_of")).fill(name)
+        place.get_by_label(say("runs.note_of")).fill(f"note on {name}")
+        place.get_by_label(say("runs.note_of")).press("Enter")
+        until(page, lambda run=run, name=name: run.label == (name, f"note on {name}"))
+    page.reload()
+    page.get_by_label(say("runs.filter")).fill("note on")
+    names = page.get_by_label(say("runs.name_of"))
+    expect(names).to_have_count(2)
+    page.get_by_role("button", name=say("runs.column.name")).click()
+    expect(names.first).to_have_value("apple")
+    page.get_by_role("button", name=say("runs.column.name")).click()
+    expect(names.first).to_have_value("zebra <b>")
+    page.get_by_role("button", name=say("runs.column.score")).click()
+    expect(names.first).to_have_value("zebra <b>")
+    page.close()
+
+
+def line(page, lab, run):
+    """The run's row of the table, which has the newest first."""
+    names = [each.path.name for each in list_runs(lab[1] / "runs")]
+    rows = page.locator(".runs-table tbody tr")
+    expect(rows).to_have_count(len(names))
+    return rows.nth(names.index(run.path.name))
+
+
+def until(page, condition):
+    for _ in range(300):
+        if condition():
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError("it never came")
+
+
+def test_the_title_of_the_tab_tells_how_far_a_study_is(lab, browser, run):
+    with run.start():
+        run.emit({"kind": "plan", "units": 8, "done": ["base-0"]})
+        run.emit({"kind": "unit", "name": "single-lora-0-0", "state": "done"})
+        page = shown(browser, lab, run)
+        page.wait_for_function("document.title.startsWith('25\u00a0%')")
+        page.close()
 
 
 def test_discarding_asks_first_and_leaves_nothing(lab, browser, run):

@@ -9,7 +9,7 @@ from example_results import METHODS, calibration, diverged, example, modules, sc
 from plotly.colors import hex_to_rgb, label_rgb, sample_colorscale, unlabel_rgb
 
 from lori_core import figures
-from lori_core.figures.means import mean_score
+from lori_core.figures.means import Interval, mean_score
 from lori_core.figures.wording import percent, size
 from lori_core.results import Loss, MaskLayout, MaskPair, MergeTrial
 
@@ -317,3 +317,11 @@ def test_a_mean_loss_is_that_of_all_seeds_or_none():
     ]
     assert mean_score(with_loss).loss == 1.5
     assert mean_score([with_loss[0], scores[1]]).loss is None
+
+
+def test_the_difference_of_two_scores_has_the_interval_of_a_normal_difference_where_theirs_are_symmetric():
+    one, other = Interval(0.8, 0.74, 0.86), Interval(0.5, 0.42, 0.58)
+    difference = one.minus(other)
+    assert difference[:3] == pytest.approx((0.3, 0.2, 0.4))  # 0.06² + 0.08² = 0.1²
+    back = other.minus(one)
+    assert (back.value, back.low, back.high) == pytest.approx((-0.3, -0.4, -0.2))

@@ -3,7 +3,7 @@
 import pytest
 
 from lori_core.config import AdapterConfig
-from lori_core.study.pace import expected_seconds, planned
+from lori_core.study.pace import expected_seconds, planned, seconds_left
 from lori_core.study.runs import Run
 from lori_core.study.specs import StudyConfig
 
@@ -59,3 +59,34 @@ def test_a_study_that_did_not_get_to_the_first_merge_tells_nothing(tmp_path):
     for path in (run.path / "seconds").glob("merge-*"):
         path.unlink()
     assert expected_seconds(StudyConfig(), [run]) is None
+
+
+def done(run: Run, count: int) -> list[str]:
+    """The first units of the run have a result, the others no time."""
+    units = planned(StudyConfig(**run.config))
+    (run.path / "units").mkdir()
+    for name in units[:count]:
+        (run.path / "units" / f"{name}.json").write_text("{}")
+    for name in units[count:]:
+        (run.path / "seconds" / name).unlink()
+    return units[count:]
+
+
+def test_what_is_left_is_told_by_the_study_s_own_units_before_those_of_earlier_ones(tmp_path):
+    config = StudyConfig(tasks=("a", "b"), methods=("lora",), continual=None)
+    earlier, run = study(tmp_path, config, lambda name: 10), study(tmp_path, config, lambda name: 2)
+    left = done(run, 3)  # both bases and one adapter: the other adapter is left, and what nobody here has timed
+    assert seconds_left(run, []) is None
+    assert seconds_left(run, [earlier]) == 2 + 10 * (len(left) - 1)
+    assert seconds_left(run, [earlier], under_way=1.5) == 0.5 + 10 * (len(left) - 1)
+
+
+def test_of_a_study_with_all_units_nothing_is_left(tmp_path):
+    run = study(tmp_path, StudyConfig(tasks=("a",), methods=("lora",)), lambda name: 2)
+    assert done(run, len(planned(StudyConfig(**run.config)))) == []
+    assert seconds_left(run, []) == 0
+
+
+def test_settings_of_another_version_tell_nothing_of_what_is_left(tmp_path):
+    run = study(tmp_path, StudyConfig(), lambda name: 2)
+    assert seconds_left(Run(run.path, "study", {"later": 1}), [run]) is None

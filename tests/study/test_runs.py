@@ -315,3 +315,26 @@ def test_a_run_whose_folder_is_removed_says_so_and_does_not_make_it_again(tmp_pa
         run.emit({"kind": "step", "step": 1})
     assert caught.value.key == "run_removed"
     assert not run.path.exists()
+
+
+def test_a_run_keeps_the_name_and_the_note_that_its_owner_gives_and_cuts_what_is_too_long(tmp_path: Path):
+    run = Run.create(tmp_path, "study", {})
+    assert run.label == ("", "")
+    run.set_label(" first try ", "表 " * 10_000)
+    name, note = Run.open(run.path).label
+    assert name == "first try" and note == ("表 " * 10_000)[: len(note)] and 0 < len(note) < 1000
+
+
+@pytest.mark.parametrize("text", ["[]", '{"name": 1, "note": ""}', '{"name": "a"}', "\x00", "{"])
+def test_a_label_that_is_none_is_no_label(tmp_path: Path, text: str):
+    run = Run.create(tmp_path, "study", {})
+    (run.path / "label.json").write_text(text)
+    assert run.label == ("", "")
+
+
+def test_the_span_of_a_run_is_from_its_first_event_to_its_newest(tmp_path: Path):
+    run = Run.create(tmp_path, "study", {})
+    assert run.span == 0
+    lines = [json.dumps({"time": 100.0 + second, "kind": "step", "loss": "x" * 50}) for second in range(500)]
+    (run.path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    assert run.span == 499
