@@ -106,9 +106,7 @@ checks.jaccard(jaccard, LANGUAGE)
 # %%
 import inspect
 
-from IPython.display import Code
-
-Code(inspect.getsource(learn), language="python")
+say(f"```python\n{inspect.getsource(learn)}```")
 
 # %% [markdown] lang="en"
 # ## Calibrate
