@@ -59,14 +59,15 @@ def advanced(page: Context) -> list[Any]:
                 info=page.say("advanced.bits_info"),
             )
             device = gr.Textbox(label=page.say("advanced.device"), info=page.say("advanced.device_info"))
-            chat = gr.Checkbox(False, label=page.say("advanced.chat"), info=page.say("advanced.chat_info"))
+        chat = gr.Checkbox(False, label=page.say("advanced.chat"), info=page.say("advanced.chat_info"))
         later = later_tasks(page)
     return [*rates, *counts, drawn, modules, bits, device, chat, *later]
 
 
 def said(base: str, *values: Any) -> Advanced:
     """Raises ConfigError for a value that cannot be."""
-    lora, lori_d, lori_s, steps, optimizer_batch, batch, length = ((text or "").strip() or None for text in values[:7])
+    texts: list[Any] = [(text or "").strip() or None for text in values[:7]]  # the config makes numbers of them
+    lora, lori_d, lori_s, steps, optimizer_batch, batch, length = texts
     drawn, modules, bits, device, chat, *later = values[7:]
     rates = {"lora": lora, "lori_d": lori_d, "lori_s": lori_s}
     train = train_configs(

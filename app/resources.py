@@ -12,8 +12,10 @@ from pathlib import Path
 from app.jobs import environment
 from app.lab import Context, alert
 from lori_core.bases.download import DOWNLOADS
+from lori_core.config import Method
 from lori_core.errors import RunError
 from lori_core.figures.wording import listed, method_label
+from lori_core.study.layout import variant_of
 from lori_core.study.machine import processor
 from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
@@ -32,7 +34,8 @@ def fit(page: Context, config: StudyConfig) -> str:
         RunError: the base did not answer in time. gr.Error: the settings name what is out of reach.
     """
     page.check(config)
-    method = next((method for method in ("lora", "lori_s", "lori_d") if method in config.methods), "lora")
+    methods: tuple[Method, ...] = ("lora", "lori_s", "lori_d")
+    method: Method = next((method for method in methods if method in config.methods), "lora")
     options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     options += [f"--module={module}" for module in config.adapter.target_modules]
@@ -57,24 +60,19 @@ def is_here(base: str) -> bool:
 
 def plan_of(page: Context, config: StudyConfig) -> str:
     """What will be trained, where, and how long it takes, as HTML."""
-    training = training_for(config.base, config.train)
-    named = [
-        method for method in ("lora", "lori_d", "lori_s") if any(each.startswith(method) for each in config.methods)
+    named = {variant_of(method).method for method in config.methods}
+    each = [
+        page.say(
+            "fit.stage",
+            method=method_label(method, page.language),
+            steps=training.steps,
+            batch=training.batch_size,
+            rate=f"{training.learning_rate:g}",
+        )
+        for method, training in training_for(config.base, config.train).items()
+        if method in named
     ]
-    each = listed(
-        (
-            page.say(
-                "fit.stage",
-                method=method_label(method, page.language),
-                steps=training[method].steps,
-                batch=training[method].batch_size,
-                rate=f"{training[method].learning_rate:g}",
-            )
-            for method in named
-        ),
-        page.language,
-    )
-    said = page.say("fit.plan", tasks=len(config.tasks), seeds=len(config.seeds), each=each)
+    said = page.say("fit.plan", tasks=len(config.tasks), seeds=len(config.seeds), each=listed(each, page.language))
     return f"<p>{escape(said)}</p>" + _time(page, config)
 
 

@@ -273,7 +273,7 @@ def _refusal(page: Context, event: dict[str, Any]) -> str:
 
 
 def _status(page: Context, run: Run, found: Following) -> str:
-    facts = [(page.say("runs.state"), state_words(page, run)), *_in_queue(page, run)]
+    facts = [(page.say("runs.state"), state_words(page, run)), *in_queue(page, run)]
     bar = ""
     if run.state() == "running" and (left := _left(page, run, found)) is not None:
         facts.append((page.say("runs.study_left"), duration(left, page.language)))
@@ -305,7 +305,7 @@ def _left(page: Context, run: Run, found: Following) -> float | None:
     return seconds_left(run, list_runs(page.workspace.runs), under_way)
 
 
-def _in_queue(page: Context, run: Run) -> list[tuple[str, str]]:
+def in_queue(page: Context, run: Run) -> list[tuple[str, str]]:
     """Of a run that waits: its place, and what those before it take, where that is known of all of them."""
     waiting = [each.path for each in page.jobs.waiting()]
     if run.path not in waiting:

@@ -14,6 +14,9 @@ import pytest
 from example_results import example
 from playwright.sync_api import expect
 
+from app.jobs import Jobs
+from app.lab import Context, Lab
+from app.pages.runs import in_queue
 from app.passwords import add
 from lori_core.config import AdapterConfig
 from lori_core.results import to_json
@@ -188,6 +191,19 @@ def test_the_title_of_the_tab_tells_how_far_a_study_is(lab, browser, run):
         page = shown(browser, lab, run)
         page.wait_for_function("document.title.startsWith('25\u00a0%')")
         page.close()
+
+
+def test_a_run_that_waits_says_its_place_in_the_queue(tmp_path):
+    jobs = Jobs()
+    page = Context(Lab(tmp_path, jobs), "en")
+    config = StudyConfig(tasks=("math",)).model_dump(mode="json")
+    run, first, second = (Run.create(page.workspace.runs, "study", config) for _ in range(3))
+    with run.start():  # on the default device, so nothing else may start
+        for each in (first, second):
+            (each.path / "queued").write_text("")
+        places = [in_queue(page, each) for each in (run, first, second)]
+        jobs.close()
+    assert places == [[], [(say("runs.place"), "1 of 2")], [(say("runs.place"), "2 of 2")]]
 
 
 def test_discarding_asks_first_and_leaves_nothing(lab, browser, run):

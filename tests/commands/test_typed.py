@@ -1,6 +1,7 @@
 """The command that a page shows starts the very study that its button starts: it is parsed back."""
 
 import shlex
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -22,9 +23,10 @@ def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> StudyConfig:
     return made[0]
 
 
-def training(base: str = "embedded", **asked):
-    empty = {"steps": None, "recipe": None, "rates": None, "batch": None, "optimizer_batch": None, "length": None}
-    return train_configs(base, **(empty | {"gradient_checkpointing": False} | asked))
+def training(base: str = "embedded", **asked: Any) -> Any:
+    given: dict[str, Any] = dict.fromkeys(("steps", "recipe", "rates", "batch", "optimizer_batch", "length"))
+    given |= {"gradient_checkpointing": False} | asked
+    return train_configs(base, **given)
 
 
 STUDIES = {
