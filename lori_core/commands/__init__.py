@@ -8,12 +8,25 @@ Exit codes: 0 done, 2 refused with one message, 130 stopped.
 
 import typer
 
-from lori_core.commands import adapters, bases, exchange, footprints, lab, learning, runs, serving, store, tasks
+from lori_core.commands import (
+    adapters,
+    bases,
+    exchange,
+    footprints,
+    lab,
+    learning,
+    runs,
+    serving,
+    store,
+    sweeping,
+    tasks,
+)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 for command in (learning.study, learning.calibrate, learning.train, learning.continual):
     app.command()(command)
+app.command()(sweeping.sweep)
 for command in (adapters.merge, adapters.evaluate):
     app.command()(command)
 for command in (footprints.footprint, footprints.forecast):
