@@ -35,7 +35,7 @@ def fit(page: Context, config: StudyConfig) -> str:
     """
     page.check(config)
     methods: tuple[Method, ...] = ("lora", "lori_s", "lori_d")
-    method: Method = next((method for method in methods if method in config.methods), "lora")
+    method = next((method for method in methods if method in config.methods), methods[0])
     options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     options += [f"--module={module}" for module in config.adapter.target_modules]

@@ -439,6 +439,37 @@ class StudyResult:
     finished: str = ""  # when, ISO 8601, UTC
 
 
+@dataclass(frozen=True)
+class SweepCell:
+    """One method at one point of a sweep's grid: means over tasks and seeds of score and 95 % interval.
+
+    Attributes:
+        point: the values of the axes' fields, in their order, as they were typed.
+    """
+
+    point: tuple[str, ...]
+    method: str
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A study over a grid.
+
+    Attributes:
+        axes: field -> its values.
+        units: how many there are, of which `finished` are in the cells.
+    """
+
+    axes: dict[str, tuple[str, ...]]
+    cells: tuple[SweepCell, ...]
+    units: int
+    finished: int
+
+
 def to_json(result: Any) -> str:
     """A result dataclass as JSON text; NaN stays NaN (a diverged run must show)."""
     return json.dumps(asdict(result), ensure_ascii=False, indent=1)

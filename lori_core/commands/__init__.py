@@ -19,6 +19,7 @@ from lori_core.commands import (
     runs,
     serving,
     store,
+    sweeping,
     tasks,
 )
 
@@ -26,6 +27,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 
 for command in (learning.study, learning.calibrate, learning.train, learning.continual):
     app.command()(command)
+app.command()(sweeping.sweep)
 for command in (adapters.merge, adapters.evaluate):
     app.command()(command)
 for command in (footprints.footprint, footprints.forecast):

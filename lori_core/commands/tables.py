@@ -30,6 +30,8 @@ from lori_core.results import (
     Share,
     SingleResult,
     StudyResult,
+    SweepCell,
+    SweepResult,
     from_json,
     from_plain,
 )
@@ -220,6 +222,20 @@ def adapter_table(adapter: "Adapter", folder: Path, language: str) -> Table:
         f"{folder_size(folder):,}",
     ]
     return _table(["name", "base", "modules", "rank", "sparsity", "parameters", "bytes"], [row], language)
+
+
+def sweep_table(result: SweepResult, language: str) -> Table:
+    """A row a point and method."""
+    rows = [
+        [*cell.point, _label(cell.method, False, language), *_interval_of(cell), str(cell.seeds)]
+        for cell in result.cells
+    ]
+    columns = [translate(f"command.column.{name}", language) for name in ("method", "score", "interval", "seeds")]
+    return _plain([*result.axes, *columns], rows)
+
+
+def _interval_of(cell: SweepCell) -> list[str]:
+    return [f"{cell.value:.3f}", f"{cell.low:.3f} – {cell.high:.3f}"]
 
 
 def entries_table(entries: Mapping[str, Any], language: str) -> Table:

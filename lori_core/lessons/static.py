@@ -40,7 +40,7 @@ def as_html(drawing: Drawing) -> str:
     first = next(_made) == 0
     return _PAGE.substitute(
         name=f"lori-{uuid4().hex}",
-        height=drawing.figure.layout.height,
+        height=drawing.figure.to_dict()["layout"]["height"],
         table=_table(drawing),
         library=f"<script>{PLOTLY_JS.read_text(encoding='utf-8')}</script>\n" if first else "",
         figure=figures_json([drawing]),

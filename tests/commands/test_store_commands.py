@@ -1,12 +1,12 @@
 """`lori store ...` as people type it; what is refused is one message and exit code 2."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stored import sparse
 from typed import lori, refused
 
-from lori_core.method.adapter import Adapter
 from lori_core.storage.adapter_files import save_adapter
 from lori_core.storage.store import AdapterStore
 
@@ -77,7 +77,5 @@ def test_a_mistyped_store_is_told_and_not_made(tmp_path):
 
 def test_what_a_record_says_stays_on_its_line_and_commands_no_terminal(root):
     made = sparse("odd")
-    AdapterStore(root).save(
-        Adapter("odd", made.config, made.factors, {"base": {"name": "a\nb\x1b[31m"}}, made.drawn_from)
-    )
+    AdapterStore(root).save(replace(made, record={"base": {"name": "a\nb\x1b[31m"}}))
     assert "a?b?[31m" in store(root, "list").stdout

@@ -55,10 +55,14 @@ def read(model: PreTrainedModel, adapters: Sequence[Adapter], weights: Sequence[
 def widths(model: PreTrainedModel, attached: Adapter, of: Adapter, weight: float, ids: list[int]) -> dict[str, float]:
     """module -> root mean square of ‖weight dW x‖ over the tokens but the first, x: with `attached` in place."""
     inputs: dict[str, Tensor] = {}
+
+    def keep(module: str, x: tuple[Tensor, ...]) -> None:
+        inputs[module] = x[0][0, 1:]
+
     with applied(model, attached), torch.no_grad():
         for module in of.factors:
             layer = model.get_submodule(module)
-            layer.register_forward_pre_hook(lambda _, x, module=module: inputs.update({module: x[0][0, 1:]}))
+            layer.register_forward_pre_hook(lambda _, x, module=module: keep(module, x))
         model(torch.tensor([ids]))
     dense = {module: weight * of.factors[module].update.double() for module in of.factors}
     return {m: (x.double() @ dense[m].T).square().sum(-1).mean().sqrt().item() for m, x in inputs.items()}

@@ -43,7 +43,7 @@ def test_a_receipt_is_a_row_of_parts_with_the_measured_change_upon_it():
     drawing = figures.receipts("LoRI-S", LENS)
     drawn = traces(drawing)
     assert drawn["math"].x == (3.0, -2.0) and drawn["<b>code"].x == (0.25, 1.0) and drawn["moved"].x == (3.5, -1.0)
-    assert drawing.figure.layout.yaxis.ticktext == ("·lo⏎", "&lt;b&gt;")
+    assert tuple(drawing.figure.to_dict()["layout"]["yaxis"]["ticktext"]) == ("·lo⏎", "&lt;b&gt;")
     assert [row[-1] for row in drawing.rows] == ["0.250000"] * 2 + ["0.000000"] * 2
     assert "0.250000" in drawing.summary and "1 of 2" in drawing.summary
 

@@ -287,4 +287,4 @@ def test_figures_of_a_calibration_say_step_threshold_and_counts(language):
     assert "0.02" in drawing.summary and len(drawing.rows) == 2
     drawn: list[Any] = list(drawing.figure.data)
     assert {trace.meta: trace.y for trace in drawn} == {"held": (1, 1), "kept": (0, 3)}
-    assert drawing.figure.layout.shapes[0].x0 == pytest.approx(-1.69897)
+    assert drawing.figure.to_dict()["layout"]["shapes"][0]["x0"] == pytest.approx(-1.69897)

@@ -1,0 +1,71 @@
+"""Command `lori sweep`: a study over a grid of settings and seeds, one after another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lori_core.commands.options import Language, Out, seed_list
+from lori_core.commands.running import STOPPED
+from lori_core.commands.telling import console, say, told
+from lori_core.errors import ConfigError, RunError
+from lori_core.files import write_atomic
+from lori_core.results import SweepResult
+from lori_core.study.runs import read_spec
+from lori_core.study.specs import StudyConfig
+from lori_core.study.sweep import SPEC, create, go_on
+
+PAGE = "report.html"
+
+
+def sweep(
+    what: Annotated[Path, typer.Argument(help="spec.json of a study (a new sweep), or a sweep's folder (it goes on).")],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(help="FIELD=VALUE,VALUE of the adapters' settings, as in sparsity=.8,.9. Once or twice."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
+    out: Out = Path("lab"),
+    language: Language = "en",
+) -> None:
+    """One study at each point of a grid and with each seed, each a run; the same command on its folder goes on."""
+    with told(language):
+        if (what / SPEC).is_file():
+            folder = what
+        else:
+            kind, config = read_spec(what)
+            if kind != "study":
+                raise RunError("sweep_of_study", path=what, kind=kind)
+            folder = create(out, StudyConfig(**config), _axes(grid or []), seed_list(seeds))
+        say("command.sweep", language, path=folder)
+
+        def on_event(event: dict[str, str]) -> None:
+            say("command.sweep_unit", language, run=event["name"], state=event["state"])
+
+        try:
+            result = go_on(folder, on_event)
+        except KeyboardInterrupt:
+            say("command.sweep_stopped", language, path=folder)
+            raise typer.Exit(STOPPED) from None
+        _show(result, folder, language)
+
+
+def _axes(texts: Sequence[str]) -> dict[str, list[str]]:
+    """["sparsity=.8,.9"] -> {"sparsity": [".8", ".9"]}"""
+    axes: dict[str, list[str]] = {}
+    for text in texts:
+        field, equals, values = text.partition("=")
+        axes[field] = list(dict.fromkeys(value for value in values.split(",") if value))
+        if not equals or not axes[field]:
+            raise ConfigError("bad_grid", got=text)
+    return axes
+
+
+def _show(result: SweepResult, folder: Path, language: str) -> None:
+    from lori_core.commands.tables import sweep_table
+    from lori_core.report.sweep_page import sweep_page
+
+    console().print(sweep_table(result, language))
+    write_atomic(folder / PAGE, sweep_page(result, language))
+    say("command.report", language, path=folder / PAGE)
