@@ -59,7 +59,7 @@ def is_here(base: str) -> bool:
 
 
 def plan_of(page: Context, config: StudyConfig) -> str:
-    """What will be trained, where, and how long it takes, as HTML."""
+    """What will be trained, and how long it takes, as HTML."""
     named = {variant_of(method).method for method in config.methods}
     each = [
         page.say(
