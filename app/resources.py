@@ -27,6 +27,9 @@ SILENT = {"HF_HUB_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "PYTHO
 PATIENCE = 120  # seconds for an estimate; a hub id that does not answer must not keep the page waiting
 
 
+HEAVIEST: tuple[Method, ...] = ("lora", "lori_s", "lori_d")  # the first of a study says how much memory it takes
+
+
 def fit(page: Context, config: StudyConfig) -> str:
     """A sentence as HTML, in the reader's language; where there is no estimate of the memory, why.
 
@@ -34,8 +37,7 @@ def fit(page: Context, config: StudyConfig) -> str:
         RunError: the base did not answer in time. gr.Error: the settings name what is out of reach.
     """
     page.check(config)
-    methods: tuple[Method, ...] = ("lora", "lori_s", "lori_d")
-    method = next((method for method in methods if method in config.methods), methods[0])
+    method = next(filter(config.methods.__contains__, HEAVIEST), HEAVIEST[0])
     options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     options += [f"--module={module}" for module in config.adapter.target_modules]

@@ -28,8 +28,9 @@ def sweep_page(result: SweepResult, language: str = "en") -> str:
 
 def _section(drawing: Drawing, first: bool) -> str:
     """first: the one that brings plotly."""
+    height = drawing.figure.to_dict()["layout"]["height"]
     figure = drawing.untitled(dragmode=False).to_html(
-        full_html=False, include_plotlyjs=first, default_height=f"{drawing.figure.layout.height}px", config=_BARE
+        full_html=False, include_plotlyjs=first, default_height=f"{height}px", config=_BARE
     )
     lines = [_line("th", drawing.header), *(_line("td", row) for row in drawing.rows)]
     said = f"<p>{escape(drawing.summary)}</p><p><small>{escape(drawing.limits)}</small></p>"

@@ -1,6 +1,6 @@
 """The lens against models to which every set of adapters is really attached, and against dense updates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import permutations
 from statistics import fmean
@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 import tiny
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lori_core.bases.attach import applied
@@ -56,13 +56,13 @@ def widths(model: PreTrainedModel, attached: Adapter, of: Adapter, weight: float
     """module -> root mean square of ‖weight dW x‖ over the tokens but the first, x: with `attached` in place."""
     inputs: dict[str, Tensor] = {}
 
-    def keep(module: str, x: tuple[Tensor, ...]) -> None:
-        inputs[module] = x[0][0, 1:]
+    def keep(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, x: inputs.__setitem__(module, x[0][0, 1:])
 
     with applied(model, attached), torch.no_grad():
         for module in of.factors:
             layer = model.get_submodule(module)
-            layer.register_forward_pre_hook(lambda _, x, module=module: keep(module, x))
+            layer.register_forward_pre_hook(keep(module))
         model(torch.tensor([ids]))
     dense = {module: weight * of.factors[module].update.double() for module in of.factors}
     return {m: (x.double() @ dense[m].T).square().sum(-1).mean().sqrt().item() for m, x in inputs.items()}
