@@ -37,11 +37,11 @@ def fit(page: Context, config: StudyConfig) -> str:
         RunError: the base did not answer in time. gr.Error: the settings name what is out of reach.
     """
     page.check(config)
-    method = next(filter(config.methods.__contains__, HEAVIEST), HEAVIEST[0])
-    options = ["--base", config.base, "--method", method, "--rank", str(config.adapter.rank)]
+    heaviest = [each for each in HEAVIEST if config.methods.count(each)] or [HEAVIEST[0]]
+    options = ["--base", config.base, "--method", heaviest[0], "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     options += [f"--module={module}" for module in config.adapter.target_modules]
-    training = training_for(config.base, config.train)[method]
+    training = training_for(config.base, config.train)[heaviest[0]]
     options += ["--batch", str(training.micro_batch_size or training.batch_size), "--length", str(training.max_length)]
     for option, value in (("--quantization", config.quantization), ("--device", config.device)):
         options += [option, value] if value else []
