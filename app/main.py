@@ -37,6 +37,7 @@ GRADIO = {
     "range slider for ": "app.gradio.slider",
     "Reset to default value": "app.gradio.reset",
     "Click to upload or drop files": "app.gradio.upload",
+    "Code input container": "app.gradio.code",
     "common.complete": "app.gradio.complete",  # read out, and no text of gradio's in any language
 }
 THEME = Base(  # named fonts are asked for at a server; these are the system's
