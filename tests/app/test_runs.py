@@ -268,7 +268,7 @@ def test_a_figure_is_saved_as_png_svg_and_csv(lab, browser, run):
     saved = {}
     for kind in ("png", "svg", "csv"):
         with page.expect_download() as download:
-            page.locator(f"button[data-save={kind}]").first.click()
+            page.locator(f"button[data-save={kind}]:visible").first.click()
         assert download.value.suggested_filename.endswith(f".{kind}")
         saved[kind] = Path(download.value.path()).read_bytes()
     assert saved["png"].startswith(b"\x89PNG") and b"<svg" in saved["svg"]
@@ -284,7 +284,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text_and_a_negative_number_is_on
     page = shown(browser, lab, run)
     page.locator(".summary", has_text=task).first.wait_for()
     with page.expect_download() as download:
-        page.locator("button[data-save=csv]").first.click()
+        page.locator("button[data-save=csv]:visible").first.click()
     rows = csv.reader(Path(download.value.path()).read_text("utf-8-sig").splitlines())
     assert [f"'{task}/train", "1", "-0.0005"] in list(rows)
     page.close()
@@ -292,9 +292,9 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text_and_a_negative_number_is_on
 
 def test_the_numbers_of_a_figure_stand_in_a_table_once_it_is_opened_and_follow(lab, browser, run):
     page = shown(browser, lab, run)
-    cells = page.locator(".chart-place").first.locator(".table tbody td")
+    cells = page.locator(".chart-place:visible").first.locator(".table tbody td")
     assert cells.count() == 0
-    page.get_by_text(say("chart.numbers"), exact=True).first.click()
+    page.get_by_text(say("chart.numbers"), exact=True).locator("visible=true").first.click()
     cells.get_by_text("3", exact=True).wait_for()
     emit(run, [4])
     cells.get_by_text("4", exact=True).wait_for()
