@@ -39,7 +39,7 @@ def test_a_study_starts_by_one_click_and_its_curve_is_back_after_a_reload(lab, b
     page.locator("button.primary").click()
     page.wait_for_url("**/en/runs?run=*")
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=300_000)  # once the base is scored
-    page.locator(".chart-place .summary").first.wait_for()
+    page.locator(".chart-place .summary:visible").first.wait_for()
     assert foreign == [] and complaints == []
     page.reload()
     page.wait_for_selector(".js-plotly-plot .main-svg")

@@ -62,7 +62,7 @@ def test_the_data_of_a_figure_have_every_digit_and_the_sequence_its_own_curve(la
     page.goto(f"{lab[0]}/ja/runs?run={lab[1].path.name}")
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     with page.expect_download() as download:
-        page.locator("button[data-save=csv]").first.click()
+        page.locator("button[data-save=csv]:visible").first.click()
     rows = list(csv.reader(Path(download.value.path()).read_text("utf-8-sig").splitlines()))
     assert rows[0] == ["series", "step", "loss"]
     assert ["math/lori_s/train", "1", repr(1 / 3)] in rows
