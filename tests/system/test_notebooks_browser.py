@@ -14,8 +14,8 @@ import pytest
 
 from notebooks.build import FOLDER
 
-NAME = "02_why_a_random_a.ipynb"  # draws three figures and trains nothing
-FIGURES = 3
+NAME = "02_why_a_random_a.ipynb"  # draws four figures and trains nothing
+FIGURES = 4
 
 
 @pytest.fixture(scope="module")
