@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
+from transformers import LlamaConfig
 
 from benchmarks.adapters import base
 from benchmarks.footprint_sets import task_of
@@ -59,10 +60,11 @@ def cost(processes: int) -> dict[str, Any]:
 
 def llama_3_8b(processes: int) -> dict[str, Any]:
     """One layer of random weights in fp32 on one core, 256 directions; bytes are of all layers."""
-    model = model_of(LAYER, torch.float32)
+    settings: dict[str, Any] = LAYER.to_dict() | {"vocab_size": len(base().tokenizer)}
+    model = model_of(LlamaConfig(**settings), torch.float32)
     one_layer = Base(model, base().tokenizer, "one layer of Llama-3-8B", None, "")
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(LAYER.vocab_size, (TEXTS, TOKENS), generator=generator).tolist()
+    tokens = torch.randint(len(base().tokenizer), (TEXTS, TOKENS), generator=generator).tolist()
     written: list[str] = [str(one_layer.tokenizer.decode(each)) for each in tokens]
     texts = {"text": written, "other": written[:1]}
 
@@ -85,8 +87,8 @@ def llama_3_8b(processes: int) -> dict[str, Any]:
     sizes = {}
     with TemporaryDirectory() as folder:
         for label, projections in (("random", None), ("conditioned", A)):
-            settings = config if projections else config.changed(projection="kaiming_uniform")
-            start = blank("t", modules, settings, masks, projections)
+            kind = config if projections else config.changed(projection="kaiming_uniform")
+            start = blank("t", modules, kind, masks, projections)
             factors = {m: replace(f, values=0.01 * large(len(f.values), generator)) for m, f in start.factors.items()}
             save_adapter(replace(start, factors=factors), Path(folder) / label)
             sizes[label] = LAYERS * folder_size(Path(folder) / label)
