@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -199,8 +200,9 @@ def test_a_run_that_waits_says_its_place_in_the_queue(tmp_path):
     config = StudyConfig(tasks=("math",)).model_dump(mode="json")
     run, first, second = (Run.create(page.workspace.runs, "study", config) for _ in range(3))
     with run.start():  # on the default device, so nothing else may start
-        for each in (first, second):
+        for second_of_day, each in enumerate((first, second)):  # files written at once may have one time
             (each.path / "queued").write_text("")
+            os.utime(each.path / "queued", (second_of_day, second_of_day))
         places = [in_queue(page, each) for each in (run, first, second)]
         jobs.close()
     assert places == [[], [(say("runs.place"), "1 of 2")], [(say("runs.place"), "2 of 2")]]
