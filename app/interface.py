@@ -9,6 +9,7 @@ from gradio.events import api
 
 from app.following import follow
 from app.lab import Context
+from app.wording import state_of
 from lori_core.config import parse
 from lori_core.errors import ConfigError, LoRIError
 from lori_core.study.runs import Run
@@ -31,8 +32,8 @@ class Interface:
     def start(self, kind: str, config: dict) -> str:
         """Put a run into the queue: a kind and settings as in the file that `lori run` takes. Returns its name."""
         try:
-            if kind not in JOBS:
-                raise ConfigError("unknown_kind", kind=kind[:80], known=", ".join(JOBS))
+            if not isinstance(kind, str) or kind not in JOBS:
+                raise ConfigError("unknown_kind", kind=str(kind)[:80], known=", ".join(JOBS))
             settings = parse(JOBS[kind], json.dumps(config))
         except LoRIError as error:
             raise self._context.error(error) from None
@@ -40,11 +41,11 @@ class Interface:
 
     def state(self, run: str) -> dict:
         """Where a run is: its state, how many of its units are done and planned, seconds left in its stage."""
-        known, jobs = self._run(run), self._context.jobs
-        found = follow(known)
-        state = "queued" if jobs.is_waiting(known) else "starting" if jobs.is_starting(known) else known.state()
+        known = self._run(run)
+        found, state = follow(known), state_of(self._context, known)
         left = found.pace.seconds_left if found.pace and state == "running" else None
-        return {"state": state, "done": len(found.done), "planned": found.planned, "seconds_left": left}
+        said = "queued" if state == "waiting" else state
+        return {"state": said, "done": len(found.done), "planned": found.planned, "seconds_left": left}
 
     def result(self, run: str) -> dict:
         """What a finished run measured: the content of its result.json."""
@@ -56,7 +57,7 @@ class Interface:
     def forecast(self, tasks: list[str], rank: int = 32) -> dict:
         """Cross-talk before any training, on the embedded base: for each blend of A, from random (0) to conditioned
         (1), how much of each task (column) the A of each (row) lets through, its own task 1."""
-        answer = next(self._context.stream("before_training", tasks=tasks, rank=rank))
+        (answer,) = self._context.stream("before_training", tasks=tasks, rank=rank)
         forecasts = answer["forecasts"]
         return {
             "tasks": forecasts[0]["names"],
@@ -66,6 +67,6 @@ class Interface:
 
     def _run(self, name: str) -> Run:
         try:
-            return self._context.workspace.run(name)
+            return self._context.workspace.run(str(name))
         except LoRIError as error:
             raise self._context.error(error) from None
