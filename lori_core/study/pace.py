@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -34,7 +35,7 @@ def seconds_left(run: Run, earlier: Iterable[Run], under_way: float = 0.0) -> fl
         return None
     done = set(Layout(run.path).done())
     left = [unit for unit in planned(config) if unit not in done]
-    seconds = _sum(list(_known(config, [run, *earlier])), left)
+    seconds = _sum(_until_known(_known(config, chain([run], earlier)), left), left)
     return None if seconds is None else max(0.0, seconds - under_way)
 
 
@@ -46,6 +47,18 @@ def _known(config: StudyConfig, runs: Iterable[Run]) -> Iterator[dict[str, float
             continue
         with suppress(OSError, ValueError, LookupError, TypeError, ArithmeticError):  # a damaged run tells nothing
             yield _taken(run, asked)
+
+
+def _until_known(known: Iterable[dict[str, float]], units: Sequence[str]) -> list[dict[str, float]]:
+    """No more of them than it takes to have each unit's kind: a page asks every second, and runs are many."""
+    read: list[dict[str, float]] = []
+    missing = {kind_of(unit) for unit in units}
+    for taken in known:
+        read.append(taken)
+        missing -= taken.keys()
+        if not missing:
+            break
+    return read
 
 
 def _sum(known: Sequence[dict[str, float]], units: Iterable[str]) -> float | None:
