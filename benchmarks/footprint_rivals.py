@@ -15,23 +15,24 @@ import torch
 from torch import Tensor
 
 from benchmarks.adapters import TASKS, adapter_config, base, spread
-from benchmarks.footprint_sequences import once
 from benchmarks.footprint_sets import (
     FOLDER,
-    VALIDATION,
-    WEIGHTS,
+    ROWS,
+    at_best_weight,
+    concat,
     footprint_of,
     kept,
     learned_once,
     scores,
+    scores_alone,
     task_of,
 )
 from benchmarks.methods import SEEDS, TEST
+from benchmarks.record import once
 from lori_core.bases.attach import update_ratio
 from lori_core.bases.load import target_modules
 from lori_core.config import AdapterConfig
 from lori_core.embedded.ready_made import Variant, ready_made
-from lori_core.evaluation.merge_trial import best_weight
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.footprint import Footprint
 from lori_core.method.merge import merge
@@ -61,21 +62,20 @@ def under_osrm(index: int, seed: int) -> Learned:
 
 
 def one_osrm(seed: int) -> dict[str, Any]:
-    return once(f"osrm-{seed}", partial(_osrm, seed))
+    return once(ROWS / f"osrm-{seed}.json", partial(_osrm, seed))
 
 
 def _osrm(seed: int) -> dict[str, Any]:
     learning = [partial(under_osrm, index, seed) for index in range(len(TASKS))]
     adapters = [learned_once(FOLDER / f"osrm-{seed}" / n, make) for n, make in zip(TASKS, learning, strict=True)]
-    single = {a.name: scores(a, [a.name], limit=TEST)[a.name] for a in adapters}
-
-    def concat(weight: float) -> Adapter:
-        return merge(adapters, "concat", [weight] * len(adapters), "merged")
-
-    weight, tried = best_weight(WEIGHTS, lambda w: fmean(scores(concat(w), TASKS, "validation", VALIDATION).values()))
-    merged = {label: scores(concat(w), TASKS, limit=TEST) for label, w in (("at_1", 1.0), ("best", weight))}
-    return {"single": single, "single_mean": fmean(single.values()), "weight": weight, "validation": tried} | {
-        label: {"merged": found, "kept": kept(found, single)} for label, found in merged.items()
+    single = scores_alone(adapters, TASKS, TEST)
+    merged = scores(concat(adapters, 1.0), TASKS, limit=TEST)
+    return {
+        "single": single,
+        "single_mean": fmean(single.values()),
+        "merged": merged,
+        "kept": kept(merged, single),
+        "best": at_best_weight(adapters, TASKS, single, merged, TEST),
     }
 
 
@@ -117,7 +117,7 @@ def merged_layer_by_layer(adapters: list[Adapter]) -> Adapter:
 
 def one_layered(variant: Variant) -> dict[str, Any]:
     adapters = [ready_made(name, variant) for name in TASKS]
-    single = {a.name: scores(a, [a.name], limit=TEST)[a.name] for a in adapters}
+    single = scores_alone(adapters, TASKS, TEST)
     merged = scores(merged_layer_by_layer(adapters), TASKS, limit=TEST)
     return {"single": single, "merged": merged, "kept": kept(merged, single)}
 

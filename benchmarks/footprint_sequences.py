@@ -1,17 +1,16 @@
 """Sequences on footprints: four tasks at the whole rate, and twenty, to see where the space runs out."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 from benchmarks.adapters import adapter_config, base, spread
-from benchmarks.footprint_sets import FOLDER, TEST, Projection, footprint_of, task_of
+from benchmarks.footprint_sets import ROWS, TEST, Projection, footprint_of, task_of
 from benchmarks.methods import SEEDS, over_seeds
+from benchmarks.record import once
 from lori_core.bases.load import target_modules
 from lori_core.config import AdapterConfig, Method
 from lori_core.evaluation.evaluate import evaluate
-from lori_core.files import write_atomic
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.method.projection import draw
 from lori_core.results import Score
@@ -24,15 +23,6 @@ NAMES = ("safety", "math", "code", "nlu", "math_ja")
 TWENTY = tuple(f"{n}?level={level}&conflict={c}" for c in ("none", "form") for level in (4, 5) for n in NAMES)
 RANKS = (32, 8)  # of each of the twenty; an input here has 256 features, or 512
 METHODS: tuple[Method, ...] = ("lori_d", "lori_s")
-
-
-def once(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A row that is kept as soon as it is measured."""
-    path = FOLDER / "rows" / f"{name}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(make()))
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def learned(
@@ -62,7 +52,7 @@ def figures(matrix: Sequence[Sequence[float]]) -> dict[str, Any]:
 def one_sequence(job: tuple[Method, Projection, int]) -> dict[str, Any]:
     method, projection, seed = job
     config = adapter_config(seed, projection=projection)
-    return once(f"sequence-{'-'.join(map(str, job))}", lambda: figures(learned(ORDER, method, config)))
+    return once(ROWS / f"sequence-{'-'.join(map(str, job))}.json", lambda: figures(learned(ORDER, method, config)))
 
 
 def sequence(processes: int) -> dict[str, Any]:
@@ -82,7 +72,7 @@ def one_twenty(job: tuple[Projection, int]) -> dict[str, Any]:
     """LoRI-D, seed 0, 100 test examples of each task after each."""
     projection, rank = job
     config = adapter_config(0, projection=projection, rank=rank)
-    found = once(f"twenty-{projection}-{rank}", lambda: figures(learned(TWENTY, "lori_d", config, 100)))
+    found = once(ROWS / f"twenty-{projection}-{rank}.json", lambda: figures(learned(TWENTY, "lori_d", config, 100)))
     return found | {"forecast": let_through(projection, rank)}
 
 

@@ -3,7 +3,6 @@
 Adapters and rows lie in build/footprints as soon as they are there, so that a run that was stopped goes on.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
@@ -15,11 +14,11 @@ import torch
 
 from benchmarks.adapters import TASKS, adapter_config, base, score
 from benchmarks.methods import SEEDS
+from benchmarks.record import once
 from lori_core.config import Method
 from lori_core.embedded.corpus import texts
 from lori_core.evaluation.merge_trial import best_weight
 from lori_core.evaluation.probe import cross_talk
-from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.method.conditioned import Conditions
 from lori_core.method.footprint import Footprint
@@ -35,6 +34,7 @@ from lori_core.training.learn import Learned, learn
 from lori_core.training.recipes import seeded, training_for
 
 FOLDER = Path("build/footprints")
+ROWS = FOLDER / "rows"
 WEIGHTS = (0.3, 0.5, 0.8, 1.0)  # among which a random A gets its best, on validation
 TEST, VALIDATION = 200, 100
 Projection = Literal["conditioned", "kaiming_uniform"]
@@ -70,7 +70,11 @@ class AdapterSet:
 
     @property
     def folder(self) -> Path:
-        return FOLDER / "sets" / self.label.replace(" ", ",").replace("?", "-").replace("&", "-")
+        return FOLDER / "sets" / as_file_name(self.label)
+
+
+def as_file_name(label: str) -> str:
+    return label.replace(" ", ",").replace("?", "-").replace("&", "-")
 
 
 def level(value: int) -> tuple[str, ...]:
@@ -201,37 +205,51 @@ def measured_set(which: AdapterSet) -> dict[str, Any]:
     single: scores of the adapters; merged, kept: of their concat at weight 1; best: the same at the weight that is best
     on validation; forecasts and the measured cross-talk of all pairs s ≠ t, row by row.
     """
-    path = which.folder / "row.json"
-    if not path.exists():
-        which.folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(_measured(which)))
-        print(which.label, flush=True)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return once(which.folder / "row.json", lambda: _measured(which))
 
 
 def _measured(which: AdapterSet) -> dict[str, Any]:
     adapters = learned_set(which)
-    single = {spec: scores(a, [spec])[spec] for spec, a in zip(which.tasks, adapters, strict=True)}
-
-    def concat(weight: float) -> Adapter:
-        return merge(adapters, "concat", [weight] * len(adapters), "merged")
-
-    merged = scores(concat(1.0), which.tasks)
-    tasks, footprints = [task_of(spec) for spec in which.tasks], [footprint_of(spec) for spec in which.tasks]
+    single = scores_alone(adapters, which.tasks)
+    merged = scores(concat(adapters, 1.0), which.tasks)
     found = {
         "set": asdict(which),
         "single": single,
         "single_mean": fmean(single.values()),
         "merged": merged,
         "kept": kept(merged, single),
+    } | pairs_of(adapters, which.tasks)
+    if which.projection != "conditioned":
+        found["best"] = at_best_weight(adapters, which.tasks, single, merged)
+    return found
+
+
+def scores_alone(adapters: Sequence[Adapter], tasks: Sequence[str], limit: int = TEST) -> Scores:
+    """Each adapter's on its own task."""
+    return {spec: scores(a, [spec], limit=limit)[spec] for spec, a in zip(tasks, adapters, strict=True)}
+
+
+def concat(adapters: Sequence[Adapter], weight: float) -> Adapter:
+    return merge(adapters, "concat", [weight] * len(adapters), "merged")
+
+
+def at_best_weight(
+    adapters: Sequence[Adapter], tasks: Sequence[str], single: Scores, at_one: Scores, limit: int = TEST
+) -> dict[str, Any]:
+    """Their concat at the one of WEIGHTS that is best on validation. at_one: its scores at weight 1."""
+    weight, tried = best_weight(
+        WEIGHTS, lambda w: fmean(scores(concat(adapters, w), tasks, "validation", VALIDATION).values())
+    )
+    merged = at_one if weight == 1.0 else scores(concat(adapters, weight), tasks, limit=limit)
+    return {"weight": weight, "validation": tried, "merged": merged, "kept": kept(merged, single)}
+
+
+def pairs_of(adapters: Sequence[Adapter], tasks: Sequence[str]) -> dict[str, Any]:
+    """Of all s ≠ t, row by row: both forecasts, and the cross-talk that was measured."""
+    footprints = [footprint_of(spec) for spec in tasks]
+    measured = cross_talk(base().model, base().tokenizer, adapters, [task_of(spec) for spec in tasks])
+    return {
         "forecast_before": off_diagonal(forecast([untrained(each) for each in adapters], footprints)),
         "forecast_after": off_diagonal(forecast(adapters, footprints)),
-        "cross_talk": off_diagonal(cross_talk(base().model, base().tokenizer, adapters, tasks)),
+        "cross_talk": off_diagonal(measured),
     }
-    if which.projection != "conditioned":
-        weight, tried = best_weight(
-            WEIGHTS, lambda w: fmean(scores(concat(w), which.tasks, "validation", VALIDATION).values())
-        )
-        best = merged if weight == 1.0 else scores(concat(weight), which.tasks)
-        found["best"] = {"weight": weight, "validation": tried, "merged": best, "kept": kept(best, single)}
-    return found

@@ -17,30 +17,29 @@ from torch import Tensor
 from benchmarks.adapters import TASKS, base, spread
 from benchmarks.footprint_costs import cost, llama_3_8b
 from benchmarks.footprint_rivals import osrm, regmean_pp
-from benchmarks.footprint_sequences import METHODS, once, sequence, twenty
+from benchmarks.footprint_sequences import METHODS, sequence, twenty
 from benchmarks.footprint_sets import (
+    ROWS,
     SETS,
     VALIDATION,
     WEIGHTS,
     AdapterSet,
+    concat,
     footprint_of,
     kept,
     learned_set,
     measured_set,
-    off_diagonal,
+    pairs_of,
     scores,
-    task_of,
+    scores_alone,
 )
 from benchmarks.footprint_sets import TEST as SHORT
 from benchmarks.methods import SEEDS, TEST, over_seeds
-from benchmarks.record import RESULTS, record_part, results_of
+from benchmarks.record import RESULTS, once, record_part, results_of
 from lori_core.bases.attach import update_ratio
 from lori_core.config import Method
 from lori_core.embedded.ready_made import Variant, ready_made
-from lori_core.evaluation.probe import cross_talk
 from lori_core.files import folder_size
-from lori_core.method.adapter import Adapter
-from lori_core.method.forecast import forecast, untrained
 from lori_core.method.merge import merge
 from lori_core.storage.adapter_files import load_adapter
 
@@ -49,30 +48,19 @@ from lori_core.storage.adapter_files import load_adapter
 
 def one_design(job: tuple[Method, int]) -> dict[str, Any]:
     """Singles and the merge at weight 1, n = 500."""
-    return once(f"designed-{job[0]}-{job[1]}", partial(_designed, *job))
+    return once(ROWS / f"designed-{job[0]}-{job[1]}.json", partial(_designed, *job))
 
 
 def _designed(method: Method, seed: int) -> dict[str, Any]:
     adapters = learned_set(AdapterSet(method, seed))
-    single = {a.name: scores(a, [a.name], limit=TEST)[a.name] for a in adapters}
-    merged = scores(merge(adapters, "concat", [1.0] * len(adapters), "merged"), TASKS, limit=TEST)
+    single = scores_alone(adapters, TASKS, TEST)
+    merged = scores(concat(adapters, 1.0), TASKS, limit=TEST)
     return {
         "single": single,
         "merged": merged,
         "kept": kept(merged, single),
         "update_ratio": fmean(update_ratio(base().model, adapter) for adapter in adapters),
-    } | pairs_of(adapters)
-
-
-def pairs_of(adapters: Sequence[Adapter]) -> dict[str, Any]:
-    """Of all s ≠ t, row by row: both forecasts, and the cross-talk that was measured."""
-    footprints = [footprint_of(name) for name in TASKS]
-    measured = cross_talk(base().model, base().tokenizer, adapters, [task_of(name) for name in TASKS])
-    return {
-        "forecast_before": off_diagonal(forecast([untrained(each) for each in adapters], footprints)),
-        "forecast_after": off_diagonal(forecast(adapters, footprints)),
-        "cross_talk": off_diagonal(measured),
-    }
+    } | pairs_of(adapters, TASKS)
 
 
 def designed(processes: int) -> dict[str, Any]:
@@ -104,13 +92,13 @@ def designed(processes: int) -> dict[str, Any]:
 
 def one_removal(variant: Variant) -> dict[str, Any]:
     adapters = [ready_made(name, variant) for name in TASKS]
-    single = {a.name: scores(a, [a.name], limit=TEST)[a.name] for a in adapters}
+    single = scores_alone(adapters, TASKS, TEST)
     ways = {"removal": {"footprints": [footprint_of(name) for name in TASKS]}, "concat": {}}
     found: dict[str, Any] = {"single": single}
     for how, options in ways.items():
         merged = scores(merge(adapters, how, [1.0] * len(adapters), "merged", **options), TASKS, limit=TEST)
         found[how] = {"merged": merged, "kept": kept(merged, single)}
-    return found | pairs_of(adapters)
+    return found | pairs_of(adapters, TASKS)
 
 
 def removal(processes: int) -> dict[str, Any]:

@@ -18,7 +18,6 @@ own - density is what the position of entries within modules is worth, density -
 """
 
 import argparse
-import json
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
@@ -29,10 +28,9 @@ from torch import Tensor
 
 from benchmarks.adapters import TASKS, adapter_config, base, score, spread
 from benchmarks.methods import SEEDS, over_seeds
-from benchmarks.record import record
+from benchmarks.record import once, record
 from lori_core.bases.attach import Attached
 from lori_core.bases.load import target_modules
-from lori_core.files import write_atomic
 from lori_core.method.adapter import blank
 from lori_core.method.masks import Masks, jaccard, magnitude_masks, matched_masks, random_masks
 from lori_core.tasks.mini import USUAL_LEVEL, mini_task
@@ -130,12 +128,7 @@ Row = tuple[str, int, str]  # task, seed, kind
 
 def one_row(row: Row) -> dict[str, Any]:
     """Test score of LoRI-S under that mask, and the mask's Jaccard with the own one."""
-    path = FOLDER / f"{'-'.join(map(str, row))}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(_measured(*row)))
-        print(path.stem, flush=True)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return once(FOLDER / f"{'-'.join(map(str, row))}.json", lambda: _measured(*row))
 
 
 def _measured(name: str, seed: int, kind: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ task whatever the others have learned. "all": all are random, which says what th
 """
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -22,12 +21,11 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.adapters import PROCESSES, score, spread
-from benchmarks.record import record
+from benchmarks.record import once, record
 from lori_core.config import MERGE_BUDGET, Granularity
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.merge_trial import best_weight
 from lori_core.evaluation.weight_search import GroupWeights, climb
-from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import GROUP_KEY
 from lori_core.method.merge import merge
@@ -141,11 +139,7 @@ def measure(examples: int, unit: Unit) -> dict[str, Any]:
 
 def one(examples: int, unit: Unit) -> dict[str, Any]:
     """One row, from its file if it was measured before."""
-    path = unit.file(examples)
-    if not path.exists():
-        write_atomic(path, json.dumps(measure(examples, unit)))
-        print(path.stem, flush=True)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return once(unit.file(examples), lambda: measure(examples, unit))
 
 
 def table(examples: int) -> dict[str, Any]:

@@ -4,11 +4,14 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from lori_core.files import write_atomic
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy")
@@ -29,6 +32,15 @@ def record_part(name: str, part: str, found: Any, config: dict[str, Any], folder
     known = earlier.get("config", {}).get("commits") or dict.fromkeys(earlier.get("results", {}), earlier.get("commit"))
     commits = known | {part: commit()}
     return record(name, config | {"commits": commits}, results_of(path) | {part: found}, folder)
+
+
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """The JSON of a file, made where it is not there yet, so that a benchmark that was stopped goes on."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(make()))
+        print(path, flush=True)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def results_of(path: Path) -> dict[str, Any]:

@@ -16,7 +16,6 @@ tasks of the very merge keep, which has to be scored first.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,13 +28,21 @@ import numpy as np
 import torch
 
 from benchmarks.adapters import TASKS, base, spread
-from benchmarks.footprint_sets import AdapterSet, conflict, footprint_of, learned_set, level, scores, task_of
+from benchmarks.footprint_sets import (
+    AdapterSet,
+    as_file_name,
+    conflict,
+    footprint_of,
+    learned_set,
+    level,
+    scores,
+    task_of,
+)
 from benchmarks.footprints import rank_correlation
 from benchmarks.methods import SEEDS
-from benchmarks.record import record
+from benchmarks.record import once, record
 from lori_core.embedded.ready_made import VARIANTS, Variant, ready_made
 from lori_core.evaluation.evaluate import evaluate
-from lori_core.files import write_atomic
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.footprint import Footprint, Moments
 from lori_core.method.merge import merge
@@ -136,12 +143,7 @@ def _inner(left: Factors, right: Factors, moments: Moments) -> float:
 def measured_source(label: str) -> list[Row]:
     """All merges of one source: a row for each task in each."""
     source = next(each for each in sources() if each.label == label)
-    path = FOLDER / f"{label.replace(' ', ',').replace('?', '-').replace('&', '-')}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(_rows(source)))
-        print(label, flush=True)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return once(FOLDER / f"{as_file_name(label)}.json", lambda: _rows(source))
 
 
 @cache
