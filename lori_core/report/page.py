@@ -6,10 +6,12 @@ the scripts whose hashes it names and allows no request, so that a slip in escap
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import groupby
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -50,16 +52,14 @@ class Section:
 
 def study_page(result: StudyResult, language: str = "en") -> str:
     """The page as HTML text."""
-    pages = Environment(
-        loader=FileSystemLoader(ASSETS / "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     sections = _sections(result, language)
     drawings = [drawing for section in sections for group in section.groups for drawing in group]
     first = first_page(result, language)
-    scripts = (PLOTLY_JS.read_text(encoding="utf-8"), DRAW, MONEY_JS.read_text(encoding="utf-8"))
-    return pages.get_template("report.html").render(
-        language=language,
-        say=partial(translate, language=language),
+    return rendered(
+        "report.html",
+        drawings,
+        language,
+        MONEY_JS.read_text(encoding="utf-8"),
         result=result,
         done=_done(result, language),
         first=first,
@@ -67,10 +67,7 @@ def study_page(result: StudyResult, language: str = "en") -> str:
         findings=findings(result, language),
         samples={task: outputs for task, outputs in result.samples.items() if outputs},
         sections=sections,
-        figures_json=figures_json(drawings),
         spec=json.dumps({"kind": "study", "version": 1, "config": result.config}, ensure_ascii=False, indent=1),
-        scripts=scripts,
-        script_hashes=[policy_hash(script) for script in scripts],
     )
 
 
@@ -166,7 +163,34 @@ def _first_calibrations(result: StudyResult) -> list[Calibration]:
     return list(by_task.values())
 
 
-def figures_json(drawings: list[Drawing]) -> str:
+def rendered(template: str, drawings: Sequence[Drawing], language: str, *more_scripts: str, **values: Any) -> str:
+    """A page of assets/report, which brings all that it needs and allows itself nothing else.
+
+    Args:
+        drawings: in the order in which the page has them.
+        values: what the template says, beside what every page has.
+    """
+    pages = Environment(
+        loader=FileSystemLoader(ASSETS / "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    scripts = (PLOTLY_JS.read_text(encoding="utf-8"), DRAW, *more_scripts)
+    return pages.get_template(template).render(
+        language=language,
+        say=partial(translate, language=language),
+        figures_json=figures_json(drawings),
+        scripts=scripts,
+        script_hashes=[_policy_hash(script) for script in scripts],
+        **values,
+    )
+
+
+def figures_page(title: str, lead: str, sections: Sequence[tuple[str, Drawing]], language: str) -> str:
+    """A page of figures alone, each under a heading of its own."""
+    drawings = [drawing for _, drawing in sections]
+    return rendered("figures.html", drawings, language, title=title, lead=lead, sections=sections)
+
+
+def figures_json(drawings: Sequence[Drawing]) -> str:
     """The figures in page order, safe inside a script element. Their titles are headings of the page instead.
 
     Dragging is off: on a phone it would zoom where the reader wants to scroll.
@@ -175,5 +199,5 @@ def figures_json(drawings: list[Drawing]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def policy_hash(script: str) -> str:
+def _policy_hash(script: str) -> str:
     return "sha256-" + b64encode(sha256(script.encode()).digest()).decode()
