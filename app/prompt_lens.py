@@ -9,11 +9,10 @@ import gradio as gr
 from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
 from lori_core import figures
+from lori_core.config import MOST_IN_LENS
 from lori_core.figures.lens import lens_top
 from lori_core.figures.wording import method_label
 from lori_core.results import Lens, from_plain
-
-MOST = 4  # adapters: every set of them is run
 
 Listed = dict[str, Any]  # an Entry of lori_core/service/shelf.py as JSON
 
@@ -63,7 +62,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         if not opened or not references:  # nobody looks yet, or the page is still being filled
             yield [gr.skip()] * len(drawn)
             return
-        if not 2 <= len(references) <= MOST:
+        if not 2 <= len(references) <= MOST_IN_LENS:
             raise page.missing("interference.lens.too_few")
         if not task_of:
             raise page.missing("interference.lens.no_task")

@@ -13,7 +13,7 @@ from app.tables import pairs
 from lori_core.errors import RunError
 from lori_core.figures.means import Interval, mean_score, mean_value
 from lori_core.figures.overview import WAYS, overview
-from lori_core.figures.wording import NO_NUMBER, method_label, number
+from lori_core.figures.wording import NO_NUMBER, method_label, number, with_interval
 from lori_core.report.verdict import verdict
 from lori_core.results import ContinualResult, MergeTrial, SingleResult, StudyResult
 from lori_core.study.runs import Run
@@ -39,7 +39,7 @@ class Best:
 
 
 def lines(run: Run) -> tuple[Line, ...]:
-    """None where the run has no scores, or has not finished."""
+    """Empty where the run has no scores, or has not finished."""
     try:
         known = (run.path / "result.json").stat()
     except OSError:
@@ -97,13 +97,13 @@ def differences_of_scores(page: Context, run: Run, base: Run) -> str:
 
 
 def interval(score: Interval | None, signed: bool = False) -> str:
-    """ "0.91 (0.86–0.94)"."""
+    """ "0.91 (0.86–0.94)"; of a difference, "+0.03 (−0.02 … 0.08)"."""
     if score is None:
         return NO_NUMBER
+    if not signed:
+        return with_interval(*score[:3])
     value, low, high = (number(part, 2) for part in score[:3])
-    if signed:
-        return f"{'' if value.startswith('−') else '+'}{value} ({low} … {high})"
-    return f"{value} ({low}–{high})"
+    return f"{'' if value.startswith('−') else '+'}{value} ({low} … {high})"
 
 
 def _method(page: Context, line: Line) -> str:

@@ -151,6 +151,7 @@ class BaseConfig(Config):
 MERGE_WEIGHTS = (0.3, 0.5, 0.8, 1.0)
 # Merges that a search of each weight by itself scores beyond those.
 MERGE_BUDGET = 24
+MOST_IN_LENS = 4  # adapters: every set of them is run, and 16 sets are a batch
 
 
 class MergeOptions(Config):

@@ -10,8 +10,14 @@ from lori_core.study.specs import StudyConfig
 from lori_core.training.recipes import training_for
 
 # field -> option, where the option is not called as the field
-NAMES = {"tasks": "task", "methods": "method", "merge_methods": "merge-method", "target_modules": "module"}
-OF_STUDY = ("tasks", "methods", "merge_methods", "later_rate", "later_masks", "test_examples")
+NAMES = {
+    "tasks": "task",
+    "methods": "method",
+    "merge_methods": "merge-method",
+    "target_modules": "module",
+    "footprints": "footprint",
+}
+OF_STUDY = ("tasks", "methods", "merge_methods", "footprints", "later_rate", "later_masks", "test_examples")
 OF_TRAINING = {  # field of TrainConfig, the same for all methods -> option
     "steps": "steps",
     "micro_batch_size": "batch",

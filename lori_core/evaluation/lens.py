@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.bases.attach import applied
+from lori_core.config import MOST_IN_LENS
 from lori_core.errors import DataError, IncompatibleAdapters
 from lori_core.evaluation.answers import likeliest_tokens, positions
 from lori_core.method.adapter import Adapter, Factors
@@ -30,7 +31,6 @@ from lori_core.method.merge import merge
 from lori_core.results import Lens, Receipt
 from lori_core.tasks.encode import encode_prompt, end_tokens
 
-MOST = 4  # adapters: 16 sets
 LENGTH = 24  # tokens of an answer that are accounted for
 
 
@@ -51,7 +51,7 @@ def lens(
     prompt: str,
     length: int = LENGTH,
 ) -> Lens:
-    """Widths and receipts of one prompt under two to MOST adapters, merged by adding their weighted updates (concat).
+    """Widths and receipts of one prompt under two to MOST_IN_LENS adapters, their weighted updates added (concat).
 
     Args:
         model: the base, nothing attached; it is left as it was.
@@ -61,8 +61,8 @@ def lens(
         IncompatibleAdapters: there are fewer or more adapters, or they fit neither each other nor the model.
         DataError: the prompt, with room for the answer, does not fit the model's positions.
     """
-    if not 2 <= len(adapters) <= MOST:
-        raise IncompatibleAdapters("lens_of_some", got=len(adapters), most=MOST)
+    if not 2 <= len(adapters) <= MOST_IN_LENS:
+        raise IncompatibleAdapters("lens_of_some", got=len(adapters), most=MOST_IN_LENS)
     ids = encode_prompt(tokenizer, prompt)
     if len(ids) + length > positions(model):
         raise DataError("prompt_too_long", tokens=len(ids), most=positions(model) - length)

@@ -35,6 +35,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return NO_NUMBER if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """ "0.91 (0.86–0.94)"."""
+    return f"{number(value, 2)} ({number(low, 2)}–{number(high, 2)})"
+
+
 def mean_and_worst(values: Mapping[str, float], language: str, worst: Callable[..., str] = min) -> str:
     """The mean over tasks, and beside it the worst task, since a mean can hide one that was lost.
 

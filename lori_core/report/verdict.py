@@ -15,6 +15,7 @@ from lori_core.figures.wording import (
     percent,
     sentences,
     size,
+    with_interval,
 )
 from lori_core.report.decision import ENOUGH, ROOM, Decision, Reason, State, decisions, room_of
 from lori_core.report.findings import warnings
@@ -160,8 +161,7 @@ def _table(rows: Sequence[Row], language: str) -> tuple[list[str], list[list[str
 def _interval(row: Row, way: str) -> str:
     if way not in row.reached:
         return NO_NUMBER
-    score = row.reached[way].score
-    return f"{number(score.value, 2)} ({number(score.low, 2)}–{number(score.high, 2)})"
+    return with_interval(*row.reached[way].score[:3])
 
 
 def duration(seconds: float, language: str) -> str:

@@ -10,18 +10,20 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from lori_core.config import MOST_IN_LENS
 from lori_core.errors import ConfigError
-from lori_core.evaluation.lens import MOST, lens
+from lori_core.evaluation.lens import lens
 from lori_core.method.adapter import Adapter, check_base
 from lori_core.service.base_cache import BaseCache
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Number, Prompt, Weight, as_asked, example_of
-from lori_core.storage.adapter_files import load_adapter, read_header
+from lori_core.storage.adapter_files import load_adapter
+from lori_core.storage.header import read_header
 from lori_core.storage.summary import method_of
 from lori_core.study.layout import other_projection_of
 
-References = Annotated[list[str], Field(min_length=2, max_length=MOST)]
+References = Annotated[list[str], Field(min_length=2, max_length=MOST_IN_LENS)]
 
 
 class PromptLens:

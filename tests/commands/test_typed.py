@@ -40,6 +40,7 @@ STUDIES = {
     "all of the training": StudyConfig(
         train=training(steps=9, batch=2, optimizer_batch=4, length=64, rates=["lora=1e-05", "lori_d=0.25"])
     ),
+    "footprints": StudyConfig(methods=("lori_d_conditioned",), footprints=("/a b/corpus", "lab/store/.footprints/x/1")),
     "another base": StudyConfig(
         base="some/model",
         chat=True,
