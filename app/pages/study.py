@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.advanced import advanced, said
+from app.base_cards import base_cards
 from app.command import command
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.own_file import own_file
@@ -43,7 +44,7 @@ def build(page: Context) -> None:
     opens_run(preset, start_preset, None)
     gr.Markdown(f"## {page.say('study.own')}")
     _step(page, 1)
-    base = gr.Textbox("embedded", label=page.say("study.base"), info=page.say("study.base_info"))
+    base = base_cards(page)
     _step(page, 2)
     tasks = gr.CheckboxGroup([(name, name) for name in MINI_TASKS], value=list(PRESET), label=page.say("study.tasks"))
     level = gr.Radio(list(LEVELS), value=USUAL_LEVEL, label=page.say("study.level"), info=page.say("study.level_info"))

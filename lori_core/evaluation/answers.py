@@ -6,7 +6,6 @@
 of 4 layers x 256 on a CPU, 1 and 32 prompts).
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import cast
@@ -20,8 +19,11 @@ from lori_core.errors import DataError
 from lori_core.tasks.encode import encode_prompt, encode_response, end_token, end_tokens
 from lori_core.tasks.task import Example
 
+# index of an example -> nats of its response and the end token, and how many tokens these are: training's loss of it
+Losses = dict[int, tuple[float, int]]
 # (examples done, index of an example -> its answers) a batch; examples that do not fit the model's positions never come
 Answers = Iterator[tuple[int, dict[int, list[str]]]]
+Compared = Iterator[tuple[int, dict[int, list[str]], Losses]]  # the same with the losses, which one pass has too
 
 # --- texts
 
@@ -161,20 +163,21 @@ def choose(
     examples: Sequence[Example],
     batch_size: int,
     length: ChoiceLength = "none",
-) -> Answers:
+) -> Compared:
     """The index of the likeliest choice, as text; length: what log-likelihoods are divided by."""
     prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
     choices = [[encode_response(tokenizer, choice) for choice in example.choices] for example in examples]
-    for done, scores in _likelihoods(model, tokenizer, prompts, choices, batch_size):
-        best = {}
-        for index, values in scores.items():
-            texts = examples[index].choices
-            divided = [
-                value / _length(length, text, ids)
-                for value, text, ids in zip(values, texts, choices[index], strict=True)
-            ]
+    ended = [_ended(tokenizer, example) for example in examples]
+    rows = [[*those, whole] if whole else those for those, whole in zip(choices, ended, strict=True)]
+    for done, found in _likelihoods(model, tokenizer, prompts, rows, batch_size):
+        best, losses = {}, {}
+        for index, tokens in found.items():
+            own = zip(tokens, examples[index].choices, choices[index], strict=False)
+            divided = [each.sum().item() / _length(length, text, ids) for each, text, ids in own]
             best[index] = [str(divided.index(max(divided)))]
-        yield done, best
+            if ended[index]:
+                losses[index] = _loss(tokens[-1])
+        yield done, best, losses
 
 
 def _length(length: ChoiceLength, text: str, ids: Sequence[int]) -> int:
@@ -184,29 +187,40 @@ def _length(length: ChoiceLength, text: str, ids: Sequence[int]) -> int:
 
 def rate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], batch_size: int
-) -> Answers:
+) -> Compared:
     """The geometric mean of the probabilities of the response's tokens, as text."""
-    prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
-    responses = [[encode_response(tokenizer, example.response)] for example in examples]
-    for done, scores in _likelihoods(model, tokenizer, prompts, responses, batch_size):
-        yield done, {index: [f"{math.exp(value / len(responses[index][0])):.6f}"] for index, (value,) in scores.items()}
+    for done, found in _ended_responses(model, tokenizer, examples, batch_size):
+        means = {index: [f"{tokens[:-1].mean().exp().item():.6f}"] for index, tokens in found.items()}
+        yield done, means, {index: _loss(tokens) for index, tokens in found.items()}
 
 
 def response_losses(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], batch_size: int
-) -> Iterator[tuple[int, dict[int, tuple[float, int]]]]:
-    """(examples done, index -> nats of the response and the end token, and how many tokens these are) a batch.
+) -> Iterator[tuple[int, Losses]]:
+    """(examples done, losses) a batch. An example without a prompt or a response has none."""
+    for done, found in _ended_responses(model, tokenizer, examples, batch_size):
+        yield done, {index: _loss(tokens) for index, tokens in found.items()}
 
-    Training's loss of the same example. One without a prompt or a response has none.
-    """
+
+def _ended_responses(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], batch_size: int
+) -> Iterator[tuple[int, dict[int, Tensor]]]:
     prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
-    responses = [encode_response(tokenizer, example.response) for example in examples]
-    asked = [
-        index for index, (prompt, response) in enumerate(zip(prompts, responses, strict=True)) if prompt and response
-    ]
-    whole = [[[*responses[index], end_token(tokenizer)]] for index in asked]
-    for done, scores in _likelihoods(model, tokenizer, [prompts[index] for index in asked], whole, batch_size):
-        yield done, {asked[place]: (-value, len(whole[place][0])) for place, (value,) in scores.items()}
+    ended = [_ended(tokenizer, example) for example in examples]
+    asked = [index for index, (prompt, whole) in enumerate(zip(prompts, ended, strict=True)) if prompt and whole]
+    rows = [[ended[index]] for index in asked]
+    for done, found in _likelihoods(model, tokenizer, [prompts[index] for index in asked], rows, batch_size):
+        yield done, {asked[place]: tokens for place, (tokens,) in found.items()}
+
+
+def _ended(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[int]:
+    """Tokens of the response and the end; empty: there is no response."""
+    response = encode_response(tokenizer, example.response)
+    return [*response, end_token(tokenizer)] if response else []
+
+
+def _loss(tokens: Tensor) -> tuple[float, int]:
+    return -tokens.sum().item(), len(tokens)
 
 
 def _likelihoods(
@@ -215,8 +229,8 @@ def _likelihoods(
     prompts: Sequence[list[int]],
     continuations: Sequence[list[list[int]]],
     batch_size: int,
-) -> Iterator[tuple[int, dict[int, list[float]]]]:
-    """(examples done, index -> log-likelihood of each continuation, nats) a batch."""
+) -> Iterator[tuple[int, dict[int, list[Tensor]]]]:
+    """(examples done, index -> log-likelihoods of the tokens of each continuation, nats) a batch."""
     lengths = [
         len(prompt) + max((len(each) for each in those), default=0)
         for prompt, those in zip(prompts, continuations, strict=True)
@@ -225,18 +239,18 @@ def _likelihoods(
     most = max((len(those) for those in continuations), default=1)
     for done, batch in _batches(fitting, lengths, max(1, batch_size // most)):
         rows = [(prompts[index], each) for index in batch for each in continuations[index]]
-        scores = iter(log_likelihoods(model, rows, end_token(tokenizer)).tolist())
+        scores = iter(log_likelihoods(model, rows, end_token(tokenizer)))
         yield done, {index: [next(scores) for _ in continuations[index]] for index in batch}
 
 
-def log_likelihoods(model: PreTrainedModel, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> Tensor:
-    """Summed log-likelihood of each continuation given its prompt; a prompt of several rows is read once.
+def log_likelihoods(model: PreTrainedModel, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> list[Tensor]:
+    """Log-likelihoods of each continuation's tokens given its prompt; a prompt of several rows is read once.
 
     Args:
         rows: (prompt tokens, continuation tokens), neither empty.
         pad: any token id; prompts are padded on the left, continuations on the right.
     Returns:
-        (rows,) fp32, nats.
+        of each row (tokens of its continuation,) fp32 on the CPU, nats.
     """
     prompts = list(dict.fromkeys(tuple(prompt) for prompt, _ in rows))
     ids, mask = _left_padded([list(prompt) for prompt in prompts], pad, model.device)
@@ -247,9 +261,9 @@ def log_likelihoods(model: PreTrainedModel, rows: Sequence[tuple[list[int], list
     )
     prompt_of = torch.tensor([prompts.index(tuple(prompt)) for prompt, _ in rows], device=model.device)
     first = torch.tensor([continuation[0] for _, continuation in rows], device=model.device)
-    total = read.logits[prompt_of, -1].float().log_softmax(-1).gather(-1, first[:, None])[:, 0]
+    found = read.logits[prompt_of, -1].float().log_softmax(-1).gather(-1, first[:, None])
     if max(len(continuation) for _, continuation in rows) == 1:
-        return total
+        return list(found.cpu())
     cache.batch_select_indices(prompt_of)
     # All but the last token of each continuation is read, all but the first foretold.
     ids, written = _left_padded([continuation[::-1] for _, continuation in rows], pad, model.device)
@@ -264,7 +278,8 @@ def log_likelihoods(model: PreTrainedModel, rows: Sequence[tuple[list[int], list
     # Row by row: a long batch over a large vocabulary in fp32 is gigabytes.
     pairs = zip(go_on.logits, ids[:, 1:], strict=True)
     each = [row.float().log_softmax(-1).gather(-1, tokens[:, None])[:, 0] for row, tokens in pairs]
-    return total + (torch.stack(each) * written[:, 1:]).sum(-1)
+    found = torch.cat([found, torch.stack(each)], -1).cpu()
+    return [row[: len(continuation)] for row, (_, continuation) in zip(found, rows, strict=True)]
 
 
 # --- batches

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.config import ChoiceLength, Sampling
 from lori_core.errors import TaskError
-from lori_core.evaluation.answers import Answers, choose, rate, response_losses, write
+from lori_core.evaluation.answers import Compared, Losses, choose, rate, response_losses, write
 from lori_core.evaluation.floors import chance_of, confusion_of, majority_of
 from lori_core.evaluation.intervals import loss_of, pass_at, score_of, share_of
-from lori_core.results import Loss, Output, Score, Share
+from lori_core.results import Output, Score, Share
 from lori_core.sandbox.run import isolation
 from lori_core.tasks.scorers import RUN_CODE, score_all
 from lori_core.tasks.task import Example, Task
@@ -75,21 +75,19 @@ def evaluate(
     scorer, size = task.scorer_of(split), batch_size or BATCH_SIZE
     names = {"kind": "evaluate", "task": task.name, "split": split, "total": len(examples)}
     found: dict[int, list[str]] = {}
+    losses: Losses = {}  # of the examples that have a response and fit the model's positions
     with _in_eval_mode(model), torch.inference_mode():
-        answers: Answers
         if scorer == "choice":
-            answers = choose(model, tokenizer, examples, size, choice_length)
+            compared = choose(model, tokenizer, examples, size, choice_length)
         elif scorer == "likelihood":
-            answers = rate(model, tokenizer, examples, size)
+            compared = rate(model, tokenizer, examples, size)
         else:
-            answers = write(model, tokenizer, examples, size, task.max_new_tokens, sampling, task.stop)
-        for done, some in answers:
+            compared = _written(model, tokenizer, task, examples, size, sampling)
+        for done, some, lost in compared:
             found |= some
+            losses |= lost
             if on_event:
                 on_event({**names, "done": done})
-        loss = _held_out_loss(
-            model, tokenizer, examples, size, lambda: on_event and on_event({**names, "done": len(found)})
-        )
     each = max(map(len, found.values()), default=1)  # answers an example
     written = [text for index in range(len(examples)) for text in found.get(index, [""] * each)]
     asked = [example for example in examples for _ in range(each)]
@@ -113,25 +111,28 @@ def evaluate(
         isolation=isolation() if scorer in RUN_CODE else "",
     )
     return Evaluation(
-        replace(score, loss=loss),
+        replace(
+            score, loss=loss_of(*zip(*(losses[index] for index in sorted(losses)), strict=True)) if losses else None
+        ),
         tuple(_shown(*one, scorer == "choice") for one in zip(asked, written, correct, strict=True)),
         too_long=len(examples) - len(found),
     )
 
 
-def _held_out_loss(
+def _written(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    task: Task,
     examples: Sequence[Example],
     batch_size: int,
-    after_batch: Callable[[], Any],
-) -> Loss | None:
-    """Of the examples that have a response and fit the model's positions; None where none is such."""
-    found: dict[int, tuple[float, int]] = {}
-    for _, some in response_losses(model, tokenizer, examples, batch_size):
-        found |= some
-        after_batch()
-    return loss_of(*zip(*(found[index] for index in sorted(found)), strict=True)) if found else None
+    sampling: Sampling | None,
+) -> Compared:
+    """The texts, then the losses, which take passes of their own; of these, too, each batch is told."""
+    done = 0
+    for done, some in write(model, tokenizer, examples, batch_size, task.max_new_tokens, sampling, task.stop):
+        yield done, some, {}
+    for _, lost in response_losses(model, tokenizer, examples, batch_size):
+        yield done, {}, lost
 
 
 def chosen_examples(task: Task, split: str, limit: int | None) -> list[Example]:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.jobs import Jobs
+from lori_core.bases.download import is_downloaded
 from lori_core.study.runs import list_runs
 from lori_core.translate import translate
 
@@ -151,4 +152,27 @@ def test_plan_command_and_memory_follow_the_advanced_settings_and_the_study_has_
     (run,) = [run for run in list_runs(folder / "runs") if run.path not in before]
     trained = run.config["train"]["lori_s"]
     assert (trained["steps"], trained["max_length"], trained["learning_rate"]) == (9, 64, 0.004)
+    page.close()
+
+
+def test_the_card_of_a_base_says_what_it_is_and_names_it_to_the_study(lab, browser):
+    page = browser.new_page()
+    page.goto(f"{lab[0]}/en/")
+    typed = page.get_by_role("group", name=translate("app.study.typed", "en")).get_by_role("code")
+    field = page.get_by_label(translate("app.base.name", "en"))
+    page.get_by_text(translate("app.base.embedded.about", "en")).wait_for()
+    expect(typed).to_contain_text("--task nlu")
+    page.get_by_role("radio", name=translate("app.base.smollm2", "en")).check()
+    page.get_by_text(translate("app.base.smollm2.about", "en")).wait_for()
+    expect(typed).to_have_text("lori study --task nlu --task math --task safety --base smollm2")
+    expect(field).to_be_hidden()
+    expect(page.get_by_role("button", name=translate("app.base.download", "en"))).to_be_visible(
+        visible=not is_downloaded("smollm2")
+    )
+    page.get_by_role("radio", name=translate("app.base.other", "en")).check()
+    expect(field).to_have_value("")
+    field.fill("some/model")
+    expect(typed).to_contain_text("--base some/model")
+    page.get_by_role("radio", name=translate("app.base.embedded", "en")).check()
+    expect(typed).not_to_contain_text("--base")
     page.close()

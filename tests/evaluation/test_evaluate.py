@@ -138,7 +138,7 @@ def test_summed_log_likelihoods_equal_those_of_each_row_alone(model, tokenizer):
         for prompt in PROMPTS
         for choice in chosen().examples("test")[0].choices
     ]
-    found = log_likelihoods(model, rows, pad=1)
+    found = torch.stack([tokens.sum() for tokens in log_likelihoods(model, rows, pad=1)])
     expected = torch.tensor([likelihood_by_hand(model, *row) for row in rows])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -165,7 +165,8 @@ def test_learned_positions_are_counted_from_the_first_real_token(tokenizer):
     assert found == {prompt: greedy_by_hand(gpt2, tokenizer, prompt, 12) for prompt in PROMPTS}
     rows = [(encode_prompt(tokenizer, prompt), encode_response(tokenizer, " owl")) for prompt in PROMPTS]
     expected = torch.tensor([likelihood_by_hand(gpt2, *row) for row in rows])
-    torch.testing.assert_close(log_likelihoods(gpt2, rows, pad=1), expected, rtol=1e-4, atol=1e-4)
+    found = torch.stack([tokens.sum() for tokens in log_likelihoods(gpt2, rows, pad=1)])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_prompts_too_long_for_the_model_count_as_wrong_and_are_counted(model, tokenizer):
@@ -325,6 +326,16 @@ def test_the_loss_is_what_one_step_of_training_reports_on_the_same_examples(mode
     settings = TrainConfig(learning_rate=1e-6, steps=1, batch_size=len(examples))
     report = train(trained, tokenizer, examples, settings)
     assert loss is not None and loss.value == pytest.approx(report.losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(("scorer", "passes"), [("likelihood", 2), ("choice", 2), ("exact", 12 + 2)])
+def test_the_loss_takes_passes_of_its_own_only_where_answers_are_written(model, tokenizer, scorer, passes):
+    task = chosen() if scorer == "choice" else task_of([Example(prompt, " x") for prompt in PROMPTS], scorer)
+    counted: list[object] = []
+    hook = model.register_forward_hook(lambda *_: counted.append(None))
+    evaluate(model, tokenizer, task, batch_size=64)
+    hook.remove()
+    assert len(counted) == passes  # prompts and continuations; before them, of written answers, one a token
 
 
 def test_examples_without_a_response_have_no_loss(model, tokenizer):
