@@ -1,8 +1,9 @@
-"""Adapters of the mini tasks that ship with the embedded base, so that one can merge and compare before training.
+"""Adapters that ship, so that one can look, merge and compare before training: of the embedded base and of SmolLM2.
 
 `python -m lori_core.embedded.ready_made` makes them again (assets/adapters), some seven minutes on two cores. Nothing
 in them is special: learn() at the settings that training_for("embedded") has, seed 0. A conditioned A reads its task
-and not the other three. Beside them lies what each scores on the test split of its task (scores.json,
+and not the other three. Those of SmolLM2-135M have learned real rows (benchmarks/real_ready_made.py); one can look at
+them and merge them without that base. Beside all lies what each scores on the test split of its task (scores.json,
 "<task>/<variant>" -> Score).
 """
 
@@ -27,11 +28,14 @@ from lori_core.training.learn import Learned, learn
 from lori_core.training.recipes import training_for
 
 READY_MADE = ASSETS / "adapters"
+SCORES = READY_MADE / "scores.json"
 SCORED_ON = 200  # examples of the test split
 SCORE = ("task", "split", "metric", "value", "low", "high", "n")
 TASKS = ("nlu", "math", "code", "safety")
 Variant = Literal["lora", "lori_d", "lori_s", "lori_s_conditioned", "lori_d_shared"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)  # the last one is the control: all tasks share one A
+REAL_TASKS = ("arc_easy", "gsm8k", "codealpaca", "saferpaca")  # of SmolLM2-135M
+REAL_VARIANTS: tuple[Variant, ...] = ("lori_s", "lori_s_conditioned")  # a LoRA of it is 16 MB
 METHODS: dict[Variant, Method] = {
     "lora": "lora",
     "lori_d": "lori_d",
@@ -42,19 +46,21 @@ METHODS: dict[Variant, Method] = {
 
 
 def ready_made(task: str, variant: Variant = "lori_s") -> Adapter:
-    """The adapter that ships for that mini task; its base is "embedded".
+    """The adapter that ships for that task; its base is "embedded" for TASKS, "smollm2" for REAL_TASKS.
 
     Raises:
         AdapterError: none ships for that task or variant.
     """
-    if task not in TASKS or variant not in VARIANTS:
-        raise AdapterError("no_ready_made", task=task, variant=variant, tasks=TASKS, variants=VARIANTS)
+    tasks = (*TASKS, *REAL_TASKS)
+    variants = REAL_VARIANTS if task in REAL_TASKS else VARIANTS
+    if task not in tasks or variant not in variants:
+        raise AdapterError("no_ready_made", task=task, variant=variant, tasks=tasks, variants=variants)
     return load_adapter(READY_MADE / task / variant)
 
 
 def ready_scores() -> dict[str, dict[str, Any]]:
     """ "<task>/<variant>" -> task, split, metric, value, low, high, n of each adapter that ships."""
-    return json.loads((READY_MADE / "scores.json").read_bytes())
+    return json.loads(SCORES.read_bytes())
 
 
 def measured(adapter: Adapter, task: str) -> dict[str, Any]:
@@ -79,8 +85,8 @@ def make(task: str, variant: Variant) -> Learned:
 
 
 def make_all(to: Path = READY_MADE) -> None:
-    """Every adapter, each as a folder to/<task>/<variant>, and their scores."""
-    scores = {}
+    """Every adapter of the embedded base, each as a folder to/<task>/<variant>, and their scores."""
+    scores = ready_scores()
     for task in TASKS:
         for variant in VARIANTS:
             learned = make(task, variant)
@@ -88,7 +94,7 @@ def make_all(to: Path = READY_MADE) -> None:
             save_adapter(learned.adapter, to / task / variant)
             scores[f"{task}/{variant}"] = measured(load_adapter(to / task / variant), task)
             print("written", to / task / variant, flush=True)
-    write_atomic(to / "scores.json", json.dumps(scores, indent=1) + "\n")
+    write_atomic(to / SCORES.name, json.dumps(scores, indent=1) + "\n")
 
 
 if __name__ == "__main__":
