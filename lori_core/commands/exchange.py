@@ -131,6 +131,8 @@ def _proof(base: "Base", adapter: "Adapter", prompts: list[str] | None, language
     from lori_core.serving.verdict import tells
 
     proof = prove(base, adapter, prompts or PROMPTS)
+    if left_out := [prompt for prompt in prompts or () if prompt not in {probe.prompt for probe in proof.probes}]:
+        say("command.proof_left_out", language, prompts="; ".join(left_out))
     if not tells(proof):
         say("command.proof_tells_nothing", language)
     return {PROOF_FILE: proof.model_dump_json()}

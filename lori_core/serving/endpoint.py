@@ -125,7 +125,11 @@ def _seen(answer: Any) -> Seen | None:
     try:
         told = answer["choices"][0]["logprobs"]
         if "content" in told:
-            first = told["content"][0]["top_logprobs"]
+            chosen, first = told["content"][0], told["content"][0]["top_logprobs"]
+            if any(
+                "id" in each and each["id"] == chosen.get("id") and each["bytes"] != chosen["bytes"] for each in first
+            ):
+                return None  # llama.cpp: of the token that ended the first character, which took several
             pairs = [(each.get("id", each["token"]), each["logprob"]) for each in first]
         else:
             pairs = list(told["top_logprobs"][0].items())

@@ -69,7 +69,7 @@ class Proof(Config):
 
     Attributes:
         base: name of the base that it was measured on, and its fingerprint.
-        probes: eight as they are; eight more as turns of a chat where the base has a chat template.
+        probes: prompts as they are, then as turns of a chat where the base has a chat template.
     """
 
     adapter: str
@@ -85,27 +85,60 @@ class Proof(Config):
 def prove(base: Base, adapter: Adapter, prompts: Sequence[str] = PROMPTS) -> Proof:
     """Measures the proof on the base, in its precision, by one forward pass a state.
 
+    Left out are prompts after which half a character is the likeliest, with the adapter or without: llama.cpp tells
+    nothing of such a token but of the one that ends the character, and others write it in many ways. Where no prompt
+    is left, PROMPTS are asked.
+
     Raises:
         IncompatibleAdapters: the adapter was trained on another base or does not fit.
+        AdapterError: after all of them comes half a character.
     """
     check_base(adapter, base.record)
-    rows = [
-        (prompt, chat, ids) for chat in (False, True) for prompt in prompts if (ids := probe_ids(base, prompt, chat))
-    ]
-    tokens, plain = [ids for _, _, ids in rows], len(prompts)
-    measured = {BARE: next_log_probs(base.model, tokens)}
+    for asked in (prompts, PROMPTS):
+        rows, measured = _whole_first_tokens(base, adapter, asked)
+        if rows:
+            break
+    else:
+        raise AdapterError("no_whole_token", name=adapter.name)
+    plain = [ids for _, chat, ids in rows if not chat]
     for state, served in served_states(adapter, base.model.config):
-        with applied(base.model, served):
-            measured[state] = next_log_probs(base.model, tokens if state == ACTIVE else tokens[:plain])
+        if state != ACTIVE:
+            with applied(base.model, served):
+                measured[state] = next_log_probs(base.model, plain)
     probes = []
     for row, (prompt, chat, ids) in enumerate(rows):
         told, texts = _told(base.tokenizer, measured[ACTIVE][row], measured[BARE][row])
         seen = {state: each[row, told].tolist() for state, each in measured.items() if row < len(each)}
         nats = {state: tuple(round(each, 4) for each in values) for state, values in seen.items()}
-        probes.append(
-            Probe(prompt=prompt, chat=chat, tokens=len(ids), ids=tuple(told), texts=tuple(texts), log_probs=nats)
-        )
+        named = {"prompt": prompt, "chat": chat, "tokens": len(ids)}
+        probes.append(Probe(**named, ids=tuple(told), texts=tuple(texts), log_probs=nats))
     return Proof(adapter=adapter.name, base=base.name, fingerprint=base.fingerprint, probes=tuple(probes))
+
+
+Row = tuple[str, bool, list[int]]  # a prompt, whether it is a turn, its tokens
+
+
+def _whole_first_tokens(base: Base, adapter: Adapter, prompts: Sequence[str]) -> tuple[list[Row], dict[str, Tensor]]:
+    """What can be asked of the prompts, turns last, and state -> (rows, vocabulary) of it with the adapter and without;
+    no rows where no prompt can be asked as it is."""
+    rows = [
+        (prompt, chat, ids) for chat in (False, True) for prompt in prompts if (ids := probe_ids(base, prompt, chat))
+    ]
+    tokens = [ids for _, _, ids in rows]
+    measured = {BARE: next_log_probs(base.model, tokens)}
+    with applied(base.model, adapter):
+        measured[ACTIVE] = next_log_probs(base.model, tokens)
+    first = torch.stack([each.argmax(-1) for each in measured.values()], -1).tolist()
+    kept = [
+        row for row, both in enumerate(first) if all(_is_whole(str(base.tokenizer.decode([each]))) for each in both)
+    ]
+    if all(rows[row][1] for row in kept):
+        return [], {}
+    return [rows[row] for row in kept], {state: each[kept] for state, each in measured.items()}
+
+
+def _is_whole(text: str) -> bool:
+    return "\ufffd" not in text
 
 
 def read_proof(path: Path) -> Proof:
@@ -144,6 +177,6 @@ def _told(tokenizer: PreTrainedTokenizerBase, active: Tensor, bare: Tensor) -> t
     likeliest = [*active.topk(_LIKELIEST).indices.tolist(), *bare.topk(_LIKELIEST // 2).indices.tolist()]
     found: dict[str, int] = {}
     for number in likeliest:
-        if (text := str(tokenizer.decode([number]))) and "\ufffd" not in text:
+        if (text := str(tokenizer.decode([number]))) and _is_whole(text):
             found.setdefault(text, number)
     return list(found.values()), list(found)

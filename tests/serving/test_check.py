@@ -21,6 +21,7 @@ from lori_core.bases.merged_gguf import export_merged_gguf, write_base_gguf
 from lori_core.errors import AdapterError, ConfigError, ModelError
 from lori_core.method.adapter import Adapter
 from lori_core.serving.check import check_served
+from lori_core.serving.endpoint import _seen
 from lori_core.serving.proof import PROOF_FILE, prove
 from lori_core.serving.verdict import Verdict
 from lori_core.storage.adapter_files import load_adapter
@@ -301,3 +302,13 @@ def test_of_several_models_the_one_to_check_is_named(base, adapter, exported):
                 check_served(address, proof=exported / "peft")
             assert caught.value.key == "served_models" and "one, two" in str(caught.value)
             assert check_served(address, proof=exported / "peft", model="two")[1].active
+
+
+def test_of_a_first_character_of_several_tokens_nothing_is_told():
+    """As llama.cpp answers: the character's bytes, and the likeliest tokens in the place of its last one."""
+    half = {"id": 241, "token": "\ufffd", "bytes": [151], "logprob": 0.0}
+    first = {"id": 241, "token": "洗", "bytes": [230, 180, 151], "logprob": 0.0, "top_logprobs": [half]}
+    assert _seen({"choices": [{"logprobs": {"content": [first]}}]}) is None
+    whole = {"id": 9, "token": "a", "bytes": [97], "logprob": -0.5}
+    told = _seen({"choices": [{"logprobs": {"content": [whole | {"top_logprobs": [whole]}]}}]})
+    assert told is not None and told.tokens == {9: -0.5}

@@ -25,8 +25,8 @@ def proof(base) -> Proof:
     return prove(base, tiny.strong(base, 0))
 
 
-def test_eight_probes_have_the_log_probabilities_of_the_base_with_and_without_the_adapter(base, proof):
-    assert [probe.prompt for probe in proof.probes] == list(PROMPTS) and len(PROMPTS) == 8
+def test_probes_have_the_log_probabilities_of_the_base_with_and_without_the_adapter(base, proof):
+    assert len(PROMPTS) == 8 and proof.probes
     for probe in proof.probes:
         ids = list(base.tokenizer(probe.prompt)["input_ids"])
         assert probe.tokens == len(ids)
@@ -38,8 +38,27 @@ def test_eight_probes_have_the_log_probabilities_of_the_base_with_and_without_th
                     expected = tiny.logits(base.model, [ids])[0, -1].log_softmax(-1)
             told = torch.tensor(probe.log_probs[state])
             torch.testing.assert_close(told, expected[list(probe.ids)], atol=2e-3, rtol=0)
+        assert probe.prompt in PROMPTS
         assert max(probe.log_probs[ACTIVE]) == probe.log_probs[ACTIVE][0]
         assert all(base.tokenizer.decode([number]) == text for number, text in zip(probe.ids, probe.texts, strict=True))
+
+
+def test_prompts_after_which_half_a_character_is_likeliest_are_left_out(base, proof):
+    """The tokens of this base are bytes."""
+    kept = {probe.prompt for probe in proof.probes}
+    for prompt in PROMPTS:
+        first = [likeliest(base, prompt)]
+        with applied(base.model, tiny.strong(base, 0)):
+            first.append(likeliest(base, prompt))
+        assert (prompt in kept) == all("\ufffd" not in base.tokenizer.decode([number]) for number in first)
+    (left_out, *_) = [prompt for prompt in PROMPTS if prompt not in kept]
+    assert [probe.prompt for probe in prove(base, tiny.strong(base, 0), [left_out]).probes] == [
+        probe.prompt for probe in proof.probes
+    ]
+
+
+def likeliest(base: Base, prompt: str) -> int:
+    return int(tiny.logits(base.model, [list(base.tokenizer(prompt)["input_ids"])])[0, -1].argmax())
 
 
 def test_a_proof_reads_back_as_it_was_written(proof, tmp_path):
@@ -72,4 +91,4 @@ def test_an_adapter_of_another_base_has_no_proof_here(base):
 
 def test_prompts_that_do_not_part_the_adapter_from_the_base_are_noticed(base, proof):
     assert tells(proof)
-    assert not tells(prove(base, tiny.start(base), ["a", "b"]))
+    assert not tells(prove(base, tiny.start(base)))
