@@ -61,7 +61,7 @@ def test_a_trace_of_a_method_has_its_colour(name: str):
 
 
 def test_bars_of_cost_have_their_methods_colours():
-    (bars,) = figures.cost(RESULT).figure.data
+    bars: Any = figures.cost(RESULT).figure.data[0]
     assert dict(zip(bars.y, bars.marker.color, strict=True)) == {
         method_label(method, "en"): METHOD_MARKS[method][0] for method in METHODS
     }
