@@ -486,7 +486,7 @@ def test_a_function_that_stops_is_told_with_its_own_line():
 
 
 def test_a_mask_of_numbers_is_told_that_its_entries_are_right():
-    for exercise in ("keep_largest", "free_entries"):
+    for exercise in ("keep_largest", "scattered", "free_entries"):
         found = message(exercise, wrapped(lambda mask: mask.float())(exercise))
         assert found.key == "not_bool"
         assert "float32" in str(found)

@@ -1,7 +1,7 @@
 # %% [markdown] lang="en"
 # # LoRI on one page
 #
-# $$y = W x + \text{scaling} \cdot (\text{mask} \odot B)\, A\, x$$
+# **y = W x + scaling · (mask ⊙ B) A x**
 #
 # | | shape | what happens to it |
 # |---|---|---|
@@ -21,7 +21,7 @@
 # %% [markdown] lang="ja"
 # # 一枚でわかる LoRI
 #
-# $$y = W x + \text{scaling} \cdot (\text{mask} \odot B)\, A\, x$$
+# **y = W x + scaling · (mask ⊙ B) A x**
 #
 # | | 形 | どうなるか |
 # |---|---|---|
