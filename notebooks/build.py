@@ -4,12 +4,16 @@ A source is jupytext's percent format. Cell metadata:
 
     lang="en" | "ja"      the cell is in the notebooks of that language only; other cells, all code, are in both
     tags=["said"]         a sentence that the notebook computes; JupyterLab folds its code, nbconvert leaves it out
+    tags=["answer"]       an answer to "try it yourself": the cell is in the solution only
 
 In code, what a student has to write is marked, and becomes three dots in the student's notebook:
 
     count = rank * width  # solution
     # solution            all lines up to "# end", at this indentation; "return ..." where one of them returns
     # end
+
+The teacher's pack is built from source/teaching in the same way, in one kind; course.py fills facts about the notebooks
+into its text.
 
 Notebooks are kept without outputs: figures are megabytes, timings differ, and a student should see what comes out only
 after a guess. Cell ids come from the content, so that the same source gives the same bytes.
@@ -22,6 +26,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbformat import NotebookNode
+
+from notebooks import course
 
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
@@ -40,6 +46,10 @@ def sources() -> list[Path]:
     return sorted((FOLDER / "source").glob("*.py"))
 
 
+def teaching_sources() -> list[Path]:
+    return sorted((FOLDER / "source" / "teaching").glob("*.py"))
+
+
 def notebook(source: str, kind: str, languages: tuple[str, ...] = LANGUAGES) -> NotebookNode:
     """One notebook of a source's text.
 
@@ -50,12 +60,13 @@ def notebook(source: str, kind: str, languages: tuple[str, ...] = LANGUAGES) -> 
     cells, seen = [], {}
     for cell in jupytext.reads(source, fmt="py:percent").cells:
         language = cell.metadata.get("lang")
-        if language and language not in languages:
+        tags = cell.metadata.get("tags", [])
+        if (language and language not in languages) or (kind == "student" and "answer" in tags):
             continue
         text = unsolved(cell.source) if kind == "student" else without_marks(cell.source)
         if cell.cell_type == "code":
             made = nbformat.v4.new_code_cell(text)
-            if "said" in cell.metadata.get("tags", []):
+            if "said" in tags:
                 made.metadata |= {"jupyter": {"source_hidden": True}, "tags": ["said"]}
         else:
             made = nbformat.v4.new_markdown_cell(text)
@@ -96,6 +107,12 @@ def built() -> dict[Path, str]:
                 text = notebook(source.read_text(encoding="utf-8"), kind, (language,))
                 path = FOLDER / kind / language / f"{source.stem}.ipynb"
                 found[path] = nbformat.writes(text, indent=1) + "\n"
+    for source in teaching_sources():
+        for language in LANGUAGES:
+            page = notebook(source.read_text(encoding="utf-8"), "solution", (language,))
+            for cell in page.cells:
+                cell.source = course.filled(cell.source, language)
+            found[FOLDER / "teaching" / language / f"{source.stem}.ipynb"] = nbformat.writes(page, indent=1) + "\n"
     return found
 
 

@@ -8,7 +8,7 @@ import jupytext
 import pytest
 
 from lori_core.assets import ASSETS
-from notebooks.build import sources
+from notebooks.build import sources, teaching_sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ def texts() -> list[tuple[str, str]]:
     found = []
     for path in sorted((ASSETS / "translations" / "ja").glob("*.json")):
         found += [(key, text) for key, text in json.loads(path.read_text(encoding="utf-8")).items()]
-    for source in sources():
+    for source in [*sources(), *teaching_sources()]:
         for cell in jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent").cells:
             if cell.metadata.get("lang") == "ja":
                 found.append((source.name, cell.source))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, task_mark
+from lori_core.figures.drawing import FAINT, GREY, Drawing, categories, drawing, task_mark, variant_marks
 from lori_core.figures.means import Interval, values_of
 from lori_core.figures.rows import error_bars, height, lane_of, score_axes
 from lori_core.figures.wording import listed, mean_and_worst, number, plain
@@ -28,9 +28,9 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
         scores: variant -> task -> score.
     """
     tasks = list(dict.fromkeys(task for by_task in scores.values() for task in by_task))
-    figure, rows = go.Figure(), []
+    figure, rows, marks = go.Figure(), [], variant_marks(list(scores))
     for place, (variant, by_task) in enumerate(scores.items()):
-        label, (colour, shape) = variant_label(variant, language), task_mark(place)
+        label, (colour, shape) = variant_label(variant, language), marks[variant]
         lane = lane_of(place, len(scores))
         figure.add_scatter(
             x=[score.value for score in by_task.values()],
@@ -108,9 +108,9 @@ def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = 
         lines: name -> setting -> number.
     """
     settings = sorted({setting for points in lines.values() for setting in points})
-    figure, rows = go.Figure(), []
-    for place, (name, points) in enumerate(lines.items()):
-        label, (colour, shape) = variant_label(name, language), task_mark(place)
+    figure, rows, marks = go.Figure(), [], variant_marks(list(lines))
+    for name, points in lines.items():
+        label, (colour, shape) = variant_label(name, language), marks[name]
         figure.add_scatter(
             x=[settings.index(setting) for setting in points],
             y=list(points.values()),
@@ -156,9 +156,9 @@ def cosines_by_width(measured: Mapping[str, Mapping[int, Sequence[float]]], rank
         meta="band",
         hoverinfo="skip",
     )
-    figure, rows = go.Figure(band), []
-    for place, (variant, by_width) in enumerate(measured.items()):
-        label, (colour, shape) = variant_label(variant, language), task_mark(place)
+    figure, rows, marks = go.Figure(band), [], variant_marks(list(measured))
+    for variant, by_width in measured.items():
+        label, (colour, shape) = variant_label(variant, language), marks[variant]
         points = [(width, cosine) for width, cosines in by_width.items() for cosine in cosines]
         figure.add_scatter(
             x=[width for width, _ in points],

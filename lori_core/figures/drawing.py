@@ -57,6 +57,7 @@ FONT = (
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+# The one table of a method's (colour, marker shape): it looks the same in every figure of app, report and notebooks.
 METHOD_MARKS = {
     "lora": ("#D55E00", "circle"),
     "lori_d": ("#0072B2", "square"),
@@ -138,6 +139,27 @@ def _axis_names(figure: go.Figure, language: str) -> dict[str, str]:
 def task_mark(index: int) -> tuple[str, str]:
     """(colour, marker shape) of the task at that position; 7 colours and 8 shapes: the first 56 pairs differ."""
     return _COLOURS[index % len(_COLOURS)], _SHAPES[index % len(_SHAPES)]
+
+
+def variant_marks(variants: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """variant -> (colour, marker shape): a method's own, hollow where its tasks share one A; for others what no method
+    among them has."""
+    own = {variant: mark for variant in variants if (mark := _mark_of(variant))}
+    taken = {part for colour, shape in own.values() for part in (colour, shape.removesuffix("-open"))}
+    colours, shapes = ([each for each in marks if each not in taken] for marks in (_COLOURS, _SHAPES))
+    others = [variant for variant in variants if variant not in own]
+    free = {v: (colours[i % len(colours)], shapes[i % len(shapes)]) for i, v in enumerate(others)}
+    return own | free
+
+
+def _mark_of(variant: str) -> tuple[str, str] | None:
+    """Of a variant named after a method: "merged_lori_d_shared" is LoRI-D, merged, under one A."""
+    name = variant.removeprefix("merged_")
+    method = name.removesuffix("_shared")
+    if method not in METHOD_MARKS:
+        return None
+    colour, shape = METHOD_MARKS[method]
+    return colour, shape if name == method else f"{shape}-open"
 
 
 def write_cells(figure: go.Figure, texts: Sequence[Sequence[str]]) -> None:

@@ -6,7 +6,7 @@ from statistics import median
 
 import plotly.graph_objects as go
 
-from lori_core.figures.drawing import METHOD_MARKS, Drawing, drawing
+from lori_core.figures.drawing import Drawing, drawing, task_mark
 from lori_core.figures.wording import plain
 from lori_core.translate import translate
 
@@ -29,7 +29,7 @@ def guesses(
     for each in guessed:
         counts[min(max(int((each - low) / width), 0), BARS - 1)] += 1
     edges = [low + width * place for place in range(BARS + 1)]
-    (colour, _), (other, _) = METHOD_MARKS["lori_d"], METHOD_MARKS["lora"]
+    (colour, _), (other, _) = task_mark(0), task_mark(5)
     figure = go.Figure(
         go.Bar(
             x=[edge + width / 2 for edge in edges[:-1]],

@@ -12,12 +12,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lori_core.bases.attach import attach
-from lori_core.bases.load import Base
-from lori_core.method.adapter import Adapter, dense_factors
+from lori_core.bases.load import Base, target_modules
+from lori_core.config import AdapterConfig, Method, TrainConfig
+from lori_core.method.adapter import Adapter, blank, dense_factors
+from lori_core.method.footprint import Footprint
 from lori_core.method.masks import Masks
-from lori_core.method.merge_parts import trim
+from lori_core.method.merge_parts import dropped, trim
 from lori_core.tasks.encode import Encoded, encode
 from lori_core.tasks.task import Task
+from lori_core.training.beside import learn_under
 
 IGNORED = -100  # a label that transformers leaves out of the loss
 
@@ -72,6 +75,63 @@ def elected_by(ties: Callable[[Tensor], Tensor], adapters: Sequence[Adapter], we
         elected = ties(torch.stack([each.flatten() for each in trimmed]))
         factors[module] = dense_factors(torch.eye(like.shape[1]), elected.view(like.shape))
     return replace(adapters[0], name="merged", factors=factors)
+
+
+def dropped_by(dare: Callable[..., Tensor], adapters: Sequence[Adapter], weight: float, drop: float) -> Adapter:
+    """DARE whose dropping is the student's; dare: (update, dropped, drop) -> what goes into the sum.
+
+    The dense result is written as B = dW under A = 1, whatever its rank.
+
+    Args:
+        drop: the share of each update's entries that is dropped at random.
+    """
+    factors = {}
+    for module, like in adapters[0].factors.items():
+        gone = [dropped(like.shape, drop, 0, each.name, module) for each in adapters]
+        parts = [dare(each.factors[module].update, which, drop) for each, which in zip(adapters, gone, strict=True)]
+        factors[module] = dense_factors(torch.eye(like.shape[1]), weight * torch.stack(parts).sum(dim=0))
+    return replace(adapters[0], name="merged", factors=factors)
+
+
+def cross_talk_by(
+    energy: Callable[[Tensor, Tensor], Tensor], adapters: Sequence[Adapter], footprints: Sequence[Footprint]
+) -> list[list[float]]:
+    """[s][t]: the change of adapter s on task t's inputs, as a multiple of t's own, without a forward pass.
+
+    Args:
+        energy: (dW, moments) -> E‖dW x‖² of one module, moments being E[x xᵀ] (in_features, in_features).
+        footprints: of the adapters' tasks, in their order, with the whole moments of every input.
+    """
+    totals = [
+        [sum(float(energy(f.update, each.of(m).matrix.float())) for m, f in s.factors.items()) for each in footprints]
+        for s in adapters
+    ]
+    return [[(total / totals[t][t]) ** 0.5 for t, total in enumerate(row)] for row in totals]
+
+
+def learned_by(
+    blind: Callable[[Tensor, Tensor], Tensor],
+    base: Base,
+    task: Task,
+    earlier: Adapter,
+    seen: Footprint,
+    directions: int,
+    config: AdapterConfig,
+    training: Mapping[Method, TrainConfig],
+) -> Adapter:
+    """LoRI-S of one more task beside an earlier adapter, under a random A that the student's function has changed.
+
+    Args:
+        blind: (A, seen) -> A of one module; seen (directions, in_features): orthonormal rows, along which the earlier
+            task's inputs are largest.
+        seen: the earlier task's footprint, with the whole moments of every input.
+    """
+    random = blank(task.name, target_modules(base.model), config.changed(sparsity=0.0))
+    projections = {}
+    for module, factors in random.factors.items():
+        leading = torch.linalg.eigh(seen.of(module).matrix).eigenvectors[:, -directions:].T
+        projections[module] = blind(factors.A, leading.float()).contiguous()
+    return learn_under(base, task, earlier, projections, "lori_s", config, training)
 
 
 def trained_by(

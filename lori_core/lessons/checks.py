@@ -3,6 +3,9 @@
 Each takes the student's function and the language of the message, says that it is right, or raises WrongAnswer.
 """
 
+import math
+from collections.abc import Sequence
+from statistics import fmean, pstdev, stdev
 from typing import Any
 
 import torch
@@ -62,6 +65,25 @@ def layer(kind: Function, language: str) -> str:
     return compare("layer", answer if callable(kind) else kind, cases, right, mistakes, language)
 
 
+def merged_weight(function: Function, language: str) -> str:
+    """(W, A, B, mask, scaling) -> the one matrix that does what the layer does."""
+
+    def right(W: Tensor, A: Tensor, B: Tensor, mask: Tensor, scaling: float) -> Tensor:
+        return W + scaling * (mask * B) @ A
+
+    mistakes = {
+        "no_scaling": lambda W, A, B, mask, scaling: right(W, A, B, mask, 1.0),
+        "no_mask": lambda W, A, B, mask, scaling: right(W, A, B, torch.ones_like(mask), scaling),
+        "update_alone": lambda W, A, B, mask, scaling: right(W, A, B, mask, scaling) - W,
+        "base_scaled": lambda W, A, B, mask, scaling: scaling * right(W, A, B, mask, 1.0),
+        "outside": lambda W, A, B, mask, scaling: right(W, A, B, ~mask, scaling),
+        "taken_away": lambda W, A, B, mask, scaling: right(W, A, B, mask, -scaling),
+    }
+    W, A, B = _tensors((24, 16), (4, 16), (24, 4))
+    cases = [(W, A, B, B > 0.3, 2.0), (W, A, B, B < 0.1, 0.5)]
+    return compare("merged_weight", function, cases, right, mistakes, language)
+
+
 # --- 2  why a random A
 
 
@@ -80,6 +102,25 @@ def cosine(function: Function, language: str) -> str:
     }
     s, t = _tensors((6, 5), (6, 5))
     return compare("cosine", function, [(s, t), (s + t, t), (s, -t - s)], right, mistakes, language)
+
+
+def spread(function: Function, language: str) -> str:
+    """(cosines) -> their root mean square."""
+
+    def right(cosines: Sequence[float]) -> float:
+        return math.sqrt(fmean(each**2 for each in cosines))
+
+    mistakes = {
+        "mean": lambda cosines: fmean(cosines),
+        "absolute": lambda cosines: fmean(map(abs, cosines)),
+        "no_root": lambda cosines: right(cosines) ** 2,
+        "around_mean": lambda cosines: pstdev(cosines),
+        "sample": lambda cosines: stdev(cosines),
+        "summed": lambda cosines: right(cosines) * math.sqrt(len(cosines)),
+        "largest": lambda cosines: max(map(abs, cosines)),
+    }
+    cases = [([0.3, -0.1, 0.25],), ([-0.05, 0.02, -0.4, 0.1],)]
+    return compare("spread", function, cases, right, mistakes, language)
 
 
 def inner_product(function: Function, language: str) -> str:
@@ -138,6 +179,29 @@ def jaccard(function: Function, language: str) -> str:
     return compare("jaccard", function, cases, right, mistakes, language)
 
 
+def scattered(function: Function, language: str) -> str:
+    """(mask, order) -> a mask that keeps as many entries, at the places that come first in the order."""
+
+    def first(mask: Tensor, order: Tensor, k: int) -> Tensor:
+        return torch.zeros(mask.numel(), dtype=torch.bool).index_fill_(0, order[:k], True).view(mask.shape)
+
+    def right(mask: Tensor, order: Tensor) -> Tensor:
+        return first(mask, order, int(mask.sum()))
+
+    mistakes = {
+        "last": lambda mask, order: first(mask, order.flip(0), int(mask.sum())),
+        "not_kept": lambda mask, order: first(mask, order, int((~mask).sum())),
+        "outside": lambda mask, order: ~right(mask, order),
+        "shuffled": lambda mask, order: mask.flatten()[order].view(mask.shape),
+        "same_places": lambda mask, order: mask,
+        "one_short": lambda mask, order: first(mask, order, int(mask.sum()) - 1),
+        "in_order": lambda mask, order: first(mask, torch.arange(len(order)), int(mask.sum())),
+    }
+    a, b, order, other = _tensors((12, 5), (9, 3), (60,), (27,))
+    cases = [(a > 0.8, order.argsort()), (b > 0.3, other.argsort())]
+    return compare("scattered", function, cases, right, mistakes, language)
+
+
 # --- 4  train LoRI-D and LoRI-S
 
 
@@ -167,6 +231,28 @@ def adam_bytes(function: Function, language: str) -> str:
     return compare("adam_bytes", function, [(1000,), (7,)], lambda trained: 8 * trained, mistakes, language)
 
 
+def mask_bytes(function: Function, language: str) -> str:
+    """(entries, sparsity) -> the fewest bytes that say which entries a mask keeps, its entropy."""
+
+    def bits(p: float) -> float:
+        return -p * math.log2(p)
+
+    def right(entries: int, sparsity: float) -> float:
+        return entries * (bits(sparsity) + bits(1 - sparsity)) / 8
+
+    mistakes = {
+        "in_bits": lambda entries, sparsity: 8 * right(entries, sparsity),
+        "one_bit": lambda entries, sparsity: entries / 8,
+        "kept_side": lambda entries, sparsity: entries * bits(1 - sparsity) / 8,
+        "other_side": lambda entries, sparsity: entries * bits(sparsity) / 8,
+        "nats": lambda entries, sparsity: right(entries, sparsity) * math.log(2),
+        "negative": lambda entries, sparsity: -right(entries, sparsity),
+        "places": lambda entries, sparsity: (1 - sparsity) * entries * math.log2(entries) / 8,
+    }
+    cases = [(1000, 0.9), (4096, 0.75), (64, 0.5)]
+    return compare("mask_bytes", function, cases, right, mistakes, language)
+
+
 # --- 5  interference
 
 
@@ -193,6 +279,26 @@ def z_score(function: Function, language: str) -> str:
     }
     cases = [(0.31, 0.05, 0.02), (0.01, 0.05, 0.02)]
     return compare("z_score", function, cases, lambda value, mean, sd: (value - mean) / sd, mistakes, language)
+
+
+def energy(function: Function, language: str) -> str:
+    """(dW, moments) -> E‖dW x‖² where E[x xᵀ] = moments."""
+
+    def right(dW: Tensor, moments: Tensor) -> float:
+        return float(((dW @ moments) * dW).sum())
+
+    mistakes = {
+        "any_input": lambda dW, moments: float(dW.square().sum()),
+        "root": lambda dW, moments: right(dW, moments) ** 0.5,
+        "moments_squared": lambda dW, moments: float((dW @ moments).square().sum()),
+        "not_squared": lambda dW, moments: float((dW @ moments).sum()),
+        "by_output": lambda dW, moments: ((dW @ moments) * dW).sum(dim=1),
+        "not_summed": lambda dW, moments: (dW @ moments) * dW,
+        "matrix": lambda dW, moments: dW @ moments @ dW.T,
+        "mean": lambda dW, moments: right(dW, moments) / len(dW),
+    }
+    dW, x, other, y = _tensors((6, 5), (40, 5), (3, 8), (9, 8))
+    return compare("energy", function, [(dW, x.T @ x / 40), (other, y.T @ y / 9)], right, mistakes, language)
 
 
 # --- 6  merge
@@ -255,6 +361,23 @@ def ties(function: Function, language: str) -> str:
     return compare("ties", function, cases, elect, mistakes, language)
 
 
+def dare(function: Function, language: str) -> str:
+    """(update, dropped, drop) -> the update without what is dropped, the rest rescaled so that its mean stays."""
+    mistakes = {
+        "not_rescaled": lambda update, dropped, drop: update * ~dropped,
+        "only_dropped": lambda update, dropped, drop: update * dropped / (1 - drop),
+        "by_dropped_share": lambda update, dropped, drop: update * ~dropped / drop,
+        "made_smaller": lambda update, dropped, drop: update * ~dropped * (1 - drop),
+        "nothing_dropped": lambda update, dropped, drop: update / (1 - drop),
+        "dropped_kept": lambda update, dropped, drop: torch.where(dropped, update, update / (1 - drop)),
+    }
+    update, chance = _tensors((6, 5), (6, 5))
+    cases = [(update, chance > 0.5, 0.3), (chance, update < 0.8, 0.8)]
+    return compare(
+        "dare", function, cases, lambda update, dropped, drop: update * ~dropped / (1 - drop), mistakes, language
+    )
+
+
 # --- 7  continual learning
 
 
@@ -289,6 +412,26 @@ def free_entries(function: Function, language: str) -> str:
     movement, other = _tensors((10, 6), (10, 6))
     cases = [(movement, other > 0.2, 9), (other, movement > 0, 20)]
     return compare("free_entries", function, cases, right, mistakes, language)
+
+
+def blind(function: Function, language: str) -> str:
+    """(A, seen) -> A without what its rows read along the orthonormal rows of `seen`."""
+
+    def along(A: Tensor, seen: Tensor) -> Tensor:
+        return A @ seen.T @ seen
+
+    mistakes = {
+        "only_seen": along,
+        "added": lambda A, seen: A + along(A, seen),
+        "mirrored": lambda A, seen: A - 2 * along(A, seen),
+        "first_only": lambda A, seen: A - along(A, seen[:1]),
+        "one_by_one": lambda A, seen: A - A * seen.square().sum(dim=0),
+        "rescaled": lambda A, seen: (A - along(A, seen)) * A.norm() / (A - along(A, seen)).norm(),
+        "unchanged": lambda A, seen: A,
+    }
+    A, other, one, two = _tensors((4, 9), (3, 6), (9, 3), (6, 2))
+    cases = [(A, torch.linalg.qr(one).Q.T.contiguous()), (other, torch.linalg.qr(two).Q.T.contiguous())]
+    return compare("blind", function, cases, lambda A, seen: A - along(A, seen), mistakes, language)
 
 
 # --- 8  a proof of concept
@@ -332,6 +475,29 @@ def decide(function: Function, language: str) -> str:
         ({0.9: 0.75, 0.5: 0.9375, 0.0: 0.5, 0.8: 0.8125, 0.7: 0.84375}, 0.125),
     ]
     return compare("decide", function, cases, right, mistakes, language)
+
+
+def examples_needed(function: Function, language: str) -> str:
+    """(share, half_width) -> the fewest examples whose 95 % interval of the share is no wider to either side."""
+
+    def exact(share: float, half_width: float) -> float:
+        return 1.96**2 * share * (1 - share) / half_width**2
+
+    def right(share: float, half_width: float) -> int:
+        return math.ceil(exact(share, half_width))
+
+    mistakes = {
+        "cut_off": lambda share, half_width: int(exact(share, half_width)),
+        "rounded": lambda share, half_width: round(exact(share, half_width)),
+        "unrounded": exact,
+        "standard_error": lambda share, half_width: math.ceil(share * (1 - share) / half_width**2),
+        "whole_width": lambda share, half_width: right(share, half_width / 2),
+        "share_alone": lambda share, half_width: math.ceil(1.96**2 * share / half_width**2),
+        "not_squared": lambda share, half_width: math.ceil(1.96 * share * (1 - share) / half_width),
+    }
+    # 245.9, 96.04 and 384.2: going down, to the nearest and up differ
+    cases = [(0.8, 0.05), (0.5, 0.1), (0.5, 0.05)]
+    return compare("examples_needed", function, cases, right, mistakes, language)
 
 
 # --- what the checks share

@@ -1,8 +1,9 @@
-"""Display in a notebook: a figure, a guess beside the result, the scores of an adapter."""
+"""Display in a notebook: a figure, a guess beside the result, progress, the scores of an adapter."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 from IPython.display import Markdown, display
@@ -14,7 +15,7 @@ from lori_core.config import Split
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
-from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept
+from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept, read_guesses
 from lori_core.lessons.static import as_html
 from lori_core.method.adapter import Adapter
 from lori_core.report.compared import compared
@@ -23,7 +24,7 @@ from lori_core.results import Score
 from lori_core.tasks.task import Task
 from lori_core.translate import translate
 
-__all__ = ["compared", "embedded_base", "guessed", "percent", "say", "score", "show", "warnings"]
+__all__ = ["compared", "embedded_base", "guessed", "percent", "progress", "say", "score", "show", "warnings"]
 
 say = Markdown  # a sentence that is computed
 PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself, which does not look at the HTML beside it
@@ -58,6 +59,26 @@ def guessed(name: str, guess: Any, measured: float, language: str) -> Markdown:
     if first.guess != guess:
         parts.append(translate("lessons.guess.first_counts", language, file=FILE))
     return Markdown(sentences(parts, language))
+
+
+def progress(folder: str | Path, language: str) -> Markdown:
+    """How many of each notebook's predictions are written down, and how many were close: of all guesses' files below
+    the folder, in either language's notebooks.
+
+    Raises:
+        DataError: such a file holds no guesses.
+    """
+    there: dict[str, Guess] = {}
+    for file in sorted(Path(folder).rglob(FILE)):
+        there |= read_guesses(file)
+    rows = [[translate(f"lessons.progress.{column}", language) for column in ("notebook", "written", "close")]]
+    rows.append(["---"] * 3)
+    for number in sorted({question.notebook for question in QUESTIONS.values()}):
+        asked = [name for name, question in QUESTIONS.items() if question.notebook == number]
+        written = [name for name in asked if name in there]
+        close = sum(there[name].grade(QUESTIONS[name]) == "close" for name in written)
+        rows.append([str(number), f"{len(written)} / {len(asked)}", str(close)])
+    return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
 def embedded_base() -> Base:

@@ -86,8 +86,12 @@ def trim(module: str, values: Tensor, keep: float) -> Tensor:
 
 def drop_at_random(values: Tensor, drop: float, *key: object) -> Tensor:
     """Each entry zero with probability drop, else divided by 1 - drop; the same entries for the same key."""
-    kept = torch.from_numpy(uniform(tuple(values.shape), "dare", *key)) >= 2 * drop - 1
-    return values * kept.to(values.device) / (1 - drop)
+    return values * ~dropped(tuple(values.shape), drop, *key).to(values.device) / (1 - drop)
+
+
+def dropped(shape: tuple[int, ...], drop: float, *key: object) -> Tensor:
+    """bool, True with probability drop; the same entries for the same key."""
+    return torch.from_numpy(uniform(shape, "dare", *key)) < 2 * drop - 1
 
 
 def elect(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ With a random A for each task it is the control: the same but for what A reads.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, target_modules
@@ -94,12 +94,33 @@ def _next(
     hooks: Hooks,
     checkpoints: Path | None,
 ) -> Adapter:
-    """The earlier factors as they were, and beside them those of one more task."""
-    shapes = target_modules(base.model, config.target_modules)
+    """The earlier factors as they were, and beside them those of one more task, its A as the settings say."""
     conditions = None
     if config.projection == "conditioned":
         conditions = Conditions(_footprint(base, task, config, earlier), footprints)
-    projections = projections_of(config, shapes, conditions)
+    projections = projections_of(config, target_modules(base.model, config.target_modules), conditions)
+    return learn_under(base, task, earlier, projections, method, config, training, hooks=hooks, checkpoints=checkpoints)
+
+
+def learn_under(
+    base: Base,
+    task: Task,
+    earlier: Adapter,
+    projections: Mapping[str, Tensor] | None,
+    method: Method,
+    config: AdapterConfig,
+    training: Mapping[Method, TrainConfig],
+    *,
+    hooks: Hooks | None = None,
+    checkpoints: Path | None = None,
+) -> Adapter:
+    """One more task beside an adapter that stays as it is, under an A that is given.
+
+    Args:
+        projections: module -> A (rank, in_features); None: drawn for the task.
+        method, config, training: as learn_beside() has them.
+    """
+    shapes = target_modules(base.model, config.target_modules)
     new = blank(task.name, shapes, config_of("lori_d", config), projections=projections)
     start, moves = stacked(earlier, new)
     if method == "lori_s":
@@ -122,9 +143,9 @@ def _own_masks(
     moves: Masks,
     config: AdapterConfig,
     training: TrainConfig,
-    hooks: Hooks,
+    hooks: Hooks | None,
     checkpoints: Path | None,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """module -> mask (out_features, rank) of the new task's own columns, calibrated with the earlier ones in place."""
     # of all entries, so that the share of the new columns' is the one asked for
     among_all = config.changed(sparsity=1 - (1 - config.sparsity) * config.rank / start.config.rank)

@@ -9,7 +9,9 @@
 #
 # LoRA trains `A` and `B`. **LoRI** draws `A` at random, freezes it, and trains only `B` (LoRI-D, dense), or only the entries of `B` that a mask keeps (LoRI-S, sparse).
 #
-# You will count, write the layer in ten lines, and check it against two other programs.
+# You will count, write the layer in ten lines, and check it against one matrix and two other programs.
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 1 · LoRA から LoRI へ
@@ -22,7 +24,9 @@
 #
 # LoRA は `A` と `B` を学習します。**LoRI** は `A` をランダムに決めて固定し、`B` だけを学習するか（LoRI-D、密）、`B` のうちマスクが残す要素だけを学習します（LoRI-S、疎）。
 #
-# このノートブックでは、数を数え、層を十行で書き、ほかの二つのプログラムと照らし合わせます。
+# このノートブックでは、数を数え、層を十行で書き、一つの行列と、ほかの二つのプログラムと照らし合わせます。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -45,25 +49,35 @@ shapes = target_modules(base.model)  # module -> (out_features, in_features)
 # %% [markdown] lang="en"
 # These are the seven adapted maps of the first layer of a small model that ships with this package.
 #
-# ## Exercise 1: count
+# ## Exercise 1: count ★
 #
 # Write how many values each method trains for one map: LoRA, LoRI-D, and LoRI-S at a given sparsity (the share of `B` that is held at zero). Round LoRI-S to a whole number.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# A has rank × in_features entries, B has out_features × rank. LoRI does not train A. Of B, LoRI-S keeps 1 − sparsity.
+# Write down the shapes of A and B. Which of the two does LoRI train? Sparsity is the share of B's entries that is left out.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# LoRA: `rank * (in_features + out_features)`. LoRI-D: the part of it that belongs to B. LoRI-S: `round((1 - sparsity) * ...)`.
 # </details>
 
 # %% [markdown] lang="ja"
 # このパッケージに付属する小さなモデルの、最初の層にある七つの線形写像です。
 #
-# ## 演習 1：数える
+# ## 演習 1：数える ★
 #
 # 一つの線形写像について、各手法が学習する値の数を書いてください：LoRA、LoRI-D、そして与えられたスパース率（`B` のうち 0 に固定する割合）での LoRI-S。LoRI-S は整数に丸めてください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# A の要素は rank × in_features 個、B は out_features × rank 個です。LoRI は A を学習しません。LoRI-S は B のうち 1 − スパース率 を残します。
+# A と B の形を書き出してください。LoRI が学習するのはどちらでしょうか。スパース率は、B の要素のうち除く割合です。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# LoRA は `rank * (in_features + out_features)`、LoRI-D はそのうち B の分、LoRI-S は `round((1 - sparsity) * ...)` です。
 # </details>
 
 # %% tags=["exercise"]
@@ -129,23 +143,33 @@ yours = [sum(column) for column in zip(*(counts(*shape, 32, 0.9) for shape in sh
 {"LoRA": (yours[0], theirs(sparsity=0, train_projection=True)), "LoRI-D": (yours[1], theirs(sparsity=0))}
 
 # %% [markdown] lang="en"
-# ## Exercise 2: the layer in ten lines
+# ## Exercise 2: the layer in ten lines ★★
 #
 # Write `forward`. `x` has shape (..., in_features); the mask is True where `B` counts.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `x @ A.T` is A x for every row of x. In full: base output + scaling · (x Aᵀ) (mask ⊙ B)ᵀ.
+# Two outputs are added: that of the frozen W and that of the update. The update reads x through A, and the mask acts on B.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `x @ self.A.T` is A x for every row of x. Multiply it by `(self.mask * self.B).T`, scale it, and add `x @ self.W.T`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：層を十行で
+# ## 演習 2：層を十行で ★★
 #
 # `forward` を書いてください。`x` の形は (..., in_features) で、マスクは、使う要素が True になります。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# `x @ A.T` は x の各行に対する A x です。全体では、ベースの出力 + scaling · (x Aᵀ) (mask ⊙ B)ᵀ になります。
+# 固定した W の出力と、更新の出力を足します。更新は A を通して x を読み、マスクは B に掛かります。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `x @ self.A.T` は x の各行に対する A x です。それに `(self.mask * self.B).T` を掛け、scaling を掛け、`x @ self.W.T` を足します。
 # </details>
 
 # %% tags=["exercise"]
@@ -163,10 +187,48 @@ class MyLoRI(nn.Module):
 checks.layer(MyLoRI, LANGUAGE)
 
 # %% [markdown] lang="en"
-# The same on a real map of the model, against `LoRILinear` of this library and against PEFT, the library most people use for LoRA. PEFT knows no masks, so it gets `mask ⊙ B`.
+# ## Exercise 3: one matrix ★
+#
+# An adapter that is in use need not cost anything: write it **into** the weight. Return the one matrix that does what your layer does.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# The layer is linear in x, so one matrix does it all. Which one gives W x + scaling · (mask ⊙ B) A x for every x?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `W + scaling * (mask * B) @ ...`
+# </details>
 
 # %% [markdown] lang="ja"
-# モデルの実際の写像で、このライブラリーの `LoRILinear`、そして LoRA で最も使われている PEFT と比べます。PEFT にはマスクがないので、`mask ⊙ B` を渡します。
+# ## 演習 3：一つの行列 ★
+#
+# 使うときのアダプターは、計算を増やさずに済みます。重みの**中に**書き込めるからです。あなたの層と同じ働きをする、一つの行列を返してください。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# 層は x について線形なので、一つの行列で表せます。どの x に対しても W x + scaling · (mask ⊙ B) A x になる行列は何でしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `W + scaling * (mask * B) @ ...`
+# </details>
+
+# %% tags=["exercise"]
+def merged_weight(W, A, B, mask, scaling):
+    weight = W + scaling * (mask * B) @ A  # solution
+    return weight
+
+# %% tags=["check"]
+checks.merged_weight(merged_weight, LANGUAGE)
+
+# %% [markdown] lang="en"
+# Your layer on a real map of the model, against **your** matrix, against `LoRILinear` of this library and against PEFT, the library most people use for LoRA. PEFT knows no masks, so it gets `mask ⊙ B`.
+
+# %% [markdown] lang="ja"
+# モデルの実際の写像で、あなたの層を、**あなたの**行列、このライブラリーの `LoRILinear`、そして LoRA で最も使われている PEFT と比べます。PEFT にはマスクがないので、`mask ⊙ B` を渡します。
 
 # %%
 from peft import LoraConfig, get_peft_model
@@ -187,7 +249,8 @@ peft.base_model.model[0].lora_A["default"].weight.data = A
 peft.base_model.model[0].lora_B["default"].weight.data = mask * B
 with torch.no_grad():
     largest_output = float(mine(x).abs().max())
-    others = {"lori_core": library, "PEFT": peft}
+    weight = merged_weight(W, A, B, mask, 2.0)
+    others = {"one matrix": lambda x: x @ weight.T, "lori_core": library, "PEFT": peft}
     difference = {name: float((mine(x) - other(x)).abs().max()) for name, other in others.items()}
 difference
 
@@ -244,3 +307,31 @@ moved = {"moved without": outside_after_a_step(no_mask), "moved with": outside_a
 # ## ここからはわからないこと
 #
 # これだけの値で*足りる*かどうかは、わかりません。スコア、速度、メモリーについても同じです。`B` は使う前に密な行列へ戻すので、マスクで掛け算は減りません。スコアはノートブック 4 で扱います。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+def totals_at(rank, sparsity=0.9):
+    by_map = [counts(out, width, rank, sparsity) for out, width in llama_3_8b]
+    return [32 * sum(column) for column in zip(*by_map)]
+
+
+growth = [f"{large / small:.2f}" for large, small in zip(totals_at(64), totals_at(8))]
+enough = 1 - totals["LoRA"] / 1000 / totals["LoRI-D"]
+share = totals_at(32, enough)[2] / totals["LoRA"]
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Rank.** From rank 8 to 64 the three numbers grow {', '.join(growth)} times: all in proportion, since each is a product with the rank; LoRI-S only rounds to whole entries.\n"
+    f"- **A thousandth.** A sparsity of {enough:.4f}: LoRI-S then trains {100 * share:.3f} % of LoRA's values. It is not {1 - 1 / 1000:.3f}, because LoRA has A as well."
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **rank。** rank 8 から 64 で、三つの数は {'、'.join(growth)} 倍になります。どれも rank との積なので、すべて比例します。LoRI-S では整数に丸めるだけです。\n"
+    f"- **千分の一。** スパース率は {enough:.4f} です。このとき LoRI-S は LoRA の {100 * share:.3f} % の値を学習します。LoRA には A もあるので、{1 - 1 / 1000:.3f} ではありません。"
+)

@@ -4,6 +4,8 @@
 # **Question: two tasks learn without knowing of each other. Why should their updates not collide?**
 #
 # Each task adds its own update `dW = scaling · B A` to the same matrix. If two updates point the same way they add up or cancel. LoRI's answer is to draw each task's `A` at random: in a wide space, random directions are nearly at right angles. You will measure how nearly, and look at what happens without it.
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 2 · なぜ A はランダムなのか
@@ -11,6 +13,8 @@
 # **問い：互いを知らずに学習した二つのタスクの更新は、なぜぶつからないのでしょうか。**
 #
 # どのタスクも、自分の更新 `dW = scaling · B A` を同じ行列に足します。二つの更新が同じ方向を向けば、強め合ったり打ち消し合ったりします。LoRI の答えは、タスクごとに `A` をランダムに引くことです。広い空間では、ランダムな方向はほとんど直交します。どのくらい直交するのかを測り、そうしない場合も見てみます。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -23,30 +27,40 @@ import math
 
 import torch
 
-from lori_core import AdapterConfig, cosine_matrix, draw, figures, ready_made, share_of
+from lori_core import AdapterConfig, LoRIError, cosine_matrix, draw, figures, ready_made, share_of
 from lori_core.lessons import checks
 from lori_core.lessons.by_hand import cosine_by
 from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import guessed, say, show
 
 # %% [markdown] lang="en"
-# ## Exercise 1: the cosine of two updates
+# ## Exercise 1: the cosine of two updates ★
 #
 # Two updates are compared as two long vectors: the sum of products of their entries, over both lengths (Frobenius norms).
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `(s * t).sum()` is the inner product, `s.norm()` the length of all entries together.
+# Think of each matrix as one long list of numbers. A cosine is the inner product over both lengths.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `(dW_s * dW_t).sum()` is the inner product, `dW_s.norm()` the length of all entries together.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1：二つの更新のコサイン
+# ## 演習 1：二つの更新のコサイン ★
 #
 # 二つの更新を二つの長いベクトルとして比べます。要素どうしの積の和を、両方の長さ（フロベニウスノルム）で割ります。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# `(s * t).sum()` が内積、`s.norm()` が全要素の長さです。
+# どちらの行列も、数を並べた一つの長いベクトルと考えます。コサインは、内積を両方の長さで割ったものです。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `(dW_s * dW_t).sum()` が内積、`dW_s.norm()` が全要素の長さです。
 # </details>
 
 # %% tags=["exercise"]
@@ -56,6 +70,44 @@ def cosine(dW_s, dW_t):
 
 # %% tags=["check"]
 checks.cosine(cosine, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ## Exercise 2: how large, over many draws? ★
+#
+# One pair of `A` says little, so there will be many cosines, of either sign. Return their **root mean square**, the distance from 0 that is typical.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# In a mean the signs cancel. What has no sign, and what brings the unit back afterwards?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `sum(each**2 for each in cosines) / len(cosines)`, and of that the root.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## 演習 2：何度も引いたときの大きさ ★
+#
+# `A` を一組だけ引いても、多くはわかりません。そこで、符号がばらばらなコサインがたくさん得られます。0 からの典型的な距離である**二乗平均平方根**を返してください。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# 平均を取ると、符号が打ち消し合います。符号をなくすにはどうすればよいでしょうか。そして、単位を元に戻すには。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `sum(each**2 for each in cosines) / len(cosines)` の平方根です。
+# </details>
+
+# %% tags=["exercise"]
+def spread(cosines):
+    size = math.sqrt(sum(each**2 for each in cosines) / len(cosines))  # solution
+    return size
+
+# %% tags=["check"]
+checks.spread(spread, LANGUAGE)
 
 # %% [markdown] lang="en" tags=["prediction"]
 # ## Predict
@@ -84,8 +136,8 @@ def cosine_of_two_tasks(width, seed, **settings):
 
 
 own = {width: [cosine_of_two_tasks(width, seed) for seed in range(SEEDS)] for width in (64, 256, 1024, 4096)}
-spread = {width: (sum(each**2 for each in cosines) / SEEDS) ** 0.5 for width, cosines in own.items()}
-guessed("cosine", guess, spread[1024], LANGUAGE)
+spreads = {width: spread(cosines) for width, cosines in own.items()}
+guessed("cosine", guess, spreads[1024], LANGUAGE)
 
 # %% [markdown] lang="en" tags=["control"]
 # ## Look, with a control that should collide
@@ -115,14 +167,14 @@ inside = share_of([float(abs(each) < 2 * chance[width]) for width, cosines in ow
 IN_BAND = 0.954  # of a normal distribution, within two standard deviations
 apart = judge(
     {width: normal(sum(cosines) / len(cosines), 0.0) for width, cosines in shared.items()},
-    {width: normal(sum(cosines) / SEEDS, spread[width] / SEEDS**0.5) for width, cosines in own.items()},
+    {width: normal(sum(cosines) / SEEDS, spreads[width] / SEEDS**0.5) for width, cosines in own.items()},
 )
 
 # %% lang="en" tags=["said"]
 say(
     f"{inside.value * inside.n:.0f} of {inside.n} cosines lie in the band, where theory expects {IN_BAND * inside.n:.0f}: "
     + ("within what chance allows" if inside.low <= IN_BAND <= inside.high else "the theory does **not** fit")
-    + f". At width 1024 the spread is {spread[1024]:.4f}, and 1/√(rank · d) is {chance[1024]:.4f}; from 64 to 1024 the width grows by 16, and the spread shrinks by {spread[64] / spread[1024]:.1f}, where theory says 4. "
+    + f". At width 1024 the spread is {spreads[1024]:.4f}, and 1/√(rank · d) is {chance[1024]:.4f}; from 64 to 1024 the width grows by 16, and the spread shrinks by {spreads[64] / spreads[1024]:.1f}, where theory says 4. "
     f"Orthogonal blocks give {max(abs(c) for cs in orthogonal.values() for c in cs):.1e}, which is zero up to rounding, as long as the ranks of all tasks fit into the width. "
     f"{apart.said('The cosine under one shared A', 'that under an A for each', LANGUAGE)} The same B is then the same update."
 )
@@ -131,13 +183,13 @@ say(
 say(
     f"{inside.n} 個のコサインのうち {inside.value * inside.n:.0f} 個が帯に入りました。理論の予想は {IN_BAND * inside.n:.0f} 個で、"
     + ("偶然の範囲内です" if inside.low <= IN_BAND <= inside.high else "理論と**合いません**")
-    + f"。幅 1024 でのばらつきは {spread[1024]:.4f}、1/√(rank · d) は {chance[1024]:.4f} です。幅が 64 から 1024 へ 16 倍になると、ばらつきは約 1/{spread[64] / spread[1024]:.1f} になりました（理論値は 1/4）。"
+    + f"。幅 1024 でのばらつきは {spreads[1024]:.4f}、1/√(rank · d) は {chance[1024]:.4f} です。幅が 64 から 1024 へ 16 倍になると、ばらつきは約 1/{spreads[64] / spreads[1024]:.1f} になりました（理論値は 1/4）。"
     f"直交するブロックでは {max(abs(c) for cs in orthogonal.values() for c in cs):.1e} で、丸めを除けば 0 です（全タスクの rank の合計が幅に収まる限り）。"
     f"{apart.said('A を共有したときのコサイン', 'タスクごとの A でのコサイン', LANGUAGE)}同じ B なら、同じ更新になるからです。"
 )
 
 # %% [markdown] lang="en"
-# ## Exercise 2: without forming the update
+# ## Exercise 3: without forming the update ★★
 #
 # An update of a large map is large. The inner product of two updates can be had from the factors alone:
 #
@@ -145,13 +197,18 @@ say(
 #
 # The formula also says why a random `A` helps: where `A_s A_tᵀ` is small, whatever the Bs want is multiplied by little.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Both products are rank × rank. `*` multiplies entry by entry.
+# Both products of the formula are rank × rank matrices, and ⊙ multiplies them entry by entry.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `(B_s.T @ B_t) * (...)`, and of that the sum of all entries.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：更新を作らずに計算する
+# ## 演習 3：更新を作らずに計算する ★★
 #
 # 大きな写像の更新は、それ自体も大きくなります。二つの更新の内積は、因子だけから計算できます。
 #
@@ -159,9 +216,14 @@ say(
 #
 # ランダムな `A` が役立つ理由も、この式からわかります。`A_s A_tᵀ` が小さければ、B がどうであれ、小さな数が掛かるからです。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# どちらの積も rank × rank です。`*` は要素ごとの積です。
+# 式の二つの積は、どちらも rank × rank の行列です。⊙ は要素ごとの積です。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `(B_s.T @ B_t) * (...)` とし、その全要素を足します。
 # </details>
 
 # %% tags=["exercise"]
@@ -197,7 +259,7 @@ def spread_at(rank):
         A_s, A_t = (draw(config, task, "a map", 1024) for task in ("math", "code"))
         lengths = inner_product(A_s, B, A_s, B) * inner_product(A_t, B, A_t, B)
         cosines.append(float(inner_product(A_s, B, A_t, B) / lengths**0.5))
-    return math.sqrt(sum(each**2 for each in cosines) / SEEDS)
+    return spread(cosines)
 
 
 in_chance = {rank: spread_at(rank) * math.sqrt(1024) for rank in (1, 4, 16, 64, 128)}
@@ -297,3 +359,31 @@ say(
 # ## ここからはわからないこと
 #
 # 更新が直交していても、無害とは限りません。別のタスクの入力 `x` に対する `dW x` は、自分の入力に対するのと同じくらい大きくなりえます。直交は二つの変化を無関係にするだけで、小さくはしません。それはノートブック 5 で測り、マージへの影響はノートブック 6 で見ます。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+try:
+    draw(AdapterConfig(rank=64, projection="orthogonal", slot=1, slots=2), "code", "a map", 64)
+    refused = "-"
+except LoRIError as error:
+    refused = error.in_language(LANGUAGE)
+A = draw(AdapterConfig(rank=RANK, shared_projection=True), "math", "a map", 1024)
+B = torch.randn(1024, RANK, generator=torch.Generator().manual_seed(0))
+opposite = float(cosine(B @ A, -B @ A))
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Orthogonal at width 64.** The library refuses: “{refused}” Two tasks of rank 64 want {2 * 64} rows at right angles, and a space of 64 dimensions has 64.\n"
+    f"- **Opposite Bs.** The cosine under the shared `A` is {opposite:.2f}: merged, the two tasks cancel."
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **幅 64 の直交する A。** ライブラリーは断ります：「{refused}」rank 64 のタスク二つには互いに直交する {2 * 64} 行が必要ですが、64 次元の空間には 64 行しかありません。\n"
+    f"- **逆向きの B。** 共有した `A` でのコサインは {opposite:.2f} です。マージすると、二つのタスクは打ち消し合います。"
+)

@@ -4,6 +4,8 @@
 # **Question: which entries of B does a task need, and how much does it matter that they are the right ones?**
 #
 # LoRI-S trains few entries of `B`. To choose them it first trains *all* of `B` for a while (calibration), keeps the entries that grew largest over all maps together, and throws the rest away. You will write that choice, watch the mask settle, and set it beside a mask drawn at random.
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 3 · マスクをキャリブレーションする
@@ -11,6 +13,8 @@
 # **問い：タスクは B のどの要素を必要とするのでしょうか。そして、正しい要素であることは、どれほど大事なのでしょうか。**
 #
 # LoRI-S は `B` のごく一部の要素を学習します。選ぶために、まず `B` の*全体*をしばらく学習し（キャリブレーション）、全写像を通して大きく育った要素を残し、ほかは捨てます。この選び方を書き、マスクが落ち着く様子を見て、ランダムなマスクと比べます。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -24,8 +28,8 @@ from dataclasses import replace
 import torch
 
 from lori_core import (
-    AdapterConfig, blank, calibrate, figures, learn, load_task, magnitude_masks, mask_id, matched_masks,
-    random_jaccard, random_masks, target_modules, training_for,
+    AdapterConfig, blank, calibrate, figures, learn, load_task, magnitude_masks, mask_id, random_jaccard,
+    random_masks, target_modules, training_for,
 )
 from lori_core.lessons import checks
 from lori_core.lessons.by_hand import by_module, column
@@ -33,23 +37,33 @@ from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
-# ## Exercise 1: keep the largest
+# ## Exercise 1: keep the largest ★★
 #
 # Return a mask of `B`'s shape that is True at the `round((1 − sparsity) · N)` entries that are largest in size.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `B.abs().flatten().topk(k).indices` are the places. Make a flat mask of False, set those to True, and give it `B`'s shape.
+# Large means large |B|, whatever the sign. Rank all entries as one flat list. How many stay?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `B.abs().flatten().topk(k).indices` are the places. Set `mask[places] = True`, then `mask.view(B.shape)`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1：大きいものを残す
+# ## 演習 1：大きいものを残す ★★
 #
 # `B` と同じ形で、大きさが上位 `round((1 − sparsity) · N)` 個の要素だけが True のマスクを返してください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 場所は `B.abs().flatten().topk(k).indices` で得られます。False だけの平らなマスクを作り、そこを True にして、`B` の形に戻します。
+# 大きいとは、符号によらず |B| が大きいことです。全要素を一列に並べて順位をつけます。いくつ残るでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# 場所は `B.abs().flatten().topk(k).indices` です。`mask[場所] = True` とし、`mask.view(B.shape)` で形を戻します。
 # </details>
 
 # %% tags=["exercise"]
@@ -66,23 +80,33 @@ def keep_largest(B, sparsity):
 checks.keep_largest(keep_largest, LANGUAGE)
 
 # %% [markdown] lang="en"
-# ## Exercise 2: how alike are two masks?
+# ## Exercise 2: how alike are two masks? ★
 #
 # The Jaccard index: entries that **both** keep, over entries that **either** keeps. 1 is the same mask.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# For masks, `&` is "both" and `|` is "either"; `.sum()` counts.
+# Count two kinds of entries: those that both masks keep, and those that at least one of them keeps.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# For masks `&` is both and `|` is either: `(mask_s & mask_t).sum() / ...`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：二つのマスクはどれほど似ているか
+# ## 演習 2：二つのマスクはどれほど似ているか ★
 #
 # Jaccard 係数は、**両方**が残す要素の数を、**少なくとも一方**が残す要素の数で割ったものです。1 なら同じマスクです。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# マスクでは `&` が「両方」、`|` が「少なくとも一方」です。数えるには `.sum()` を使います。
+# 二種類の要素を数えます。両方のマスクが残す要素と、少なくとも一方が残す要素です。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# マスクでは `&` が「両方」、`|` が「少なくとも一方」です：`(mask_s & mask_t).sum() / ...`
 # </details>
 
 # %% tags=["exercise"]
@@ -166,30 +190,79 @@ granularities = ("model", "kind", "projection", "layer", "matrix")
 by_granularity = {each: magnitude_masks(found.movement, 0.9, each) for each in granularities}
 {granularity: round(alike(yours, masks), 3) for granularity, masks in by_granularity.items()}
 
+# %% [markdown] lang="en"
+# ## Exercise 3: the control ★★
+#
+# A mask that keeps as many entries as a given one, at places that chance picks. `order` is a random order of all places (0 to N − 1, of the flat mask): return a mask of the same shape that keeps the places that come **first** in it.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# It is `keep_largest` with another order: count what the mask keeps, and keep as many, where the order says.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `k = int(mask.sum())`, and the places are `order[:k]`. Set them in a flat mask of False, then give it the shape of `mask`.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## 演習 3：対照条件 ★★
+#
+# あるマスクと同じ数の要素を、偶然が選ぶ場所に残すマスクです。`order` は、（平らにしたマスクの）全場所 0〜N − 1 をランダムに並べたものです。その**最初**の場所を残す、同じ形のマスクを返してください。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# `keep_largest` と同じで、順序だけが違います。マスクが残す数を数え、同じ数を、順序が示す場所に残します。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `k = int(mask.sum())` とすると、場所は `order[:k]` です。False だけの平らなマスクでそこを True にし、`mask` の形に戻します。
+# </details>
+
+# %% tags=["exercise"]
+def scattered(mask, order):
+    random_mask = torch.zeros(mask.numel(), dtype=torch.bool)
+    # solution
+    random_mask[order[: int(mask.sum())]] = True
+    random_mask = random_mask.view(mask.shape)
+    return random_mask
+    # end
+
+# %% tags=["check"]
+checks.scattered(scattered, LANGUAGE)
+
 # %% [markdown] lang="en" tags=["control"]
 # ## A control that should lose: a mask drawn at random
 #
-# The same number of entries as **your** `keep_largest` keeps, anywhere. A third mask is random too, but keeps as many entries in each map as the calibrated one: that parts *how many* from *which*. All adapters train for the same 16 steps. Does it matter which entries move? Two tasks are asked: the sums, most of which this base has practised, and questions about a world at a level that the base has to be **taught** (`nlu?level=5`).
+# The same number of entries as **your** `keep_largest` keeps, anywhere. A third mask is random too, but **your** `scattered` keeps as many entries in each map as the calibrated one: that parts *how many* from *which*. All adapters train for the same 16 steps. Does it matter which entries move? Two tasks are asked: the sums, most of which this base has practised, and questions about a world at a level that the base has to be **taught** (`nlu?level=5`).
 
 # %% [markdown] lang="ja" tags=["control"]
 # ## 成績が落ちるはずの対照条件：ランダムなマスク
 #
-# **あなたの** `keep_largest` が残すのと同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、写像ごとの要素数はキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。二つのタスクで試します。ベースが大部分を練習済みの計算と、ベースに**教える**必要がある段階の、世界についての質問（`nlu?level=5`）です。
+# **あなたの** `keep_largest` が残すのと同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、**あなたの** `scattered` が、写像ごとの要素数をキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。二つのタスクで試します。ベースが大部分を練習済みの計算と、ベースに**教える**必要がある段階の、世界についての質問（`nlu?level=5`）です。
 
 # %%
 SPARSITY = 0.95
 
 
-def with_each_mask(task, movement):
-    of_B = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
-    largest = largest_of(movement, SPARSITY)
-    masks = {"random_mask": random_masks(of_B, SPARSITY, seed=0), "matched_mask": matched_masks(largest, seed=0)}
-    settings = config.changed(sparsity=SPARSITY)
-    found = {}
-    for name, each in (masks | {"calibrated": largest}).items():
-        learned = learn(base, task, "lori_s", settings, {"lori_s": sparse}, masks=each)
-        found[name] = score(base, learned.adapter, [task])
-    return found
+def matched(masks):
+    chance = torch.Generator().manual_seed(0)
+    return {m: scattered(mask, torch.randperm(mask.numel(), generator=chance)) for m, mask in masks.items()}
+
+
+of_B = {module: (out_features, config.rank) for module, (out_features, _) in shapes.items()}
+
+
+def scored_with(task, masks, sparsity=SPARSITY):
+    settings = config.changed(sparsity=sparsity)
+    return score(base, learn(base, task, "lori_s", settings, {"lori_s": sparse}, masks=masks).adapter, [task])
+
+
+def with_each_mask(task, movement, sparsity=SPARSITY):
+    largest = largest_of(movement, sparsity)
+    masks = {"random_mask": random_masks(of_B, sparsity, seed=0), "matched_mask": matched(largest)}
+    return {name: scored_with(task, each, sparsity) for name, each in (masks | {"calibrated": largest}).items()}
 
 
 taught = load_task("nlu?level=5")
@@ -243,6 +316,49 @@ say(
         "opposite": "こちらでも、ランダムなマスクが勝ちました。",
     }[has_to_learn.verdict]
     + f"大事なのは、どの要素かでしょうか、それとも写像ごとの数でしょうか。{which.said('キャリブレーションしたマスク', '写像ごとの数を合わせたランダムなマスク', LANGUAGE)}"
+)
+
+# %% [markdown] lang="en" tags=["surprise"]
+# ## Longer, so better?
+#
+# Sixteen steps are few. Calibrate the practised task for sixty, keep one entry in a hundred (a sparsity of `0.99`), and train them for the same sixteen steps as before. **Predict: how much higher is the score than with as many entries of the short calibration?** (0: no higher, a negative number: lower. The scores go from 0 to 1.)
+
+# %% [markdown] lang="ja" tags=["surprise"]
+# ## 長いほど、よいのか
+#
+# 16 ステップは短いものです。練習済みのタスクで 60 ステップのキャリブレーションを行い、百個に一個の要素を残し（スパース率 `0.99`）、先ほどと同じ 16 ステップだけ学習します。**スコアは、短いキャリブレーションで同じ数を残したマスクより、どれだけ高くなるでしょうか。**（0 なら同じ、負の数なら低くなります。スコアは 0 から 1 です）
+
+# %%
+longer_guess = None
+
+# %%
+longer = calibrate(base, task, start, config, dense.changed(steps=60))
+at_99 = with_each_mask(task, longer.movement, 0.99)
+short_at_99 = scored_with(task, largest_of(found.movement, 0.99), 0.99)
+gain = at_99["calibrated"][task.name].value - short_at_99[task.name].value
+guessed("longer_calibration", longer_guess, gain, LANGUAGE)
+
+# %%
+show(figures.compared_scores({"calibrated_16": short_at_99} | at_99, LANGUAGE))
+
+# %%
+long_at_95 = scored_with(task, largest_of(longer.movement, SPARSITY))
+better = {0.99: judge(at_99["calibrated"], short_at_99), 0.95: judge(long_at_95, practised_scores["calibrated"])}
+than_chance = judge(at_99["calibrated"], at_99["random_mask"])
+always = all(each.verdict == "shown" for each in better.values())
+
+# %% lang="en" tags=["said"]
+say(
+    " ".join(f"At a sparsity of {sparsity:g}: {each.said('calibrated for 60 steps', 'for 16', LANGUAGE)}" for sparsity, each in better.items())
+    + (" Here the longer run finds the better mask both times." if always else " That longer is always better is **not shown**: a mask that has settled is not yet one that scores.")
+    + f" And against chance, at 0.99: {than_chance.said('calibrated for 60 steps', 'random', LANGUAGE)}"
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    "".join(f"スパース率 {sparsity:g} では：{each.said('60 ステップのマスク', '16 ステップのマスク', LANGUAGE)}" for sparsity, each in better.items())
+    + ("ここでは、どちらでも、長い学習のほうがよいマスクを見つけました。" if always else "いつでも長いほどよいとは**言えません**。落ち着いたマスクが、よいスコアのマスクとは限らないからです。")
+    + f"偶然と比べると、0.99 では：{than_chance.said('60 ステップのマスク', 'ランダムなマスク', LANGUAGE)}"
 )
 
 # %% [markdown] lang="en"
@@ -301,9 +417,9 @@ say(
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
-# - Set `SPARSITY` to 0.9, then to `0.99`. Which mask wins? Then calibrate for 60 steps in place of 16: does the same one win?
+# - One random mask may be lucky. Take another, `random_masks(of_B, 0.99, seed=1)`: does it do as well?
 # - Calibrate on `load_task("code")` and compare its mask with this one: `alike`. Is it more than chance?
-# - `calibrate(..., stop_when_stable=True)` ends when the mask has settled. How many steps does it save, and does the score suffer?
+# - `calibrate(..., stop_when_stable=True)` ends when the mask has settled. How many of 60 steps does it save, and how close is its mask to that of all 60?
 # - A mask has a name: `mask_id(found.masks)`. Run the calibration again. Is the name the same?
 #
 # ## What this does not show
@@ -313,11 +429,45 @@ say(
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - `SPARSITY` を 0.9 と `0.99` に変えてください。どちらのマスクが勝ちますか。次に、キャリブレーションを 16 ステップから 60 ステップに増やしてください。結果は同じですか。
+# - 一つのランダムなマスクは、運がよかっただけかもしれません。別のもの `random_masks(of_B, 0.99, seed=1)` でも、同じくらいの結果になりますか。
 # - `load_task("code")` でキャリブレーションし、このマスクと `alike` で比べてください。偶然より大きいですか。
-# - `calibrate(..., stop_when_stable=True)` は、マスクが落ち着いたら終わります。何ステップ減り、スコアは下がりますか。
+# - `calibrate(..., stop_when_stable=True)` は、マスクが落ち着いたら終わります。60 ステップのうち何ステップ減り、60 ステップのマスクとどれだけ一致しますか。
 # - マスクには名前があります：`mask_id(found.masks)`。もう一度キャリブレーションすると、同じ名前になりますか。
 #
 # ## ここからはわからないこと
 #
 # 残した要素が*必要*だということは、わかりません。大きく育ったことと、必要なことは別です。落ち着いたマスクも、シードが変われば違うかもしれません。一つのタスク、一つのシード、タスクの大部分を練習済みのベースでは、大きなモデルの証拠にはなりません。大きなモデルでは、同じ数行で測り直してください。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+another = scored_with(task, random_masks(of_B, 0.99, seed=1), 0.99)
+lucky = judge(at_99["random_mask"], another)
+
+# %% tags=["answer"]
+code = load_task("code")
+other = calibrate(base, code, blank(code.name, shapes, config.changed(sparsity=0.0)), config, dense)
+of_code = alike(largest_of(other.movement, 0.9), yours)
+early = calibrate(base, task, start, config, dense.changed(steps=60), stop_when_stable=True)
+steps, as_long = early.report.training.steps, alike(early.masks, longer.masks)
+ids = [mask_id(each.masks)[:12] for each in (found, calibrate(base, task, start, config, dense))]
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Another random mask.** {lucky.said('the first random mask', 'the second', LANGUAGE)}\n"
+    f"- **Masks of two tasks.** They agree to {of_code:.2f}, by chance to {chance:.3f}: {'much grows in the same entries whatever is learned.' if of_code > 2 * chance else 'hardly more.'}\n"
+    f"- **Stopping early.** The run ends after {steps} of 60 steps, and its mask agrees to {as_long:.2f} with that of all 60.\n"
+    f"- **The name.** {ids[0]} and {ids[1]}: {'the same, since the name is made of the bits and the run is the same to the last bit.' if ids[0] == ids[1] else 'not the same, so this machine does not repeat a run to the last bit.'}"
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **別のランダムなマスク。** {lucky.said('一つ目のランダムなマスク', '二つ目', LANGUAGE)}\n"
+    f"- **二つのタスクのマスク。** 一致は {of_code:.2f}、偶然なら {chance:.3f} です。{'何を学ぶかによらず、同じ要素がよく育ちます。' if of_code > 2 * chance else '偶然とほとんど変わりません。'}\n"
+    f"- **早く終える。** 60 ステップのうち {steps} ステップで終わり、60 ステップのマスクとの一致は {as_long:.2f} です。\n"
+    f"- **名前。** {ids[0]} と {ids[1]} です。{'名前はマスクのビットから作られ、学習はビット単位で再現されるので、同じになります。' if ids[0] == ids[1] else '同じではありません。この環境では、学習がビット単位では再現されません。'}"
+)

@@ -4,6 +4,8 @@
 # **Question: what do you pay, in score, bytes and optimizer state, for training a tenth of B?**
 #
 # Three adapters of the same task, each at its own learning rate: LoRA (A and B), LoRI-D (all of B), LoRI-S (the entries that a mask keeps).
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 4 · LoRI-D と LoRI-S を学習する
@@ -11,6 +13,8 @@
 # **問い：B の一割だけを学習すると、スコア、バイト数、オプティマイザーの状態はどう変わるのでしょうか。**
 #
 # 同じタスクのアダプターを三つ、それぞれに合った学習率で学習します：LoRA（A と B）、LoRI-D（B の全体）、LoRI-S（マスクが残す要素）。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -19,14 +23,16 @@ LANGUAGE = "en"
 LANGUAGE = "ja"
 
 # %%
+import math
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
 from lori_core import (
-    AdapterConfig, TrainConfig, blank, calibrate, figures, learn, load_task, magnitude_masks, ready_made,
-    save_adapter, target_modules, training_for,
+    AdapterConfig, LoRILinear, TrainConfig, blank, calibrate, figures, learn, load_task, magnitude_masks,
+    ready_made, save_adapter, target_modules, training_for,
 )
 from lori_core.lessons import checks
 from lori_core.lessons.by_hand import trained_by
@@ -34,23 +40,33 @@ from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, percent, say, score, show
 
 # %% [markdown] lang="en"
-# ## Exercise 1: one masked step
+# ## Exercise 1: one masked step ★★
 #
 # The whole of LoRI-S is this: entries outside the mask do not move. Write one step of gradient descent on `B`.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Plain descent is `B - learning_rate * gradient`. What has to be zero so that an entry stays as it is?
+# An entry stays as it is where its step is zero. So which of the two does the mask multiply: B, or what is taken away from it?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# Plain descent is `B - learning_rate * gradient`. Put the mask in front of the gradient.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1：マスク付きの 1 ステップ
+# ## 演習 1：マスク付きの 1 ステップ ★★
 #
 # LoRI-S の要点は一つです。マスクの外の要素は動きません。`B` に対する勾配降下の 1 ステップを書いてください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 普通の勾配降下は `B - learning_rate * gradient` です。要素がそのまま残るには、何が 0 であればよいでしょうか。
+# 動かす量が 0 なら、要素は元のまま残ります。では、マスクを掛けるのは B でしょうか、B から引くものでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# 普通の勾配降下は `B - learning_rate * gradient` です。勾配の前にマスクを掛けます。
 # </details>
 
 # %% tags=["exercise"]
@@ -62,23 +78,33 @@ def masked_step(B, gradient, mask, learning_rate):
 checks.masked_step(masked_step, LANGUAGE)
 
 # %% [markdown] lang="en"
-# ## Exercise 2: what the optimizer keeps
+# ## Exercise 2: what the optimizer keeps ★
 #
 # AdamW keeps, for each value that it trains, a running mean of the gradient and one of its square, both as 32-bit numbers. How many bytes are that?
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# 32 bits are 4 bytes.
+# Two numbers for each value that is trained, each of 32 bits. How many bits has a byte?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# 2 numbers · 4 bytes · `trained`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：オプティマイザーが持つもの
+# ## 演習 2：オプティマイザーが持つもの ★
 #
 # AdamW は、学習する値ごとに、勾配の移動平均と、その二乗の移動平均を 32 ビット数で持ちます。何バイトになるでしょうか。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 32 ビットは 4 バイトです。
+# 学習する値ごとに、32 ビットの数が二つです。1 バイトは何ビットでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# 二つの数 × 4 バイト × `trained` です。
 # </details>
 
 # %% tags=["exercise"]
@@ -88,6 +114,47 @@ def adam_bytes(trained):
 
 # %% tags=["check"]
 checks.adam_bytes(adam_bytes, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ## Exercise 3: what it costs to say where ★★★
+#
+# LoRI-S stores few values, but also **where** they stand. Where every entry is as likely to be kept as any other, nothing shorter says so than the mask's entropy: of each entry H(p) = −p log₂ p − (1 − p) log₂ (1 − p) bits, p being the share that is kept. How many **bytes** are that?
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# Each entry of the mask is a coin that shows True with chance p = 1 − sparsity. Both sides of the coin tell something, and a byte has 8 bits.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `p = 1 - sparsity`; bits an entry: `-(p * math.log2(p) + (1 - p) * ...)`; times `entries`, over 8.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## 演習 3：場所を書くのに必要な大きさ ★★★
+#
+# LoRI-S は少数の値のほかに、それが**どこにあるか**も保存します。どの要素も同じ確率で残るなら、最も短く書いたマスクの大きさはエントロピーです。残す割合を p とすると、一要素あたり H(p) = −p log₂ p − (1 − p) log₂ (1 − p) ビットです。何**バイト**になるでしょうか。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# マスクの要素は、確率 p = 1 − スパース率 で True が出るコインと同じです。どちらの面にも情報があります。1 バイトは 8 ビットです。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `p = 1 - sparsity` とすると、一要素あたり `-(p * math.log2(p) + (1 - p) * ...)` ビットです。`entries` を掛け、8 で割ります。
+# </details>
+
+# %% tags=["exercise"]
+def mask_bytes(entries, sparsity):
+    # solution
+    p = 1 - sparsity
+    bits = -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
+    return entries * bits / 8
+    # end
+
+# %% tags=["check"]
+checks.mask_bytes(mask_bytes, LANGUAGE)
 
 # %% [markdown] lang="en"
 # ## Train
@@ -130,6 +197,7 @@ def file_bytes(adapter):
 
 
 files = {method: file_bytes(each.adapter) for method, each in learned.items()}
+places = mask_bytes(sum(mask.numel() for mask in calibrated.masks.values()), 0.9)  # of LoRI-S
 guessed("file_share", guess, 100 * files["lori_s"] / files["lora"], LANGUAGE)
 
 # %%
@@ -153,14 +221,14 @@ show(figures.compared_scores(scores, LANGUAGE))
 # %% lang="en" tags=["said"]
 say(
     f"LoRI-S trains {percent(learned['lori_s'].training.trained_parameters / learned['lora'].training.trained_parameters)} of LoRA's values, and its file has "
-    f"{percent(files['lori_s'] / files['lora'])} of the bytes: the mask and the description weigh too. Scores: "
+    f"{percent(files['lori_s'] / files['lora'])} of the bytes. By your formula {places / 1000:.0f} of its {files['lori_s'] / 1000:.0f} kB say where the values stand; masks that crowd into some maps can be told in less. Scores: "
     + methods.said("LoRI-S", "LoRA", LANGUAGE)
 )
 
 # %% lang="ja" tags=["said"]
 say(
     f"LoRI-S が学習する値は LoRA の {percent(learned['lori_s'].training.trained_parameters / learned['lora'].training.trained_parameters)}、"
-    f"ファイルは {percent(files['lori_s'] / files['lora'])} です。マスクと説明の分も必要だからです。スコア："
+    f"ファイルは {percent(files['lori_s'] / files['lora'])} です。あなたの式によると、{files['lori_s'] / 1000:.0f} kB のうち {places / 1000:.0f} kB は、値がどこにあるかを表します。一部の写像に集まるマスクなら、もっと短く書けます。スコア："
     + methods.said("LoRI-S", "LoRA", LANGUAGE)
 )
 
@@ -202,6 +270,47 @@ say(
 say(
     f"あなたの関数による {STEPS} ステップで、スコアは {scores['base'][task.name].value:.2f} から {own_step.value:.2f} になりました（95 % 信頼区間 {own_step.low:.2f}〜{own_step.high:.2f}）。マスクの外で動いた要素は {outside_by_hand} 個です。"
     "ライブラリーが節約するのは規則ではなく、メモリーです。動かない要素には、勾配もオプティマイザーの状態も持ちません。"
+)
+
+# %% [markdown] lang="en" tags=["surprise"]
+# ## Sparse, so faster?
+#
+# A tenth of the entries of `B` is trained. **Predict: how long does one pass through a map take with LoRI-S, forward and back, as a multiple of LoRI-D's time?** (1: as long, 0.1: a tenth.)
+
+# %% [markdown] lang="ja" tags=["surprise"]
+# ## 疎なら、速いのか
+#
+# 学習するのは `B` の要素の一割です。**一つの写像の順伝播と逆伝播にかかる時間は、LoRI-S では LoRI-D の何倍でしょうか。**（1 なら同じ、0.1 なら十分の一）
+
+# %%
+speed_guess = None
+
+# %%
+def seconds(layer, x):
+    start = time.perf_counter()
+    layer(x).sum().backward()
+    return time.perf_counter() - start
+
+
+width, x = 1024, torch.randn(512, 1024)
+linear = torch.nn.Linear(width, width, bias=False).requires_grad_(False)
+A, B = torch.randn(32, width), torch.zeros(width, 32)
+tenth = magnitude_masks({"": torch.randn(width, 32)}, 0.9)[""]
+layers = [LoRILinear(linear, A, B, mask, 2.0) for mask in (tenth, torch.ones_like(tenth))]
+passes = [[seconds(layer, x) for layer in layers] for _ in range(30)]
+fastest = [min(times) for times in zip(*passes)]  # of thirty in turn: whatever else runs only slows down
+guessed("sparse_speed", speed_guess, fastest[0] / fastest[1], LANGUAGE)
+
+# %% lang="en" tags=["said"]
+say(
+    f"{1000 * fastest[0]:.2f} ms with a tenth of the entries, {1000 * fastest[1]:.2f} ms with all: {fastest[0] / fastest[1]:.2f} times as long. "
+    "What stays of `B` is put into a dense matrix before it is used, and that is multiplied whole. A mask saves values, optimizer state and bytes, and no multiplication."
+)
+
+# %% lang="ja" tags=["said"]
+say(
+    f"要素が一割なら {1000 * fastest[0]:.2f} ms、すべてなら {1000 * fastest[1]:.2f} ms で、{fastest[0] / fastest[1]:.2f} 倍です。"
+    "`B` の残った値は、使う前に密な行列に入れられ、その行列全体が掛けられます。マスクが節約するのは、値、オプティマイザーの状態、バイト数であり、掛け算は減りません。"
 )
 
 # %% [markdown] lang="en" tags=["control"]
@@ -307,7 +416,7 @@ say(
 #
 # ## What this does not show
 #
-# A ranking of methods: one seed, a short training, and few test examples. The README has three seeds and searched rates. Nor speed: on this hardware a sparse `B` trains no faster than a dense one.
+# A ranking of methods: one seed, a short training, and few test examples. The README has three seeds and searched rates.
 
 # %% [markdown] lang="ja"
 # ## やってみよう
@@ -317,4 +426,36 @@ say(
 #
 # ## ここからはわからないこと
 #
-# 手法の順位は、わかりません。シードは一つ、学習は短く、テスト例も少ないからです。README には三つのシードと、探索した学習率での結果があります。速度についてもわかりません。この環境では、疎な `B` の学習は密な `B` より速くなりません。
+# 手法の順位は、わかりません。シードは一つ、学習は短く、テスト例も少ないからです。README には三つのシードと、探索した学習率での結果があります。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+short = {method: each.changed(steps=5) for method, each in training.items()}
+begun = calibrate(base, task, all_of_B, config, short["lori_d"])
+after_5 = {m: learn(base, task, m, config, short, calibrated=begun if dense_run[m] else None) for m in rates}
+after_5 = {m: score(base, each.adapter, [task]) for m, each in after_5.items()}
+lost = {m: scores[m]["code"].value - each["code"].value for m, each in after_5.items()}
+sooner = judge(after_5["lori_s"], after_5["lora"])
+
+# %% tags=["answer"]
+low = learn(base, task, "lori_d", AdapterConfig(rank=8, sparsity=0.0), training)
+low_rank = score(base, low.adapter, [task])
+counted = {"rank 8": low.training.trained_parameters, "LoRI-S": learned["lori_s"].training.trained_parameters}
+saving = judge(scores["lori_s"], low_rank)
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Five steps.** Lost beside twenty: LoRA {lost['lora']:.2f}, LoRI-D {lost['lori_d']:.2f}, LoRI-S {lost['lori_s']:.2f}. {sooner.said('LoRI-S after five steps', 'LoRA after five steps', LANGUAGE)}\n"
+    f"- **Low rank or sparse.** Rank 8 trains {counted['rank 8']:,} values, LoRI-S {counted['LoRI-S']:,}. {saving.said('LoRI-S', 'LoRI-D of rank 8', LANGUAGE)}"
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **5 ステップ。** 20 ステップと比べて失われたスコアは、LoRA {lost['lora']:.2f}、LoRI-D {lost['lori_d']:.2f}、LoRI-S {lost['lori_s']:.2f} です。{sooner.said('5 ステップ後の LoRI-S', '5 ステップ後の LoRA', LANGUAGE)}\n"
+    f"- **低い rank か、疎か。** rank 8 が学習する値は {counted['rank 8']:,} 個、LoRI-S は {counted['LoRI-S']:,} 個です。{saving.said('LoRI-S', 'rank 8 の LoRI-D', LANGUAGE)}"
+)

@@ -4,6 +4,8 @@
 # **Question: do two adapters disturb each other, in their weights and in what the model computes, and where?**
 #
 # "Interference" can mean several things. Three are measured here: masks that keep the same entries, updates that point the same way, and an adapter that changes the activations of another task. Each number stands beside what chance would give, since a number alone says nothing.
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 5 · 干渉
@@ -11,6 +13,8 @@
 # **問い：二つのアダプターは、重みで見ると、また出力（活性）で見ると、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
 #
 # 「干渉」にはいくつかの意味があります。ここでは三つ測ります：マスクが同じ要素を残すこと、更新が同じ方向を向くこと、アダプターが別のタスクの活性を変えることです。数字だけでは何も言えないので、どれも偶然で得られる値と並べます。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -22,10 +26,11 @@ LANGUAGE = "ja"
 import math
 
 from lori_core import (
-    AdapterConfig, cosine_matrix, cross_talk, figures, forecast_before, load_task, mask_overlap, ready_made,
-    task_footprint,
+    AdapterConfig, cosine_matrix, cross_talk, figures, forecast_before, load_task, mask_overlap, merge,
+    principal_angles, ready_made, task_footprint,
 )
 from lori_core.lessons import checks
+from lori_core.lessons.by_hand import cross_talk_by
 from lori_core.lessons.controls import judge, normal
 from lori_core.lessons.showing import embedded_base, guessed, say, show
 
@@ -33,23 +38,33 @@ names = ("nlu", "math", "code", "safety")
 adapters = [ready_made(name, "lori_s") for name in names]
 
 # %% [markdown] lang="en"
-# ## Exercise 1: overlap by chance
+# ## Exercise 1: overlap by chance ★★
 #
 # Two masks, drawn at random, each keep the share p = 1 − sparsity of all entries. What Jaccard index (both / either) do you expect?
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Both keep p · p of the entries. Either keeps p + p minus those counted twice.
+# What share of all entries do both keep, if the masks know nothing of each other? What share does at least one keep?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# Both: `p * p`. Either: `p + p` minus what was counted twice. Divide the first by the second.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1：偶然の重なり
+# ## 演習 1：偶然の重なり ★★
 #
 # ランダムに引いた二つのマスクが、それぞれ全要素の p = 1 − スパース率 を残します。Jaccard 係数（両方 / 少なくとも一方）の期待値はいくつでしょうか。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 両方が残すのは p · p です。少なくとも一方が残すのは p + p から、二重に数えた分を引いたものです。
+# 互いに無関係なら、両方が残す要素は全体のどれだけでしょうか。少なくとも一方が残す要素はどれだけでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# 両方は `p * p`、少なくとも一方は `p + p` から二重に数えた分を引いたものです。前者を後者で割ります。
 # </details>
 
 # %% tags=["exercise"]
@@ -67,23 +82,33 @@ pairs = [(s, t) for s in range(len(names)) for t in range(s)]
 show(figures.pairs("lori_s", overlap, LANGUAGE))
 
 # %% [markdown] lang="en"
-# ## Exercise 2: how far from chance?
+# ## Exercise 2: how far from chance? ★
 #
 # The figure's white is chance *given how many entries each map, and in it each output, keeps*: masks that crowd into the same maps and outputs overlap more without agreeing on any entry. Say in standard deviations how far a value is from chance.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# The distance from the mean of chance, divided by its standard deviation.
+# A distance from chance, in units of how far chance itself varies.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `(value - null_mean) / ...`
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：偶然からどれだけ離れているか
+# ## 演習 2：偶然からどれだけ離れているか ★
 #
 # 図の白は、*写像ごと、さらにその出力ごとの残す要素数を前提にした*偶然の値です。同じ写像や出力に集まるマスクは、個々の要素で一致していなくても重なりが増えるからです。値が、偶然の平均から標準偏差の何倍離れているかを求めてください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 偶然の平均との差を、偶然の標準偏差で割ります。
+# 偶然からの距離を、偶然自身のばらつきを単位にして測ります。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `(value - null_mean) / ...`
 # </details>
 
 # %% tags=["exercise"]
@@ -231,15 +256,67 @@ say(
 # %% [markdown] lang="en" tags=["surprise"]
 # ## Then remove it
 #
-# Why is it so large? A random `A` reads whatever comes: of another task's inputs it lets through about as much as of its own. But `A` is frozen before anything is trained, and what a task feeds into each map can be had from one forward pass: its **footprint**, the second moments of those inputs. So the cross-talk can be forecast, and an `A` can be chosen that reads its own task and hardly the others: a *conditioned* `A`. Here is the forecast for both, before any training.
+# Why is it so large? A random `A` reads whatever comes: of another task's inputs it lets through about as much as of its own. But `A` is frozen before anything is trained, and what a task feeds into each map can be had from one forward pass: its **footprint**, the second moments of those inputs. So the cross-talk can be had without another pass.
+#
+# ## Exercise 3: cross-talk from footprints ★★★
+#
+# `moments` is the mean of x xᵀ over a task's inputs x, (in_features, in_features). Return the mean of ‖dW x‖² over them, one number, without any x.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# For one input ‖dW x‖² = tr(dW x xᵀ dWᵀ). In the mean over inputs, what stands in the place of x xᵀ?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# The trace of `dW @ moments @ dW.T`. Without the large product: the sum of all entries of `(dW @ moments) * ...`.
+# </details>
 
 # %% [markdown] lang="ja" tags=["surprise"]
 # ## では、取り除く
 #
-# なぜこれほど大きいのでしょうか。ランダムな `A` は、来たものを何でも読みます。別のタスクの入力も、自分の入力とほぼ同じだけ通します。しかし `A` は学習の前に固定されます。また、タスクが各写像に何を入力するかは、一度の順伝播でわかります。それが**フットプリント**、つまり入力の二次モーメントです。そこで、クロストークは学習前に予測でき、自分のタスクをよく読み、ほかのタスクをほとんど読まない `A` を選べます。これが*条件付き* `A` です。学習前の予測を、両方について示します。
+# なぜこれほど大きいのでしょうか。ランダムな `A` は、来たものを何でも読みます。別のタスクの入力も、自分の入力とほぼ同じだけ通します。しかし `A` は学習の前に固定されます。また、タスクが各写像に何を入力するかは、一度の順伝播でわかります。それが**フットプリント**、つまり入力の二次モーメントです。これがあれば、クロストークは、もう一度モデルに読ませなくても求められます。
+#
+# ## 演習 3：フットプリントからクロストークを求める ★★★
+#
+# `moments` は、タスクの入力 x についての x xᵀ の平均で、形は (in_features, in_features) です。x を使わずに、‖dW x‖² の平均を一つの数として返してください。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# 一つの入力では ‖dW x‖² = tr(dW x xᵀ dWᵀ) です。入力について平均すると、x xᵀ は何に置き換わるでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `dW @ moments @ dW.T` のトレースです。大きな積を作らないなら、`(dW @ moments) * ...` の全要素の和です。
+# </details>
+
+# %% tags=["exercise"]
+def energy(dW, moments):
+    value = ((dW @ moments) * dW).sum()  # solution
+    return value
+
+# %% tags=["check"]
+checks.energy(energy, LANGUAGE)
+
+# %% [markdown] lang="en"
+# Now the cross-talk of the trained adapters once more, by **your** `energy`: summed over all maps, another task's over its own, and the root.
+
+# %% [markdown] lang="ja"
+# 学習したアダプターのクロストークを、もう一度、**あなたの** `energy` で求めます。全写像で足し、自分のタスクの値で割り、平方根を取ります。
 
 # %%
 footprints = [task_footprint(base, task) for task in tasks]
+by_footprints = cross_talk_by(energy, dense, footprints)
+{"read by the model": round(mean_own, 3), "by your energy": round(mean_off(by_footprints), 3)}
+
+# %% [markdown] lang="en"
+# Before training there is no `B` yet, but there is `A`: what it lets through can be forecast in the same way. And an `A` can be **chosen** that reads its own task well and the others hardly: a *conditioned* `A`. Here is the forecast for both, before any training.
+
+# %% [markdown] lang="ja"
+# 学習前には `B` はまだありませんが、`A` はあります。`A` が何を通すかは、同じように予測できます。さらに、自分のタスクをよく読み、ほかのタスクをほとんど読まない `A` を**選ぶ**こともできます。これが*条件付き* `A` です。学習前の予測を、両方について示します。
+
+# %%
 kinds = ("kaiming_uniform", "conditioned")
 forecasts = {kind: forecast_before(footprints, AdapterConfig(projection=kind)) for kind in kinds}
 top = max(map(max, forecasts["kaiming_uniform"].values))
@@ -260,8 +337,8 @@ say(
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
-# - Compare `principal_angles(adapters, "column")` and `"row"` from `lori_core.method.metrics`: on which side, reading or writing, do the tasks meet?
-# - Take `sign_conflict(shared_adapters)`. Why does it mean nothing for adapters with an `A` each?
+# - Compare `principal_angles(dense, "column")` with `"row"`: on which side, writing or reading, do the tasks meet?
+# - Turn one adapter around: `merge([dense[0]], "concat", [-1.0], "turned")`. Which of the three numbers changes: overlap of masks, cosine, cross-talk?
 #
 # ## What this does not show
 #
@@ -270,9 +347,43 @@ say(
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - `lori_core.method.metrics` の `principal_angles(adapters, "column")` と `"row"` を比べてください。タスクが重なるのは、読む側と書く側のどちらでしょうか。
-# - `sign_conflict(shared_adapters)` を見てください。タスクごとに `A` があるアダプターでは意味がないのはなぜでしょうか。
+# - `principal_angles(dense, "column")` と `"row"` を比べてください。タスクが重なるのは、書く側と読む側のどちらでしょうか。
+# - アダプターを一つ、逆向きにしてください：`merge([dense[0]], "concat", [-1.0], "turned")`。マスクの重なり、コサイン、クロストークのうち、変わるのはどれでしょうか。
 #
 # ## ここからはわからないこと
 #
 # 干渉の*代償*は、わかりません。どの数字も、それだけではマージ後のスコアを予測しません。ノートブック 6 で実際にマージして見ます。また、z 値は偶然との比較なので、大きくても、差そのものは問題にならないほど小さいことがあります。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+def beyond_chance(side):
+    found = principal_angles(dense, side)
+    return sum(found.values[i][j] / found.null_mean[i][j] for i, j in pairs) / len(pairs)
+
+
+sides = {side: beyond_chance(side) for side in ("column", "row")}
+turned = [merge([dense[0]], "concat", [-1.0], "turned"), dense[1]]
+two = (dense[:2], turned)
+overlaps, cosines = ([by(each).values[1][0] for each in two] for by in (mask_overlap, cosine_matrix))
+talks = [cross_talk_by(energy, each, footprints[:2])[0][1] for each in two]
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Which side.** Shared directions, as multiples of chance: {sides['column']:.1f} where the updates write, {sides['row']:.1f} where they read. "
+    + ("They meet where they write: what they read is drawn apart by `A`, what they write is learned.\n" if sides["column"] > 1.2 * sides["row"] else "Neither side stands out.\n")
+    + f"- **Turned around.** Overlap of masks {overlaps[0]:.3f} and {overlaps[1]:.3f}, cosine {cosines[0]:.4f} and {cosines[1]:.4f}, cross-talk {talks[0]:.2f} and {talks[1]:.2f}. "
+    "Only the cosine has a sign: the two others would not notice that a task is now undone."
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **どちら側か。** 共有する方向は、偶然を 1 として、書く側で {sides['column']:.1f}、読む側で {sides['row']:.1f} です。"
+    + ("重なるのは書く側です。読む方向は `A` が引き離していますが、書く方向は学習で決まります。\n" if sides["column"] > 1.2 * sides["row"] else "どちらの側も目立ちません。\n")
+    + f"- **逆向き。** マスクの重なりは {overlaps[0]:.3f} と {overlaps[1]:.3f}、コサインは {cosines[0]:.4f} と {cosines[1]:.4f}、クロストークは {talks[0]:.2f} と {talks[1]:.2f} です。"
+    "符号を持つのはコサインだけです。ほかの二つは、タスクの働きが打ち消されても気づきません。"
+)

@@ -3,14 +3,18 @@
 #
 # **Question: four adapters, one model. What is left of each task when all are merged, and does LoRI keep more than LoRA?**
 #
-# Merging adds the updates of several tasks: `dW = Σ w · dW_t`. There are other recipes as well; you will write two and compare five.
+# Merging adds the updates of several tasks: `dW = Σ w · dW_t`. There are other recipes as well; you will write three and compare five.
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 6 · マージ
 #
 # **問い：四つのアダプターを一つのモデルに。すべてをマージしたとき、各タスクはどれだけ残り、LoRI は LoRA より多く残すのでしょうか。**
 #
-# マージは、複数のタスクの更新を足します：`dW = Σ w · dW_t`。ほかの方法もあります。二つを自分で書き、五つを比べます。
+# マージは、複数のタスクの更新を足します：`dW = Σ w · dW_t`。ほかの方法もあります。三つを自分で書き、五つを比べます。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -23,28 +27,38 @@ import torch
 
 from lori_core import figures, load_task, merge, ready_made
 from lori_core.lessons import checks
-from lori_core.lessons.by_hand import elected_by, merged_by
+from lori_core.lessons.by_hand import dropped_by, elected_by, merged_by
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
-# ## Exercise 1: concatenate
+# ## Exercise 1: concatenate ★★
 #
 # The exact way, and the paper's: stack the factors, so that one adapter of rank 2r does what both did. Return `(A, B)` with B A = weight · B_s A_s + weight · B_t A_t.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `torch.cat` the As below each other (dim 0) and the Bs beside each other (dim 1). The weight goes on one of the two.
+# Multiply the block matrices: (B_s beside B_t) times (A_s above A_t). What comes out? The weight has to come in once.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `torch.cat([A_s, A_t])` stacks, `torch.cat([B_s, B_t], dim=1)` puts beside each other. `weight *` one of the two.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1：連結
+# ## 演習 1：連結 ★★
 #
 # 論文の方法で、誤差がありません。因子を積み重ね、rank 2r のアダプター一つで両方の働きをさせます。B A = weight · B_s A_s + weight · B_t A_t となる `(A, B)` を返してください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# `torch.cat` で A は縦に（dim 0）、B は横に（dim 1）並べます。マージ係数はどちらか一方に掛けます。
+# ブロック行列の積を考えます：（B_s と B_t を横に並べたもの）×（A_s と A_t を縦に並べたもの）。何になるでしょうか。マージ係数が入るのは一回だけです。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `torch.cat([A_s, A_t])` は縦に、`torch.cat([B_s, B_t], dim=1)` は横に並べます。どちらか一方に `weight *` を付けます。
 # </details>
 
 # %% tags=["exercise"]
@@ -57,23 +71,33 @@ def concat(A_s, B_s, A_t, B_t, weight):
 checks.concat(concat, LANGUAGE)
 
 # %% [markdown] lang="en"
-# ## Exercise 2: TIES, the election
+# ## Exercise 2: TIES, the election ★★★
 #
 # TIES settles disagreements: for each entry the sign of the **sum** is elected, and the result is the mean of those updates **that have this sign**. `updates` has shape (tasks, entries). (TIES also trims small entries first; here it is the election only.)
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `agrees = updates.sign() == updates.sum(dim=0).sign()`, then sum what agrees and divide by how many do.
+# First elect one sign for each entry, that of the sum. Then take the mean over those alone who have it. Where nobody has it, the divisor must not be zero.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `agrees = updates.sign() == updates.sum(dim=0).sign()`, then `(updates * agrees).sum(dim=0)` over `agrees.sum(dim=0).clamp(min=1)`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：TIES の投票
+# ## 演習 2：TIES の投票 ★★★
 #
 # TIES は食い違いを投票で解消します。要素ごとに**和**の符号を選び、**その符号を持つ**更新だけの平均を結果とします。`updates` の形は (tasks, entries) です。（TIES は先に小さな要素を除きますが、ここでは投票だけを扱います）
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# `agrees = updates.sign() == updates.sum(dim=0).sign()` とし、一致したものの和を、一致した数で割ります。
+# まず要素ごとに、和の符号を選びます。次に、その符号を持つものだけの平均を取ります。一つもない要素では、0 で割らないようにします。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `agrees = updates.sign() == updates.sum(dim=0).sign()` とし、`(updates * agrees).sum(dim=0)` を `agrees.sum(dim=0).clamp(min=1)` で割ります。
 # </details>
 
 # %% tags=["exercise"]
@@ -86,6 +110,44 @@ def ties(updates):
 
 # %% tags=["check"]
 checks.ties(ties, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ## Exercise 3: DARE, drop and rescale ★★
+#
+# DARE drops entries of each update at random and makes the others larger, so that their sum stays the same on average. `dropped` is True where an entry goes, which is the share `drop` of them.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# If half of the entries go, the others must be twice as large for the sum to stay the same on average. What if the share `drop` goes?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `update * ~dropped` is zero where something is dropped. Divide it by the share that stays.
+# </details>
+
+# %% [markdown] lang="ja"
+# ## 演習 3：DARE、除いて拡大する ★★
+#
+# DARE は、各更新の要素をランダムに除き、和が平均して変わらないように、残りを大きくします。`dropped` は除く要素で True になり、その割合が `drop` です。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# 半分を除くなら、和が平均して変わらないように、残りを二倍にします。割合 `drop` を除くときはどうでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `update * ~dropped` は、除いた要素が 0 になります。それを、残る割合で割ります。
+# </details>
+
+# %% tags=["exercise"]
+def dare(update, dropped, drop):
+    rescaled = update * ~dropped / (1 - drop)  # solution
+    return rescaled
+
+# %% tags=["check"]
+checks.dare(dare, LANGUAGE)
 
 # %% [markdown] lang="en" tags=["prediction"]
 # ## Predict
@@ -103,12 +165,12 @@ guess = None
 # %% [markdown] lang="en"
 # ## One weight for all
 #
-# A larger weight makes each task's effect stronger, and its interference with the others as well. It is chosen on validation examples, never on the test, **for each method and each recipe**: a recipe at another one's weight is judged by the weight. The search goes up and down a wide grid until the best weight has a worse one on either side. What is merged and scored from here on comes from **your** `concat`, two adapters at a time, and later from **your** `ties`.
+# A larger weight makes each task's effect stronger, and its interference with the others as well. It is chosen on validation examples, never on the test, **for each method and each recipe**: a recipe at another one's weight is judged by the weight. The search goes up and down a wide grid until the best weight has a worse one on either side. What is merged and scored from here on comes from **your** `concat`, two adapters at a time, and later from **your** `ties` and `dare`.
 
 # %% [markdown] lang="ja"
 # ## 全タスク共通のマージ係数
 #
-# マージ係数を大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。マージ係数はテストではなく検証用の例で、**手法ごと、マージの方法ごとに**選びます。ほかの方法に合わせたマージ係数で比べると、方法ではなくマージ係数を比べることになるからです。広い範囲を上下に探し、最良のマージ係数の両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` が作ったものです。
+# マージ係数を大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。マージ係数はテストではなく検証用の例で、**手法ごと、マージの方法ごとに**選びます。ほかの方法に合わせたマージ係数で比べると、方法ではなくマージ係数を比べることになるからです。広い範囲を上下に探し、最良のマージ係数の両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` と `dare` が作ったものです。
 
 # %%
 base = embedded_base()
@@ -123,6 +185,8 @@ def merged(variant, weight, method="concat", **options):
         return merged_by(concat, adapters, weight)
     if method == "ties":
         return elected_by(ties, adapters, weight, keep=0.2)
+    if method == "dare":
+        return dropped_by(dare, adapters, weight, drop=0.5)
     return merge(adapters, method, [weight] * len(adapters), "merged", **options)
 
 
@@ -211,15 +275,15 @@ say(
 # %% [markdown] lang="en"
 # ## Other recipes
 #
-# The same four LoRI-S adapters, merged in five ways, each at the weight that validation chooses for it. TIES, with **your** election after trimming, takes a mean where the others take a sum. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1.
+# The same four LoRI-S adapters, merged in five ways, each at the weight that validation chooses for it. TIES, with **your** election after trimming, takes a mean where the others take a sum; DARE drops half of the entries by **your** rule. `linear` is a second control: it adds the factors, As to As and Bs to Bs, and so brings in the cross terms of exercise 1.
 
 # %% [markdown] lang="ja"
 # ## ほかの方法
 #
-# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。マージ係数は、方法ごとに検証データで選びます。TIES は、小さな要素を除いてから**あなたの**投票を使い、和ではなく平均を取ります。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
+# 同じ四つの LoRI-S アダプターを、五つの方法でマージします。マージ係数は、方法ごとに検証データで選びます。TIES は、小さな要素を除いてから**あなたの**投票を使い、和ではなく平均を取ります。DARE は、**あなたの**規則で要素の半分を除きます。`linear` は二つ目の対照条件です。因子どうし（A と A、B と B）を足すので、演習 1 の交差項が入ります。
 
 # %%
-options = {"concat": {}, "task_arithmetic": {"rank": 64}, "ties": {}, "dare": {"drop": 0.5}, "linear": {}}
+options = {"concat": {}, "task_arithmetic": {"rank": 64}, "ties": {}, "dare": {}, "linear": {}}
 tried = {"concat": weights["lori_s"]}
 tried |= {recipe: searched("lori_s", recipe, **options[recipe]) for recipe in options if recipe != "concat"}
 show(figures.dial("weight", tried, LANGUAGE))
@@ -296,8 +360,9 @@ say(
 # %% [markdown] lang="en"
 # ## Try it yourself
 #
-# - Train two adapters on tasks that share one prompt form, `load_task("math?conflict=form")` and `load_task("code?conflict=form")` (notebook 4 has the calls), and merge them. Does the control lose now?
+# - Merge two tasks in place of four: nlu and safety. Does validation choose a larger weight, and does more stay?
 # - Give safety twice the weight of the others. Who pays?
+# - Merge the four LoRI-S with a *conditioned* `A` (`ready_made(name, "lori_s_conditioned")`) at weight 1, which nobody searched. Do they keep more than LoRI-S at its best weight?
 #
 # ## What this does not show
 #
@@ -306,9 +371,46 @@ say(
 # %% [markdown] lang="ja"
 # ## やってみよう
 #
-# - 同じプロンプト形式の二つのタスク `load_task("math?conflict=form")` と `load_task("code?conflict=form")` でアダプターを学習し（呼び出し方はノートブック 4）、マージしてください。今度は対照条件が負けますか。
+# - 四つではなく、nlu と safety の二つをマージしてください。検証で選ばれるマージ係数は大きくなり、残る量は増えますか。
 # - safety のマージ係数だけを二倍にしてください。どのタスクが代償を払いますか。
+# - *条件付き* `A` の LoRI-S（`ready_made(name, "lori_s_conditioned")`）を四つ、誰も探していないマージ係数 1 でマージしてください。最良のマージ係数での LoRI-S より多く残りますか。
 #
 # ## ここからはわからないこと
 #
 # 大きなモデルでの結果は、わかりません。論文（arXiv 2504.07448）の報告では、LoRI は LoRA よりコードと安全性をずっと多く残し、NLU と数学では**少なく**なり、LoRI-S のマージは LoRI-D に劣ります。小さなベースと四つの小さなタスクからは、そのどれも読み取れません。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+pair = [load_task(name) for name in ("nlu", "safety")]
+of_pair = [ready_made(task.name, "lori_s") for task in pair]
+by_weight = {w: mean(score(base, merged_by(concat, of_pair, w), pair, 16, "validation")) for w in (0.2, 0.35, 0.6, 1.0)}
+weight_of_two = max(by_weight, key=by_weight.get)
+two = score(base, merged_by(concat, of_pair, weight_of_two), pair, EXAMPLES)
+kept_of_two = sum(each.value for each in two.values()) / sum(single[name].value for name in two)
+kept_of_four = sum(together[name].value for name in two) / sum(single[name].value for name in two)
+
+# %% tags=["answer"]
+w = best["lori_s"]
+favoured = merge([ready_made(name, "lori_s") for name in names], "concat", [w, w, w, 2 * w], "merged")
+change = {name: each.value - together[name].value for name, each in score(base, favoured, tasks, EXAMPLES).items()}
+conditioned = merged_by(concat, [ready_made(name, "lori_s_conditioned") for name in names], 1.0)
+what_A_reads = judge(score(base, conditioned, tasks, EXAMPLES), together)
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Two tasks.** Validation chooses {weight_of_two:g}, and {best['lori_s']:g} for four; of nlu and safety together {100 * kept_of_two:.0f} % stays, of the same two among four {100 * kept_of_four:.0f} %.\n"
+    f"- **Safety twice.** Change of the score: {', '.join(f'{name} {value:+.2f}' for name, value in change.items())}. The largest loss is that of {min(change, key=change.get)}.\n"
+    f"- **Conditioned A.** {what_A_reads.said('conditioned A at weight 1', 'random A at its best weight', LANGUAGE)}"
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **二つのタスク。** 検証で選ばれたマージ係数は {weight_of_two:g} で、四つのときは {best['lori_s']:g} です。nlu と safety を合わせて {100 * kept_of_two:.0f} % が残り、四つをマージしたときの同じ二つでは {100 * kept_of_four:.0f} % です。\n"
+    f"- **safety を二倍に。** スコアの変化：{'、'.join(f'{name} {value:+.2f}' for name, value in change.items())}。最も下がるのは {min(change, key=change.get)} です。\n"
+    f"- **条件付き A。** {what_A_reads.said('マージ係数 1 での条件付き A', '最良のマージ係数でのランダムな A', LANGUAGE)}"
+)

@@ -4,6 +4,8 @@
 # **Question: a model has learned to refuse harmful requests. It now learns sums. Which knob protects the old task: entries, overlap, rate, or what A sees?**
 #
 # The usual worry: whatever is learned next overwrites what was there. LoRI keeps the first task's `A`, finds a mask for the new task, and moves only that mask's entries of `B`. So the usual answer is: other entries, other masks. You will turn each of four knobs alone, and judge each by the same rule.
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 7 · 継続学習
@@ -11,6 +13,8 @@
 # **問い：有害な依頼を断ることを学んだモデルが、次に計算を学びます。前のタスクを守るのは、要素、重なり、学習率、A が見るもの、のどれでしょうか。**
 #
 # 心配なのは、後から学んだことが前のことを上書きしてしまうことです。LoRI は最初のタスクの `A` を保ち、新しいタスクのマスクを見つけ、`B` のうちそのマスクの要素だけを動かします。そこで、別の要素、別のマスクを使えばよい、と考えたくなります。四つのつまみを一つずつ回し、どれも同じ規則で判定します。
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -22,31 +26,42 @@ LANGUAGE = "ja"
 import torch
 
 from lori_core import (
-    AdapterConfig, calibrate, evaluate, figures, fit, learn_beside, load_task, ready_made, training_for,
+    AdapterConfig, calibrate, evaluate, figures, fit, learn_beside, load_task, ready_made, task_footprint,
+    training_for,
 )
 from lori_core.lessons import checks
-from lori_core.lessons.by_hand import by_module, column
+from lori_core.lessons.by_hand import by_module, column, learned_by
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, say, score, show
 
 # %% [markdown] lang="en"
-# ## Exercise 1: forgetting
+# ## Exercise 1: forgetting ★★★
 #
 # After each task, every task is scored: a matrix with a row for each task learned and a column for each task scored. Forgetting of a task is its **best earlier** score, counted from when it was learned, minus its **final** one. Return a list, one number a task.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# For task j the earlier scores are `matrix[i][j]` for i from j to the row before the last. The last task has nothing after it: its forgetting is 0.
+# One column at a time. Which rows come after task j was learned and before the last one? The last task has none: its forgetting is 0.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `earlier = [row[j] for row in matrix[j:-1]]`; where it is empty take the final score; then `max(earlier) - matrix[-1][j]`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 1：忘却
+# ## 演習 1：忘却 ★★★
 #
 # タスクを一つ学ぶたびに、全タスクを採点します。行が学んだタスク、列が採点したタスクの行列になります。あるタスクの忘却は、そのタスクを学んで以降の**それまでの最高点**から、**最終点**を引いたものです。タスクごとの数を並べたリストを返してください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# タスク j の以前の点は、i が j 行から最後の一つ前の行までの `matrix[i][j]` です。最後のタスクの後には何もないので、忘却は 0 です。
+# 列を一つずつ見ます。タスク j を学んだ後で、最後の行より前にあるのはどの行でしょうか。最後のタスクにはそのような行がないので、忘却は 0 です。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `earlier = [row[j] for row in matrix[j:-1]]` とし、空なら最終点を使います。そして `max(earlier) - matrix[-1][j]` です。
 # </details>
 
 # %% tags=["exercise"]
@@ -62,23 +77,33 @@ def forgetting(matrix):
 checks.forgetting(forgetting, LANGUAGE)
 
 # %% [markdown] lang="en"
-# ## Exercise 2: a mask that leaves others alone
+# ## Exercise 2: a mask that leaves others alone ★★
 #
 # Keep the `k` entries that moved most **among those that no earlier task holds**.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Set the movement of held entries to zero first (`masked_fill`), then rank. Taking them out after ranking leaves fewer than k.
+# Take out what is held **before** you rank: afterwards fewer than k would be left.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `movement.abs().masked_fill(held, 0).flatten()`, then `topk(k).indices` as in notebook 3.
 # </details>
 
 # %% [markdown] lang="ja"
-# ## 演習 2：ほかのタスクに触れないマスク
+# ## 演習 2：ほかのタスクに触れないマスク ★★
 #
 # **以前のタスクが持たない要素のうち**、最も大きく動いた `k` 個を残してください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 先に、以前のタスクが持つ要素の動きを 0 にし（`masked_fill`）、それから順位をつけます。順位をつけた後で除くと、k 個より少なくなります。
+# 以前のタスクが持つ要素は、順位をつける**前に**除きます。後で除くと、k 個より少なくなります。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `movement.abs().masked_fill(held, 0).flatten()` とし、ノートブック 3 と同じように `topk(k).indices` を使います。
 # </details>
 
 # %% tags=["exercise"]
@@ -208,49 +233,94 @@ say(
 # %% [markdown] lang="en"
 # ## What A sees
 #
-# The fourth knob is neither where nor how fast, but what is **read**. Give the sums factors of their own beside safety's, which stay as they are, and choose their `A` so that it hardly reads what safety's examples feed into a module, and reads the sums' inputs well: a *conditioned* `A`. No example of safety is needed for that, only its footprint, the second moments of those inputs. The control is the same with a random `A`. Both have the whole rate, and the same mask sparsity.
+# The fourth knob is neither where nor how fast, but what is **read**. Give the sums factors of their own beside safety's, which stay as they are, and take an `A` that does not read what safety's examples feed into a module. No example of safety is needed for that, only its footprint, the second moments of those inputs.
+#
+# ## Exercise 3: a blind A ★★★
+#
+# `seen` (k, in_features) holds the directions along which safety's inputs are largest, as rows of length 1 at right angles. Return `A` (rank, in_features) without what its rows read along them.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# Part each row of A into what lies along the directions and the rest. How far does a row reach along a direction of length 1? That is their inner product.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `A @ seen.T` are the lengths along the directions, `A @ seen.T @ seen` is that part of A. Take it away from A.
+# </details>
 
 # %% [markdown] lang="ja"
 # ## A が見るもの
 #
-# 四つ目のつまみは、どこを、どれだけ速く動かすかではなく、何を**読む**かです。safety の因子はそのまま残し、その横に計算だけの因子を並べます。その `A` は、safety の例がモジュールに入力するものをほとんど読まず、計算の入力はよく読むように選びます。これが*条件付き* `A` です。safety の例は要りません。必要なのは、入力の二次モーメント、つまりフットプリントだけです。対照条件は、ランダムな `A` で同じことをしたものです。どちらも学習率は元のまま、マスクのスパース率も同じです。
+# 四つ目のつまみは、どこを、どれだけ速く動かすかではなく、何を**読む**かです。safety の因子はそのまま残し、その横に計算だけの因子を並べます。その `A` は、safety の例がモジュールに入力するものを読まないようにします。safety の例は要りません。必要なのは、入力の二次モーメント、つまりフットプリントだけです。
+#
+# ## 演習 3：見ない A ★★★
+#
+# `seen`（形は (k, in_features)）は、safety の入力が最も大きくなる方向を、長さ 1 で互いに直交する行として並べたものです。`A`（形は (rank, in_features)）から、行がその方向に沿って読む分を除いて返してください。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# A の各行を、方向に沿った成分と残りに分けます。長さ 1 の方向に沿って、行はどれだけ伸びているでしょうか。それは内積です。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `A @ seen.T` が方向に沿った長さ、`A @ seen.T @ seen` がその成分です。それを A から引きます。
+# </details>
+
+# %% tags=["exercise"]
+def blind(A, seen):
+    A_blind = A - A @ seen.T @ seen  # solution
+    return A_blind
+
+# %% tags=["check"]
+checks.blind(blind, LANGUAGE)
+
+# %% [markdown] lang="en"
+# Three `A`, each beside the same safety adapter, at the whole rate and the same mask sparsity: a random one, which is the control; the same made blind by **your** function; and the library's *conditioned* one, which is chosen to read the sums' inputs well too.
+
+# %% [markdown] lang="ja"
+# 三つの `A` を、同じ safety のアダプターの横に並べます。学習率は元のまま、マスクのスパース率も同じです。対照条件はランダムな `A` です。二つ目は、それを**あなたの**関数で見えなくしたものです。三つ目はライブラリーの*条件付き* `A` で、計算の入力もよく読むように選ばれます。
 
 # %%
-def beside(projection):
+DIRECTIONS = 64  # of the 256 or 512 of a module's input
+
+
+def beside(projection, tasks=tasks):
     settings = config.changed(projection=projection)
-    return learn_beside(base, tasks, "lori_s", settings, training, of_test).result
+    return learn_beside(base, tasks, "lori_s", settings, training, of_test, first=first).result
 
 
-conditioned, blind_to_nothing = beside("conditioned"), beside("kaiming_uniform")
-rows = {"before": conditioned.scores[0], "beside_conditioned": conditioned.scores[1]}
-rows["beside_random"] = blind_to_nothing.scores[1]
-show(figures.compared_scores({name: {each.task: each for each in row} for name, row in rows.items()}, LANGUAGE))
+kinds = {"beside_random": "kaiming_uniform", "beside_conditioned": "conditioned"}
+after |= {name: {each.task: each for each in beside(kind).scores[1]} for name, kind in kinds.items()}
+seen = task_footprint(base, tasks[0], adapter=first)
+yours = learned_by(blind, base, tasks[1], first, seen, DIRECTIONS, config, training)
+after["beside_blind"] = score(base, yours, tasks, N)
+rows = ("before", "beside_random", "beside_blind", "beside_conditioned")
+show(figures.compared_scores({name: after[name] for name in rows}, LANGUAGE))
 
 # %%
-what_A_sees = judge({"safety": conditioned.scores[1][0]}, {"safety": blind_to_nothing.scores[1][0]})
-kept = {name: forgetting(each.matrix)[0] for name, each in (("own", conditioned), ("random", blind_to_nothing))}
-learned = [each.scores[1][1].value for each in (conditioned, blind_to_nothing)]
+what_A_sees = {
+    name: judge({"safety": after[name]["safety"]}, {"safety": after["beside_random"]["safety"]})
+    for name in ("beside_blind", "beside_conditioned")
+}
+decides = {each.verdict for each in what_A_sees.values()}
+learned = {name: round(after[name]["math"].value, 2) for name in rows}
 
 # %% lang="en" tags=["said"]
 say(
-    f"{what_A_sees.said('safety beside a conditioned A', 'safety beside a random A', LANGUAGE)} "
-    f"With the conditioned A safety has lost {kept['own']:.2f}, with the random one {kept['random']:.2f}; the sums reach {learned[0]:.2f} and {learned[1]:.2f}. "
-    + {
-        "shown": "What A reads decides what is forgotten here, at the whole rate, and whatever the mask.",
-        "not_shown": "That what A reads protects safety is not shown here.",
-        "opposite": "Here the conditioned A protects safety less than a random one.",
-    }[what_A_sees.verdict]
+    f"- **Your blind A.** {what_A_sees['beside_blind'].said('safety beside your A', 'safety beside a random A', LANGUAGE)}\n"
+    f"- **A conditioned A.** {what_A_sees['beside_conditioned'].said('safety beside a conditioned A', 'safety beside a random A', LANGUAGE)}\n\n"
+    f"Safety has lost {lost('beside_blind'):.2f} beside yours, {lost('beside_conditioned'):.2f} beside the conditioned one, {lost('beside_random'):.2f} beside the random one; the sums reach {learned['beside_blind']}, {learned['beside_conditioned']} and {learned['beside_random']}. "
+    + ("What A reads decides what is forgotten here, at the whole rate, and whatever the mask." if decides == {"shown"} else "That what A reads protects safety is not shown for both here.")
 )
 
 # %% lang="ja" tags=["said"]
 say(
-    f"{what_A_sees.said('条件付き A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}"
-    f"safety が失ったスコアは、条件付き A で {kept['own']:.2f}、ランダムな A で {kept['random']:.2f} です。計算のスコアは {learned[0]:.2f} と {learned[1]:.2f} になりました。"
-    + {
-        "shown": "ここで何を忘れるかは、学習率もマスクもそのままで、A が何を読むかで決まります。",
-        "not_shown": "A が読むものが safety を守るとは、ここでは言えません。",
-        "opposite": "ここでは、条件付き A のほうがランダムな A より safety を守れませんでした。",
-    }[what_A_sees.verdict]
+    f"- **あなたの見ない A。** {what_A_sees['beside_blind'].said('あなたの A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}\n"
+    f"- **条件付き A。** {what_A_sees['beside_conditioned'].said('条件付き A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}\n\n"
+    f"safety が失ったスコアは、あなたの A で {lost('beside_blind'):.2f}、条件付き A で {lost('beside_conditioned'):.2f}、ランダムな A で {lost('beside_random'):.2f} です。計算のスコアは、順に {learned['beside_blind']}、{learned['beside_conditioned']}、{learned['beside_random']} になりました。"
+    + ("ここで何を忘れるかは、学習率もマスクもそのままで、A が何を読むかで決まります。" if decides == {"shown"} else "A が読むものが safety を守るとは、ここでは、両方については言えません。")
 )
 
 # %% [markdown] lang="en"
@@ -258,7 +328,7 @@ say(
 #
 # - Turn the order around: learn safety last. Which order would you ship?
 # - `sums_in(allowing, rate)` at a tenth of the rate: what does safety keep, and what is learned less?
-# - Add `"code"` and `"nlu"` to the tasks of `beside`. Does the conditioned `A` still forget nothing after four?
+# - `beside("conditioned", [*tasks, load_task("code")])`: does the conditioned `A` still forget nothing after three tasks?
 #
 # ## What this does not show
 #
@@ -269,8 +339,43 @@ say(
 #
 # - 順序を逆にして、safety を最後に学んでください。出荷するならどちらの順序にしますか。
 # - 十分の一の学習率で `sums_in(allowing, rate)` を試してください。safety はどれだけ残り、新しいタスクはどれだけ学びにくくなりますか。
-# - `beside` のタスクに `"code"` と `"nlu"` を加えてください。四つ学んだ後でも、条件付き `A` は何も忘れませんか。
+# - `beside("conditioned", [*tasks, load_task("code")])` では、三つ学んだ後でも、条件付き `A` は何も忘れませんか。
 #
 # ## ここからはわからないこと
 #
 # 言い方の違う二つのタスク、一つのシード、その大部分を練習済みのベースは、易しい場合です。入力が同じで答えだけが違うタスクは、`A` が読むものでは分けられません。また、作り物の依頼での拒否のスコアは、製品の安全性の根拠にはなりません。自分の依頼で、両方の種類について測ってください。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+math = ready_made("math", "lori_s")
+moved = calibrate(base, tasks[0], math.with_masks(everything), config, training["lori_d"]).movement
+mask = by_module(free_entries(column(moved), torch.zeros_like(column(held)), k), moved)
+both = math.with_masks({module: mask[module] | of_math for module, of_math in math.masks.items()})
+after["safety_last"] = score(base, fit(base, tasks[0], both, training["lori_s"], trained=mask)[0], tasks, N)
+after["slower"] = sums_in(allowing, 0.1)
+order = {name: {task: round(each.value, 2) for task, each in after[name].items()} for name in ("allow", "safety_last")}
+
+# %% tags=["answer"]
+three = beside("conditioned", [*tasks, load_task("code")])
+lost_of_three = dict(zip(three.order, forgetting(three.matrix)))
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Order.** Safety first: safety {order['allow']['safety']}, sums {order['allow']['math']}. Safety last: safety {order['safety_last']['safety']}, sums {order['safety_last']['math']}. "
+    f"{'What is learned last is there at the end; ship the order whose loss you can bear' if order['safety_last']['safety'] > order['allow']['safety'] else 'Here the order of the notebook is no worse for safety'}, and look at both numbers.\n"
+    f"- **A tenth of the rate.** Safety has lost {lost('slower'):.2f}, and the sums reach {after['slower']['math'].value:.2f} in place of {after['allow']['math'].value:.2f}.\n"
+    f"- **Three tasks.** Lost: {', '.join(f'{name} {value:.2f}' for name, value in lost_of_three.items())}."
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **順序。** safety が先：safety {order['allow']['safety']}、計算 {order['allow']['math']}。safety が後：safety {order['safety_last']['safety']}、計算 {order['safety_last']['math']}。"
+    f"{'最後に学んだものが残ります。失っても耐えられるほうを先にし' if order['safety_last']['safety'] > order['allow']['safety'] else 'ここでは、ノートブックの順序でも safety は悪くなりませんが'}、両方の数を見てください。\n"
+    f"- **十分の一の学習率。** safety が失ったスコアは {lost('slower'):.2f} で、計算のスコアは {after['allow']['math'].value:.2f} の代わりに {after['slower']['math'].value:.2f} です。\n"
+    f"- **三つのタスク。** 失われたスコア：{'、'.join(f'{name} {value:.2f}' for name, value in lost_of_three.items())}。"
+)

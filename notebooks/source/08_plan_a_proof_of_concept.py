@@ -11,6 +11,8 @@
 # 4. A sweep of sparsity
 # 5. A decision
 # 6. A report
+#
+# **Exercises:** ★ one line · ★★ one idea and a line or two · ★★★ think on paper first. Each has two folded hints: the idea, then nearly the code.
 
 # %% [markdown] lang="ja" tags=["question"]
 # # 8 · 概念実証を計画する
@@ -25,6 +27,8 @@
 # 4. スパース率の比較
 # 5. 決定
 # 6. レポート
+#
+# **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
 # %% lang="en"
 LANGUAGE = "en"
@@ -34,11 +38,12 @@ LANGUAGE = "ja"
 
 # %%
 import csv
+import math
 from pathlib import Path
 from tempfile import mkdtemp
 
 from lori_core import (
-    AdapterConfig, StudyConfig, TrainConfig, figures, findings, learn, load_task, run_study, study_page,
+    AdapterConfig, LoRIError, StudyConfig, TrainConfig, figures, findings, learn, load_task, run_study, study_page,
     training_for,
 )
 from lori_core.lessons import checks
@@ -48,27 +53,37 @@ from lori_core.lessons.showing import embedded_base, guessed, percent, say, scor
 folder = Path(mkdtemp(prefix="lori-"))
 
 # %% [markdown] lang="en"
-# ## Two formulas first
+# ## Three formulas first
 #
-# ### Exercise 1: what a merge keeps
+# ### Exercise 1: what a merge keeps ★
 #
 # A merged score means little alone: the base may have managed part of the task by itself. **Retention** is the share of what the single adapter *gained over the base* that the merge keeps.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Take the base's score away from both, then divide.
+# What did the single adapter gain over the base, and what did the merged one?
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `(merged - base) / (...)`
 # </details>
 
 # %% [markdown] lang="ja"
-# ## まず式を二つ
+# ## まず式を三つ
 #
-# ### 演習 1：マージが残すもの
+# ### 演習 1：マージが残すもの ★
 #
 # マージ後のスコアだけでは、あまり意味がありません。ベースだけでも、ある程度できるかもしれないからです。**保持率**は、単独のアダプターが*ベースから伸ばした分*のうち、マージが残す割合です。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# 両方からベースの点を引き、割ります。
+# 単独のアダプターは、ベースからどれだけ伸ばしたでしょうか。マージしたものはどうでしょうか。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `(merged - base) / (...)`
 # </details>
 
 # %% tags=["exercise"]
@@ -80,23 +95,33 @@ def retention(base, single, merged):
 checks.retention(retention, LANGUAGE)
 
 # %% [markdown] lang="en"
-# ### Exercise 2: the rule of decision, before the results
+# ### Exercise 2: the rule of decision, before the results ★★
 #
 # Write down the rule while you do not know whom it favours. `scores` maps sparsity to score; return the **highest** sparsity whose score is at most `tolerance` below the **best** one.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `best = max(scores.values())`, then the largest key whose score is at least `best - tolerance`.
+# Two steps: what is the best score, and which sparsities come close enough to it? Of those the highest.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `best = max(scores.values())`, then the largest key whose score is `>= best - tolerance`.
 # </details>
 
 # %% [markdown] lang="ja"
-# ### 演習 2：結果を見る前に、決め方を決める
+# ### 演習 2：結果を見る前に、決め方を決める ★★
 #
 # どれが有利かを知らないうちに、規則を書いておきます。`scores` はスパース率からスコアへの辞書です。スコアと**最高点**との差が `tolerance` 以内に収まる、**最大**のスパース率を返してください。
 #
-# <details><summary>ヒント</summary>
+# <details><summary>ヒント 1：考え方</summary>
 #
-# `best = max(scores.values())` とし、スコアが `best - tolerance` 以上のキーのうち最大のものを選びます。
+# 二段階で考えます。最高点はいくつか、それに十分近いスパース率はどれか。そのうち最大のものです。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `best = max(scores.values())` とし、スコアが `>= best - tolerance` であるキーのうち最大のものを選びます。
 # </details>
 
 # %% tags=["exercise"]
@@ -109,6 +134,44 @@ def decide(scores, tolerance):
 
 # %% tags=["check"]
 checks.decide(decide, LANGUAGE)
+
+# %% [markdown] lang="en"
+# ### Exercise 3: how many test examples? ★★
+#
+# How fine a difference can be told is decided before anything is trained, by the number of test examples. For a share that is about `share`, return the **fewest** examples whose 95 % interval is at most `half_width` wide to either side.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# To either side the interval of a share p over n examples is 1.96 · √(p (1 − p) / n) wide. Solve for n. No part of an example can be tested.
+# </details>
+#
+# <details><summary>Hint 2: nearly the code</summary>
+#
+# `math.ceil(1.96**2 * share * (1 - share) / ...)`
+# </details>
+
+# %% [markdown] lang="ja"
+# ### 演習 3：テスト例はいくつ必要か ★★
+#
+# どれだけ小さな差がわかるかは、学習の前に、テスト例の数で決まります。正答率がおよそ `share` のとき、95 % 信頼区間の片側の幅が `half_width` 以下になる**最小**の例の数を返してください。
+#
+# <details><summary>ヒント 1：考え方</summary>
+#
+# n 個の例で測った割合 p の信頼区間は、片側の幅が 1.96 · √(p (1 − p) / n) です。n について解きます。例を一部だけ使うことはできません。
+# </details>
+#
+# <details><summary>ヒント 2：ほぼコード</summary>
+#
+# `math.ceil(1.96**2 * share * (1 - share) / ...)`
+# </details>
+
+# %% tags=["exercise"]
+def examples_needed(share, half_width):
+    count = math.ceil(1.96**2 * share * (1 - share) / half_width**2)  # solution
+    return count
+
+# %% tags=["check"]
+checks.examples_needed(examples_needed, LANGUAGE)
 
 # %% [markdown] lang="en"
 # ## 1 · Data
@@ -282,6 +345,7 @@ if chosen == 0.99:
     final = score(base, sparsest, [task], config.test_examples)[task.name]
 else:
     final = singles["lori_s" if chosen else "lori_d"].score
+needed = examples_needed((final.low + final.high) / 2, tolerance)  # the middle: a share of 1 has no spread
 trained = {each.method: each.trained_parameters for each in result.singles}
 stored = {each.method: each.file_bytes for each in result.singles}
 
@@ -289,14 +353,14 @@ stored = {each.method: each.file_bytes for each in result.singles}
 say(
     f"**Chosen sparsity: {chosen:g}**, chosen on {sweep[chosen].n} validation examples with a tolerance of {tolerance:.3f}, where one example is worth {1 / sweep[chosen].n:.3f}. On the test it scores {final.value:.2f} (95 % interval {final.low:.2f} to {final.high:.2f}, n = {final.n}). "
     f"At 0.9 an adapter trains {trained['lori_s']:,} values ({percent(trained['lori_s'] / trained['lora'])} of LoRA's) and takes {stored['lori_s'] / 1000:.0f} kB in place of {stored['lora'] / 1000:.0f} kB. "
-    f"With these intervals, differences below {final.high - final.low:.2f} cannot be told from noise."
+    f"With these intervals, differences below {final.high - final.low:.2f} cannot be told from noise; an interval of at most the tolerance to either side would take {needed} test examples, by your formula."
 )
 
 # %% lang="ja" tags=["said"]
 say(
     f"**選ばれたスパース率：{chosen:g}**、検証用の {sweep[chosen].n} 例で、許容差 {tolerance:.3f}（一例は {1 / sweep[chosen].n:.3f}）として選びました。テストのスコアは {final.value:.2f} です（95 % 信頼区間 {final.low:.2f}〜{final.high:.2f}、n = {final.n}）。"
     f"0.9 のアダプターが学習する値は {trained['lori_s']:,} 個（LoRA の {percent(trained['lori_s'] / trained['lora'])}）、ファイルは {stored['lora'] / 1000:.0f} kB の代わりに {stored['lori_s'] / 1000:.0f} kB です。"
-    f"この信頼区間では、{final.high - final.low:.2f} より小さい差は、ノイズと区別できません。"
+    f"この信頼区間では、{final.high - final.low:.2f} より小さい差は、ノイズと区別できません。あなたの式によると、片側が許容差以下の信頼区間には、テスト例が {needed} 個必要です。"
 )
 
 # %% [markdown] lang="en"
@@ -327,7 +391,7 @@ print(page)
 #
 # ## Try it yourself
 #
-# - Put a CSV of your own in place of `math.csv`, with `scorer=exact` or `scorer=contains`.
+# - Put a CSV of your own in place of `math.csv`, with `scorer=exact` or `scorer=contains`. What happens with one of two rows?
 # - Change `tolerance` to 0.1. Would you still sign the decision?
 #
 # ## What this does not show
@@ -347,9 +411,37 @@ print(page)
 #
 # ## やってみよう
 #
-# - `math.csv` の代わりに自分の CSV を置き、`scorer=exact` か `scorer=contains` を使ってください。
+# - `math.csv` の代わりに自分の CSV を置き、`scorer=exact` か `scorer=contains` を使ってください。二行だけの CSV ではどうなりますか。
 # - `tolerance` を 0.1 にしてください。それでも、その決定に署名しますか。
 #
 # ## ここからはわからないこと
 #
 # あなたのベースでどうなるかは、わかりません。二つの小さなタスク、一つのシード、十二ステップが示すのは、ファイルからレポートまでの*手順*が動くことだけです。`lori study --base YOUR_MODEL --task ...` で同じことが GPU でできます。収まるかどうかは、先に `lori estimate` でわかります。
+
+# %% [markdown] lang="en" tags=["answer"]
+# ## Answers to "Try it yourself"
+
+# %% [markdown] lang="ja" tags=["answer"]
+# ## 「やってみよう」の答え
+
+# %% tags=["answer"]
+own = load_task(as_csv("nlu", 200) + "&scorer=contains")
+in_splits = {split: len(own.examples(split)) for split in ("train", "validation", "test")}
+try:
+    tiny = load_task(as_csv("code", 2) + "&scorer=exact")
+    refused = {split: len(tiny.examples(split)) for split in in_splits}
+except LoRIError as error:
+    refused = error.in_language(LANGUAGE)
+looser = decide({sparsity: each.value for sparsity, each in sweep.items()}, 0.1)
+
+# %% lang="en" tags=["answer", "said"]
+say(
+    f"- **Your own file.** 200 rows of questions give {in_splits}. Of two rows: {refused}. Without a test example nothing can be judged.\n"
+    f"- **A tolerance of 0.1.** It chooses {looser:g}, where {tolerance:g} chose {chosen:g}. It lets {0.1 * sweep[looser].n:.1f} of {sweep[looser].n} validation examples go: sign it only if you wrote it down before."
+)
+
+# %% lang="ja" tags=["answer", "said"]
+say(
+    f"- **自分のファイル。** 200 行の質問は {in_splits} に分かれます。二行だけなら：{refused}。テスト例がなければ、何も判断できません。\n"
+    f"- **許容差 0.1。** 選ばれるのは {looser:g} です（{tolerance:g} では {chosen:g}）。検証用の {sweep[looser].n} 例のうち {0.1 * sweep[looser].n:.1f} 例分を失ってもよい、ということです。先に書いておいた場合だけ、署名してください。"
+)

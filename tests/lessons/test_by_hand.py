@@ -9,11 +9,13 @@ from lori_core.bases.attach import attach
 from lori_core.bases.load import target_modules
 from lori_core.lessons import by_hand
 from lori_core.method.adapter import Adapter, blank
+from lori_core.method.forecast import forecast
 from lori_core.method.masks import magnitude_masks
 from lori_core.method.merge import merge
 from lori_core.method.merge_parts import elect
 from lori_core.method.metrics import cosine_matrix
 from lori_core.tasks.encode import encode
+from lori_core.training.footprints import task_footprint, text_footprint
 
 DENSE = tiny.CONFIG.changed(sparsity=0.0)
 
@@ -66,6 +68,47 @@ def test_concatenating_two_at_a_time_is_the_library_s_concat(weight: float):
 def test_an_election_after_trimming_is_the_library_s_ties(weight: float):
     mine = by_hand.elected_by(elect, ADAPTERS, weight, keep=0.2)
     assert same_updates(mine, merge(ADAPTERS, "ties", [weight] * 3, "merged"))
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_dropping_entries_at_random_is_the_library_s_dare(weight: float):
+    def dare(update, dropped, drop):
+        return update * ~dropped / (1 - drop)
+
+    mine = by_hand.dropped_by(dare, ADAPTERS, weight, drop=0.4)
+    assert same_updates(mine, merge(ADAPTERS, "dare", [weight] * 3, "merged", drop=0.4))
+
+
+def test_energies_of_updates_on_footprints_give_the_library_s_forecast():
+    def energy(dW, moments):
+        return (dW @ moments @ dW.T).trace()
+
+    base = tiny.base()
+    seen = [task_footprint(base, tiny.task()), text_footprint(base, "text", ["one two", "three two one"])]
+    mine = by_hand.cross_talk_by(energy, ADAPTERS[:2], seen)
+    assert torch.allclose(torch.tensor(mine), torch.tensor(forecast(ADAPTERS[:2], seen).values), rtol=1e-3)
+
+
+def test_a_task_is_learned_beside_an_earlier_one_under_the_A_that_the_student_made():
+    base, seen = tiny.base(), task_footprint(tiny.base(), tiny.task())
+    given = []
+
+    def blind(A, directions):
+        assert torch.allclose(directions @ directions.T, torch.eye(3), atol=1e-5)
+        given.append(A - A @ directions.T @ directions)
+        return given[-1]
+
+    config = tiny.CONFIG.changed(sparsity=0.5)
+    found = by_hand.learned_by(blind, base, tiny.task(), ADAPTERS[0], seen, 3, config, tiny.by_method(steps=2))
+    for (module, factors), A in zip(found.factors.items(), given, strict=True):
+        earlier = ADAPTERS[0].factors[module]
+        rank = len(earlier.A)
+        assert torch.equal(factors.A[rank:], A)
+        assert torch.equal(factors.A[:rank], earlier.A) and torch.equal(factors.B[:, :rank], earlier.B)
+        leading = torch.linalg.eigh(seen.of(module).matrix).eigenvectors[:, -3:].float()
+        assert (A @ leading).abs().max() < 1e-5
+    new = torch.cat([factors.B[:, -config.rank :].flatten() for factors in found.factors.values()])
+    assert new.count_nonzero() == round(0.5 * len(new))
 
 
 def test_the_cosine_from_inner_products_is_the_library_s():

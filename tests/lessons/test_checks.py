@@ -55,6 +55,17 @@ def lost(matrix):
     return [best_before(matrix, j, j) - matrix[-1][j] for j in range(len(matrix))]
 
 
+def at(places, like):
+    """A mask that is True at these places of the flat mask."""
+    flat = torch.zeros(like.numel(), dtype=torch.bool)
+    flat[places] = True
+    return flat.view(like.shape)
+
+
+def stretched(tensor, like):
+    return tensor / tensor.norm() * like.norm()
+
+
 def strictly(values, k):
     """What `>` gives where the threshold is the k-th largest."""
     return values > values.flatten().topk(k).values[-1]
@@ -86,6 +97,17 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "outside": layer(lambda m, x: x @ (m.W + m.scaling * (m.B * ~m.mask) @ m.A).T),
         },
     ),
+    "merged_weight": (
+        lambda W, A, B, m, scaling: torch.where(m, B, 0) @ (scaling * A) + W,
+        {
+            "no_scaling": lambda W, A, B, m, scaling: W + (m * B) @ A,
+            "no_mask": lambda W, A, B, m, scaling: W + scaling * B @ A,
+            "update_alone": lambda W, A, B, m, scaling: scaling * (m * B) @ A,
+            "base_scaled": lambda W, A, B, m, scaling: scaling * (W + (m * B) @ A),
+            "outside": lambda W, A, B, m, scaling: W + scaling * (~m * B) @ A,
+            "taken_away": lambda W, A, B, m, scaling: W - scaling * (m * B) @ A,
+        },
+    ),
     "cosine": (
         lambda s, t: torch.nn.functional.cosine_similarity(s.flatten(), t.flatten(), dim=0),
         {
@@ -94,6 +116,18 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "matrix_product": lambda s, t: torch.trace(s @ t.T @ s @ t.T) / (s.norm() * t.norm()),
             "absolute": lambda s, t: torch.sum(s * t).abs() / (s.norm() * t.norm()),
             "mean": lambda s, t: torch.mean(s * t) / (s.norm() * t.norm()),
+        },
+    ),
+    "spread": (
+        lambda cosines: torch.tensor(cosines).square().mean().sqrt(),
+        {
+            "mean": lambda cosines: sum(cosines) / len(cosines),
+            "absolute": lambda cosines: sum(abs(each) for each in cosines) / len(cosines),
+            "no_root": lambda cosines: sum(each**2 for each in cosines) / len(cosines),
+            "around_mean": lambda cosines: np.std(cosines),
+            "sample": lambda cosines: torch.tensor(cosines).std(),
+            "summed": lambda cosines: math.hypot(*cosines),
+            "largest": lambda cosines: max(max(cosines), -min(cosines)),
         },
     ),
     "inner_product": (
@@ -126,6 +160,18 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "distance": lambda s, t: (s ^ t).sum() / (s | t).sum(),
         },
     ),
+    "scattered": (
+        lambda m, order: at(order[: m.sum()], m),
+        {
+            "last": lambda m, order: at(order[-m.sum() :], m),
+            "not_kept": lambda m, order: at(order[: m.numel() - m.sum()], m),
+            "outside": lambda m, order: ~at(order[: m.sum()], m),
+            "shuffled": lambda m, order: m.flatten()[order].view(m.shape),
+            "same_places": lambda m, order: m,
+            "one_short": lambda m, order: at(order[: m.sum() - 1], m),
+            "in_order": lambda m, order: at(torch.arange(int(m.sum())), m),
+        },
+    ),
     "masked_step": (
         lambda B, g, m, rate: torch.where(m, B - rate * g, B),
         {
@@ -146,6 +192,18 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "in_numbers": lambda n: 2 * n,
         },
     ),
+    "mask_bytes": (
+        lambda n, s: -n / 8 * (s * math.log2(s) + (1 - s) * math.log2(1 - s)),
+        {
+            "in_bits": lambda n, s: -n * (s * math.log2(s) + (1 - s) * math.log2(1 - s)),
+            "one_bit": lambda n, s: n / 8,
+            "kept_side": lambda n, s: -n / 8 * (1 - s) * math.log2(1 - s),
+            "other_side": lambda n, s: -n / 8 * s * math.log2(s),
+            "nats": lambda n, s: -n / 8 * (s * math.log(s) + (1 - s) * math.log(1 - s)),
+            "negative": lambda n, s: n / 8 * (s * math.log2(s) + (1 - s) * math.log2(1 - s)),
+            "places": lambda n, s: (1 - s) * n * math.log2(n) / 8,
+        },
+    ),
     "chance_overlap": (
         lambda s: (1 - s) / (1 + s),
         {
@@ -164,6 +222,19 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "not_scaled": lambda value, mean, sd: value - mean,
             "absolute": lambda value, mean, sd: abs((value - mean) / sd),
             "turned": lambda value, mean, sd: (mean - value) / sd,
+        },
+    ),
+    "energy": (
+        lambda dW, C: torch.trace(dW @ C @ dW.T),
+        {
+            "any_input": lambda dW, C: dW.norm() ** 2,
+            "root": lambda dW, C: torch.trace(dW @ C @ dW.T).sqrt(),
+            "moments_squared": lambda dW, C: (dW @ C).norm() ** 2,
+            "not_squared": lambda dW, C: torch.sum(dW @ C),
+            "by_output": lambda dW, C: torch.diag(dW @ C @ dW.T),
+            "not_summed": lambda dW, C: dW @ C * dW,
+            "matrix": lambda dW, C: dW @ C @ dW.T,
+            "mean": lambda dW, C: torch.diag(dW @ C @ dW.T).mean(),
         },
     ),
     "concat": (
@@ -193,6 +264,17 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "no_clamp": lambda updates: torch.where(agree(updates), updates, torch.nan).nanmean(0),
         },
     ),
+    "dare": (
+        lambda update, gone, drop: update.masked_fill(gone, 0) / (1 - drop),
+        {
+            "not_rescaled": lambda update, gone, drop: update.masked_fill(gone, 0),
+            "only_dropped": lambda update, gone, drop: update.masked_fill(~gone, 0) / (1 - drop),
+            "by_dropped_share": lambda update, gone, drop: update.masked_fill(gone, 0) / drop,
+            "made_smaller": lambda update, gone, drop: update.masked_fill(gone, 0) * (1 - drop),
+            "nothing_dropped": lambda update, gone, drop: update / (1 - drop),
+            "dropped_kept": lambda update, gone, drop: torch.where(gone, update, update / (1 - drop)),
+        },
+    ),
     "forgetting": (
         lost,
         {
@@ -212,6 +294,18 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "only_held": lambda movement, held, k: top(movement.abs() * held, k),
             "all_free": lambda movement, held, k: ~held,
             "signed": lambda movement, held, k: top(movement.masked_fill(held, -torch.inf), k),
+        },
+    ),
+    "blind": (
+        lambda A, seen: A @ (torch.eye(A.shape[1]) - seen.T @ seen),
+        {
+            "only_seen": lambda A, seen: A @ seen.T @ seen,
+            "added": lambda A, seen: A + A @ seen.T @ seen,
+            "mirrored": lambda A, seen: A - 2 * A @ seen.T @ seen,
+            "first_only": lambda A, seen: A - torch.outer(A @ seen[0], seen[0]),
+            "one_by_one": lambda A, seen: A * (1 - seen.square().sum(0)),
+            "rescaled": lambda A, seen: stretched(A - A @ seen.T @ seen, A),
+            "unchanged": lambda A, seen: A,
         },
     ),
     "retention": (
@@ -236,6 +330,18 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "strict": lambda scores, tolerance: max(s for s in scores if max(scores.values()) - scores[s] < tolerance),
             "score": lambda scores, tolerance: scores[chosen(scores, tolerance)],
             "lowest": lambda scores, tolerance: chosen(scores, tolerance, min),
+        },
+    ),
+    "examples_needed": (
+        lambda p, half: math.ceil(p * (1 - p) / (half / 1.96) ** 2),
+        {
+            "unrounded": lambda p, half: p * (1 - p) / (half / 1.96) ** 2,
+            "cut_off": lambda p, half: math.floor(p * (1 - p) / (half / 1.96) ** 2),
+            "rounded": lambda p, half: round(p * (1 - p) / (half / 1.96) ** 2),
+            "standard_error": lambda p, half: math.ceil(p * (1 - p) / half**2),
+            "whole_width": lambda p, half: math.ceil(p * (1 - p) / (half / 2 / 1.96) ** 2),
+            "share_alone": lambda p, half: math.ceil(p / (half / 1.96) ** 2),
+            "not_squared": lambda p, half: math.ceil(p * (1 - p) / half * 1.96),
         },
     ),
 }
@@ -339,6 +445,7 @@ def test_every_mistake_that_has_a_sentence_is_made_here():
 def test_six_wrong_answers_at_least_are_tried_for_each_exercise():
     assert min(len(wrong) + len(ANY) for _, wrong in ANSWERS.values()) >= 6
     assert min(len(wrong) for _, wrong in ANSWERS.values()) >= 4
+    assert len(ANSWERS) >= 24
 
 
 @pytest.mark.parametrize("exercise", ANSWERS)
@@ -379,7 +486,7 @@ def test_a_function_that_stops_is_told_with_its_own_line():
 
 
 def test_a_mask_of_numbers_is_told_that_its_entries_are_right():
-    for exercise in ("keep_largest", "free_entries"):
+    for exercise in ("keep_largest", "scattered", "free_entries"):
         found = message(exercise, wrapped(lambda mask: mask.float())(exercise))
         assert found.key == "not_bool"
         assert "float32" in str(found)

@@ -61,7 +61,7 @@ def test_there_are_eight():
 
 
 def test_what_is_built_is_what_the_sources_say():
-    there = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("s*/*/*.ipynb")}
+    there = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("[st]*/*/*.ipynb")}
     assert there == built(), "run python -m notebooks.build"
 
 
@@ -99,8 +99,8 @@ def test_each_has_a_question_a_prediction_a_control_and_exercises(name: str, lan
     assert tagged(name, "control", language)
     text = "\n".join(cell.source for cell in cells(name) if cell.metadata.get("lang") == language)
     for heading in {
-        "en": ("**Question:", "## Try it yourself", "## What this does not show", "<summary>Hint</summary>"),
-        "ja": ("**問い：", "## やってみよう", "## ここからはわからないこと", "<summary>ヒント</summary>"),
+        "en": ("**Question:", "## Try it yourself", "## What this does not show"),
+        "ja": ("**問い：", "## やってみよう", "## ここからはわからないこと"),
     }[language]:
         assert heading in text
     code = [cell.source for cell in cells(name)]
@@ -111,12 +111,53 @@ def test_each_has_a_question_a_prediction_a_control_and_exercises(name: str, lan
     assert prediction < guess < result
 
 
+ASKED = re.compile(r"^##+ (?:Exercise|演習) (\d)(?:: |：).+ (★{1,3})$", re.MULTILINE)
+HINTS = {
+    "en": ("<summary>Hint 1: the idea</summary>", "<summary>Hint 2: nearly the code</summary>"),
+    "ja": ("<summary>ヒント 1：考え方</summary>", "<summary>ヒント 2：ほぼコード</summary>"),
+}
+LEGEND = {"en": "**Exercises:** ★ one line · ★★ ", "ja": "**演習：** ★ は一行、★★ は"}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_each_has_two_exercises_and_the_check_of_each_below_it(name: str):
+def test_each_exercise_says_how_hard_it_is_and_has_two_folded_hints(name: str):
+    marks = []
+    for language in LANGUAGES:
+        texts = [c.source for c in cells(name) if c.metadata.get("lang") == language and c.cell_type == "markdown"]
+        assert LEGEND[language] in texts[0]
+        asked = [text for text in texts if ASKED.search(text)]
+        marks.append([match.groups() for text in asked if (match := ASKED.search(text))])
+        for text in asked:
+            first, second = (text.index(hint) for hint in HINTS[language])
+            assert ASKED.search(text).start() < first < second  # pyright: ignore[reportOptionalMemberAccess]
+            assert text.count("<details>") == text.count("</details>") == 2
+    assert marks[0] == marks[1]
+    exercises = sum("exercise" in cell.metadata.get("tags", []) for cell in cells(name))
+    assert [number for number, _ in marks[0]] == [str(number + 1) for number in range(exercises)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_try_it_yourself_has_an_answer_that_is_computed_in_the_solution_alone(name: str, language: str):
+    text = "\n".join(cell.source for cell in cells(name) if cell.metadata.get("lang") == language)
+    heading = {"en": "## Try it yourself\n", "ja": "## やってみよう\n"}[language]
+    tried = re.findall(r"^- ", text.partition(heading)[2].partition("\n## ")[0], re.MULTILINE)
+    made = [c.source for c in (cells(name)[place] for place in tagged(name, "answer", language)) if "say(" in c.source]
+    assert len(made) == 1 and len(re.findall(r'^ +(?:\+ )?f"- \*\*', made[0], re.MULTILINE)) == len(tried) >= 2
+    source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
+    student, solution = ({c.id for c in notebook(source, kind, (language,)).cells} for kind in KINDS)
+    answers = sum(
+        "answer" in c.metadata.get("tags", []) and c.metadata.get("lang", language) == language for c in cells(name)
+    )
+    assert len(solution) - len(student) == answers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_three_exercises_and_the_check_of_each_below_it(name: str):
     exercises, below = (
         [i for i, c in enumerate(cells(name)) if tag in c.metadata.get("tags", [])] for tag in ("exercise", "check")
     )
-    assert len(exercises) >= 2
+    assert len(exercises) >= 3
     assert below == [place + 1 for place in exercises]
     for place in below:
         match = FIRST_CHECK.fullmatch(cells(name)[place].source)
@@ -136,7 +177,7 @@ def test_the_student_gets_no_solution(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_text_states_no_measured_number(name: str):
     """Decimal numbers and shares stand in code, where they are computed or set; those in text are settings."""
-    settings = {"0.9", "0.1", "2504.07448", "10 %", "90 %"}  # one of them the paper's address
+    settings = {"0.9", "0.1", "1.96", "2504.07448", "10 %", "90 %", "95 %"}  # one of them the paper's address
     for cell in cells(name):
         if cell.cell_type == "markdown":
             prose = re.sub(r"`[^`]*`", "", cell.source)
