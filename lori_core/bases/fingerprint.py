@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file
 
+from lori_core.bases.sharded import gathered
+
 _SAMPLE = 65_536  # elements of a parameter that go into the fingerprint
 
 
@@ -42,7 +44,8 @@ def fingerprint(model: nn.Module, files: Sequence[str] = ()) -> str:
         sources = [opened.enter_context(safe_open(file, framework="pt")) for file in files] if packed else []
         stored = {key: source for source in sources for key in source.keys()}  # noqa: SIM118, it is no dict
         for name, parameter in model.named_parameters():
-            weight = parameter.detach() if parameter.is_floating_point() else _stored(stored, name, parameter.detach())
+            whole = gathered(parameter.detach())
+            weight = whole if whole.is_floating_point() else _stored(stored, name, whole)
             stride = max(1, math.ceil(weight.numel() / _SAMPLE))
             sample = weight.reshape(-1)[::stride].to("cpu", torch.bfloat16).contiguous()
             digest.update(f"{name} {tuple(weight.shape)}\n".encode())
@@ -55,7 +58,8 @@ def vectors_fingerprint(model: nn.Module) -> str:
     digest, vectors = hashlib.sha256(), [(n, p) for n, p in model.named_parameters() if p.dim() == 1]
     for name, vector in vectors:
         digest.update(f"{name} {len(vector)}\n".encode())
-        digest.update(vector.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
+        whole = gathered(vector.detach()).to("cpu", torch.bfloat16).contiguous()
+        digest.update(whole.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest() if vectors else ""
 
 

@@ -31,6 +31,7 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from lori_core.bases.fingerprint import fingerprint, vectors_fingerprint, weight_files
 from lori_core.bases.gguf import stored_as
 from lori_core.bases.quantize import quantization_config
+from lori_core.bases.sharded import make_room, sharding
 from lori_core.bases.source import checked_source, source_of
 from lori_core.bases.targets import TARGETS, check_rank, target_modules
 from lori_core.config import Attention, BaseConfig, Precision, Quantization
@@ -78,8 +79,8 @@ class Base:
         return known | {key: value for key, value in rest.items() if value}
 
 
-def open_base(config: BaseConfig) -> Base:
-    """The base that a job names."""
+def open_base(config: BaseConfig, processes: int = 1) -> Base:
+    """The base that a job names. processes: as in load_base()."""
     return load_base(
         config.base,
         config.revision,
@@ -88,6 +89,7 @@ def open_base(config: BaseConfig) -> Base:
         quantization=config.quantization,
         attention=config.attention,
         trust_remote_code=config.trust_remote_code,
+        processes=processes,
     )
 
 
@@ -100,6 +102,7 @@ def load_base(
     quantization: Quantization | None = None,
     attention: Attention | None = None,
     trust_remote_code: bool = False,
+    processes: int = 1,
 ) -> Base:
     """A causal language model and its tokenizer, frozen and in eval mode.
 
@@ -112,16 +115,20 @@ def load_base(
         quantization: of the linear maps but the output head; needs bitsandbytes.
         attention: None: eager on a CPU, else what transformers takes.
         trust_remote_code: run the Python that comes with a checkpoint.
+        processes: how many share the weights out, all that were launched together; each loads its part.
     Raises:
-        ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, or
-            bitsandbytes or gguf is not there. ConfigError: there is no such device.
+        ModelError: there is no such model, it is damaged or incomplete, it is no causal language model, bitsandbytes
+            or gguf is not there, or it is to be shared out and is quantised or a GGUF file. ConfigError: there is no
+            such device.
     """
     source, gguf = source_of(name)
     device = checked_device(device)
     weights = DTYPES[dtype or default_precision(device, name)]
     revision = _commit(name, revision)
     config = load_config(name, revision, trust_remote_code)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = sharding(processes) if processes > 1 else {}
+    if options and (gguf or quantization):
+        raise ModelError("sharded_not_whole", name=name)
     if gguf and quantization:
         raise ModelError("gguf_quantised", name=name, quantization=quantization)
     if gguf:  # whose config was read: reading it again takes seconds
@@ -149,7 +156,9 @@ def load_base(
         raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))
     if tokenizer.pad_token is None:  # batches are padded; padded positions are masked, so which token does not matter
         tokenizer.pad_token = tokenizer.eos_token
-    model = (model if quantization else model.to(device)).requires_grad_(False)
+    if processes > 1:
+        make_room(model)
+    model = (model if quantization or processes > 1 else model.to(device)).requires_grad_(False)
     files = weight_files(source, revision) if quantization else []
     found = fingerprint(model, files)
     return Base(model, tokenizer, name, revision, found, quantization, stored, vectors_fingerprint(model))

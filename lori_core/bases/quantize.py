@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
 
+from lori_core.bases.sharded import gathered
 from lori_core.config import Quantization
 from lori_core.errors import ModelError
 
@@ -52,10 +53,10 @@ def packed_bytes(shape: tuple[int, int], quantization: Quantization) -> int:
 
 
 def dense_weight(module: nn.Module) -> Tensor:
-    """The weight as numbers, in the module's own shape; a quantised one is unpacked."""
+    """The weight as numbers, in the module's own shape; a quantised one is unpacked, a sharded one gathered."""
     weight = module.get_parameter("weight")
     if weight.dtype.is_floating_point:
-        return weight.detach()
+        return gathered(weight.detach())
     # Imported here: it imports bitsandbytes, which is not a requirement.
     from transformers.integrations.bitsandbytes import dequantize_bnb_weight
 

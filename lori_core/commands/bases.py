@@ -47,6 +47,7 @@ def estimate(
     batch: Batch = None,
     length: Length = None,
     gradient_checkpointing: GradientCheckpointing = False,
+    processes: Annotated[int, typer.Option(help="GPUs that share the base out; then what each needs.", min=1)] = 1,
     memory: Annotated[float | None, typer.Option(help="GiB that there are; default: those of the device.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
     language: Language = "en",
@@ -80,6 +81,7 @@ def estimate(
                 quantization=job.quantization,
                 attention=job.attention,
                 gradient_checkpointing=gradient_checkpointing,
+                processes=processes,
             )
             for stage, how in stages.items()
         }

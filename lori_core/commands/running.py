@@ -12,6 +12,7 @@ import typer
 from lori_core.commands.telling import console, say
 from lori_core.config import Config
 from lori_core.errors import LoRIError, RunError, Stopped
+from lori_core.processes import own_folder
 from lori_core.study.layout import Layout
 from lori_core.study.runs import Run
 
@@ -20,7 +21,9 @@ STOPPED = 130  # exit code
 
 def start(out: Path, language: str, kind: str, model: type[Config], **values: Any) -> None:
     """A new run with these settings, which are checked before its folder is made."""
-    carry_out_fresh(Run.create(out, kind, model(**values).model_dump(mode="json")), language)
+    config = model(**values).model_dump(mode="json")
+    with own_folder(out) as place:
+        carry_out_fresh(Run.create(place, kind, config), language)
 
 
 def carry_out_fresh(run: Run, language: str) -> None:

@@ -9,6 +9,7 @@ from lori_core.commands.options import Language, Out
 from lori_core.commands.running import carry_out, carry_out_fresh, show_result
 from lori_core.commands.telling import console, say, say_text, told
 from lori_core.errors import RunError
+from lori_core.processes import own_folder, process_count
 from lori_core.study.runs import Run, list_runs, read_spec
 
 
@@ -20,10 +21,11 @@ def run(
     """Carry out what a spec.json says, or go on with the run in a folder."""
     with told(language):
         if what.is_dir():
-            carry_out(Run.open(what), language)
+            _go_on(what, language)
         else:
             kind, config = read_spec(what)
-            carry_out_fresh(Run.create(out, kind, config), language)
+            with own_folder(out) as place:
+                carry_out_fresh(Run.create(place, kind, config), language)
 
 
 def resume(
@@ -33,7 +35,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, killed, or failed for a reason that is mended."""
     with told(language):
-        carry_out(Run.open(folder) if folder else _newest_unfinished(out), language)
+        _go_on(folder or _newest_unfinished(out), language)
 
 
 def show(
@@ -56,10 +58,17 @@ def show(
             _show_run(Run.open(what), outputs, language)
 
 
-def _newest_unfinished(out: Path) -> Run:
+def _go_on(folder: Path, language: str) -> None:
+    with own_folder(folder) as place:
+        carry_out(Run.open(place), language)
+
+
+def _newest_unfinished(out: Path) -> Path:
+    if process_count() > 1:  # which is the newest may change while they look
+        raise RunError("which_to_resume", processes=process_count())
     for each in list_runs(out):
         if each.state() not in ("finished", "running"):
-            return each
+            return each.path
     raise RunError("nothing_to_resume", path=out)
 
 

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from lori_core.errors import LoRIError, StorageError
+from lori_core.processes import is_first_process
 from lori_core.translate import translate
 
 REFUSED = 2  # exit code
@@ -28,7 +29,8 @@ def told(language: str) -> Iterator[None]:
 
 
 def console() -> Console:
-    return Console(width=None if Console().is_terminal else 200)  # a pipe has no width: tables keep their lines whole
+    # a pipe has no width: tables keep their lines whole
+    return Console(width=None if Console().is_terminal else 200, quiet=not is_first_process())
 
 
 def say(key: str, language: str, **values: object) -> None:

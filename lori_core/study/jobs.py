@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch.distributed import DistError
+
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, open_base, target_modules
 from lori_core.bases.merged_base import PROMPTS, export_merged_base
@@ -37,6 +39,7 @@ from lori_core.method.adapter import Adapter, as_parent, base_notes, check_base
 from lori_core.method.conditioned import Conditions
 from lori_core.method.masks import Masks
 from lori_core.method.merge import NEED_FOOTPRINTS, merge
+from lori_core.processes import is_first_process
 from lori_core.report.page import study_page
 from lori_core.results import Calibration, Score, from_json, to_json
 from lori_core.storage.adapter_files import load_adapter
@@ -84,8 +87,8 @@ def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
     Returns:
         What to look at: the report of a study, the folder of the adapter that was made; None for scores alone.
     Raises:
-        RunError: the run is in use or finished, or nobody knows its kind. Stopped: the hooks or run.request_stop()
-            asked for it. Whatever else the work raises.
+        RunError: the run is in use or finished, nobody knows its kind, or another process of the launch is gone.
+        Stopped: the hooks or run.request_stop() asked for it. Whatever else the work raises.
     """
     hooks = hooks or Hooks()
     if run.state() == "finished":
@@ -100,7 +103,12 @@ def execute(run: Run, hooks: Hooks | None = None) -> Path | None:
             raise RunError("unknown_run_kind", path=run.path, kind=run.kind, known=", ".join(JOBS))
         watched = Hooks(on_event, lambda: run.stop_requested() or hooks.should_stop())
         watched.check_stop()
-        return WORK[run.kind](JOBS[run.kind](**run.config), run, watched)
+        try:
+            return WORK[run.kind](JOBS[run.kind](**run.config), run, watched)
+        except RuntimeError as error:
+            if not isinstance(error, DistError) and "gloo/transport" not in str(error):  # gloo has no kind of its own
+                raise
+            raise RunError("process_lost", reason=str(error).partition(". ")[0]) from error
 
 
 @dataclass(frozen=True)
@@ -310,8 +318,8 @@ def _given_masks(path: str, base: Base, config: AdapterConfig) -> Masks:
 
 
 def _store(folder: str | None, name: str) -> AdapterStore | None:
-    """The store, once it is known, before any work, that it can take an adapter of that name."""
-    return AdapterStore(folder) if folder is not None and checked_name(name) else None
+    """The store, once it is known, before any work, that it can take an adapter of that name; the first process's."""
+    return AdapterStore(folder) if folder is not None and checked_name(name) and is_first_process() else None
 
 
 def _stored(store: AdapterStore, adapter: Adapter, run: Run, part: str) -> str:

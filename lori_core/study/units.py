@@ -1,19 +1,23 @@
 """Units of work: one task calibrated, learned, kept and scored. A training job is one of them, a study many."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from lori_core.bases.attach import applied
-from lori_core.bases.load import Base, check_rank, open_base, target_modules
+from lori_core.bases.load import Base, check_rank, default_device, open_base, target_modules
 from lori_core.config import AdapterConfig, BaseConfig, Method, Split, StudyMethod, TrainConfig
 from lori_core.errors import ConfigError, TaskError
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions
+from lori_core.processes import base_is_shared, process_count
 from lori_core.results import Calibration, Score, SingleResult
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.study.layout import DenseRun, Layout, Variant, variant_of
@@ -89,8 +93,11 @@ def check_splits(tasks: Sequence[Task], splits: Sequence[Split]) -> None:
 def open_work(
     config: BaseConfig, tasks: tuple[Task, ...], folder: Path, hooks: Hooks, limits: Mapping[Split, int | None]
 ) -> Work:
-    """The base is loaded, and what wraps prompts is put around the tasks."""
-    base = open_base(config)
+    """The base is loaded, once all processes of a launch have met, and what wraps prompts is put around the tasks."""
+    if process_count() > 1:
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # else transformers fills the base of others with zeros
+        PartialState(cpu=(config.device or default_device()) == "cpu")  # from now on "cuda" is the process's own GPU
+    base = open_base(config, process_count() if base_is_shared() else 1)
     hooks.on_event(base.opened)
     for task in tasks:
         if task.left_out:

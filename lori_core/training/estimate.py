@@ -27,6 +27,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from lori_core.bases.layer import LoRILinear
 from lori_core.bases.load import DTYPES, checked_device, default_attention
 from lori_core.bases.quantize import packed_bytes
+from lori_core.bases.sharded import shared_out
 from lori_core.bases.targets import check_rank, linear_shape, linear_shapes, target_modules
 from lori_core.config import AdapterConfig, Attention, Precision, Quantization
 from lori_core.errors import ConfigError, ModelError
@@ -48,6 +49,7 @@ def estimate(
     quantization: Quantization | None = None,
     attention: Attention | None = None,
     gradient_checkpointing: bool = False,
+    processes: int = 1,
 ) -> Memory:
     """The most memory that one training stage takes at a time.
 
@@ -56,10 +58,13 @@ def estimate(
         adapter: sparsity 0 is the dense training, and the calibration of LoRI-S; with train_projection it is LoRA.
         batch_size: examples a forward pass. length: tokens of each, prompt and response.
         device: says how attention is computed: eager on a cpu.
+        processes: how many share the base out, see bases/sharded.py; then of one of them.
     Raises:
-        ConfigError: the length or the rank is too large. ModelError: the modules to adapt are unknown, or the forward
-            pass depends on what the tensors hold.
+        ConfigError: the length or the rank is too large. ModelError: the modules to adapt are unknown, the forward
+            pass depends on what the tensors hold, or a quantised base is to be shared out.
     """
+    if processes > 1 and quantization:
+        raise ModelError("sharded_not_whole", name=config.name_or_path or config.model_type)
     _check_length(config, length)
     fake, dtype = FakeTensorMode(allow_non_fake_inputs=True), DTYPES[precision]
     how = attention or default_attention(device)
@@ -68,7 +73,9 @@ def estimate(
     with _refused(config):
         with fake:
             model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=how).requires_grad_(False)
-        parameters, base = model.num_parameters(), _bytes(model)
+        parameters, base, gathered = model.num_parameters(), _bytes(model), 0
+        if processes > 1:
+            base, gathered = shared_out(model, processes)
         shapes = target_modules(model, adapter.target_modules)
         check_rank(shapes, adapter.rank)
         linear = linear_shapes(model) if quantization else {}
@@ -86,7 +93,8 @@ def estimate(
         gradients=4 * trained,
         optimizer=8 * trained,  # AdamW's two moments
         activations=activations,
-        working=peak - activations + max(dense, default=0),  # a packed weight is unpacked at its product
+        # a packed weight is unpacked at its product
+        working=peak - activations + max(dense, default=0) + gathered,
         parameters=parameters,
         trained=trained,
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lori_core.bases.attach import update_ratio
 from lori_core.bases.load import Base, check_rank, target_modules
+from lori_core.bases.sharded import is_sharded
 from lori_core.config import AdapterConfig, Method, TrainConfig
 from lori_core.errors import ConfigError, ModelError
 from lori_core.method.adapter import Adapter, blank
@@ -104,10 +105,12 @@ def fine_tune(
     """Full fine-tuning, the baseline that no adapter is: a fp32 copy of the whole base is trained and returned.
 
     Raises:
-        ModelError: the base is quantised.
+        ModelError: the base is quantised, or shared out over processes.
     """
     if base.quantization:
         raise ModelError("quantized_full", quantization=base.quantization)
+    if is_sharded(base.model):
+        raise ModelError("sharded_full")
     tuned = replace(base, model=copy.deepcopy(base.model).float().requires_grad_(True))
     training = train(
         tuned.model,

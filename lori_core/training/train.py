@@ -3,6 +3,9 @@
 The loss is the cross-entropy over the responses' tokens of the whole batch (prompt and padding count nothing), a token
 or an example as TrainConfig.loss_per has it, whatever the micro-batches and devices it is split over. What is reported
 is always nats a token. AdamW without weight decay, as in the official recipe (recipes.py).
+
+Of several processes each computes the gradient of its share of the batch, and the sum is every one's. So what is
+trained is the same in all, also where the frozen base is shared out over them (bases/sharded.py).
 """
 
 import hashlib
@@ -21,8 +24,9 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lori_core.bases.sharded import is_sharded
 from lori_core.config import TrainConfig, parse
 from lori_core.errors import ConfigError, DataError, RunError, Stopped
 from lori_core.files import read_file, write_atomic
@@ -51,7 +55,7 @@ class _Session:
         can_skip_logits: whether the model can leave out those of early positions, as all known architectures can.
     """
 
-    model: nn.Module
+    model: PreTrainedModel
     accelerator: Accelerator
     optimizer: torch.optim.Optimizer
     trained: dict[str, nn.Parameter]
@@ -64,7 +68,7 @@ class _Session:
 
 
 def train(
-    model: nn.Module,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
     config: TrainConfig,
@@ -143,20 +147,21 @@ def memory_bytes() -> int:
 
 
 def _prepare(
-    model: nn.Module,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainConfig,
     watcher: Watcher | None,
     autocast: bool,
 ) -> _Session:
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")  # else it takes a GPU that is there
+    accelerator = Accelerator(cpu=model.device.type == "cpu")  # else it takes a GPU that is there
+    if is_sharded(model) and config.batch_size % accelerator.num_processes:  # each pass gathers the base from all
+        raise ConfigError("unequal_shares", batch_size=config.batch_size, processes=accelerator.num_processes)
     # fused: one kernel a parameter; LoRI-S has many small ones.
     optimizer = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0, fused=True)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
     pad = tokenizer.pad_token_id or tokenizer.eos_token_id or 0  # any id will do: padding is masked everywhere
     can_skip_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
-    return _Session(prepared, accelerator, optimizer, trained, config, watcher, int(pad), autocast, can_skip_logits)  # pyright: ignore[reportArgumentType]
+    return _Session(model, accelerator, optimizer, trained, config, watcher, int(pad), autocast, can_skip_logits)  # pyright: ignore[reportArgumentType]
 
 
 def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoint: Path | None) -> None:
@@ -167,6 +172,8 @@ def _loop(session: _Session, encoded: Sequence[Encoded], hooks: Hooks, checkpoin
     before, start = (progress.step, progress.tokens, progress.seconds), time.perf_counter()
     while progress.step < config.steps:
         if hooks.should_stop():
+            session.accelerator.set_trigger()
+        if session.accelerator.check_trigger():  # in any process
             _save(session, checkpoint)
             raise Stopped("stopped")
         learning_rate = config.learning_rate * schedule(progress.step, config)
@@ -221,16 +228,28 @@ def _step(session: _Session, batch: Sequence[Encoded]) -> float:
     response_tokens = sum(len(each.input_ids) - _first_predicted(each) for each in batch)
     parts = response_tokens if config.loss_per == "token" else len(batch)
     mine = list(batch[accelerator.process_index :: accelerator.num_processes])
-    total = torch.zeros((), device=accelerator.device)
-    micro_batches = list(_micro_batches(mine, config.micro_batch_size or len(mine)))
-    for micro_batch in micro_batches[:-1]:
-        with accelerator.no_sync(session.model):
-            total += _backward(session, micro_batch, parts)
-    total += _backward(session, micro_batches[-1], parts)
+    total = torch.zeros((), device=session.model.device)
+    for micro_batch in _micro_batches(mine, config.micro_batch_size or config.batch_size):
+        loss = _summed_loss(session, micro_batch) / parts
+        loss.backward()
+        total += loss.detach()
+    _add_up(session)
     _clip(session)
     session.optimizer.step()
     session.optimizer.zero_grad()
     return float(accelerator.reduce(total, "sum")) * (parts / response_tokens)  # pyright: ignore[reportArgumentType]
+
+
+def _add_up(session: _Session) -> None:
+    """Gradients of the whole batch, in place, of those of each process's share.
+
+    DDP would send the frozen base to every process first, and wait for a gradient that a process may not have.
+    """
+    if session.accelerator.num_processes > 1:
+        for parameter in session.trained.values():
+            if parameter.grad is None:  # no example of its own
+                parameter.grad = torch.zeros_like(parameter)
+            torch.distributed.all_reduce(parameter.grad)
 
 
 def _clip(session: _Session) -> None:
@@ -253,17 +272,9 @@ def _micro_batches(batch: list[Encoded], size: int) -> Iterator[list[Encoded]]:
         yield batch[start : start + size]
 
 
-def _backward(session: _Session, batch: Sequence[Encoded], parts: int) -> Tensor:
-    """parts: response tokens or examples of the whole batch, over which the loss is the mean."""
-    loss = _summed_loss(session, batch) / parts
-    # DDP averages gradients over the processes; this loss is already the process's share of the whole batch's mean.
-    session.accelerator.backward(loss * session.accelerator.num_processes)
-    return loss.detach()
-
-
 def _summed_loss(session: _Session, batch: Sequence[Encoded]) -> Tensor:
     """Cross-entropy summed over the response tokens and the end token, ()."""
-    device = session.accelerator.device
+    device = session.model.device
     width = max(len(each.input_ids) for each in batch)
     ids = torch.full((len(batch), width), session.pad)
     attention = torch.zeros_like(ids)

@@ -37,6 +37,14 @@ LLAMA_3_8B = LlamaConfig(
     num_key_value_heads=8,
     vocab_size=128256,
 )
+LLAMA_3_70B = LlamaConfig(
+    hidden_size=8192,
+    intermediate_size=28672,
+    num_hidden_layers=80,
+    num_attention_heads=64,
+    num_key_value_heads=8,
+    vocab_size=128256,
+)
 MISTRAL_7B = MistralConfig(
     hidden_size=4096,
     intermediate_size=14336,

@@ -2,14 +2,16 @@
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import architectures
 import pytest
 import tiny
+import torch
+from allocations import allocated_bytes
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2Config
 from typer.testing import CliRunner, Result
 
@@ -17,14 +19,16 @@ from lori_core.__main__ import app
 from lori_core.bases.attach import attach
 from lori_core.bases.load import DTYPES
 from lori_core.bases.quantize import packed_bytes
+from lori_core.bases.sharded import shared_out
 from lori_core.bases.targets import target_modules
 from lori_core.config import AdapterConfig
 from lori_core.errors import ConfigError, ModelError
 from lori_core.results import Memory
 from lori_core.tasks.task import Example
-from lori_core.training.estimate import estimate
+from lori_core.training.estimate import GIB, estimate
 from lori_core.training.train import train
 
+ROOT = Path(__file__).parents[2]
 BATCH, LENGTH = 8, 64
 LORI_S = AdapterConfig(rank=4, sparsity=0.5)
 LORI_D = LORI_S.changed(sparsity=0)
@@ -56,18 +60,6 @@ def saved_bytes(model: PreTrainedModel, checkpointing: bool) -> int:
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         one_step(model, checkpointing)
     return sum(size for address, size in saved.items() if address not in own)
-
-
-def allocated_bytes(model: PreTrainedModel, checkpointing: bool) -> int:
-    """The most that the allocator has out at a time during one step, beyond what was there before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        one_step(model, checkpointing)
-    events = [each for each in profiled.profiler.kineto_results.events() if each.name() == "[memory]"]  # type: ignore
-    now = most = 0
-    for event in sorted(events, key=lambda each: each.start_ns()):
-        now += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
-        most = max(most, now)
-    return most
 
 
 @pytest.mark.parametrize(
@@ -109,7 +101,7 @@ def test_it_is_what_a_real_training_takes(architecture, precision, adapter, atte
     if not checkpointing:  # whose hooks are within ours
         saved = saved_bytes(model, checkpointing)
         assert memory.activations == pytest.approx(saved, rel=0.02)
-    allocated = allocated_bytes(model, checkpointing)
+    allocated = allocated_bytes(lambda: one_step(model, checkpointing))
     assert memory.total - memory.base - memory.adapter == pytest.approx(allocated, rel=0.02)
 
 
@@ -199,6 +191,56 @@ def test_what_cannot_be_is_refused():
     assert caught.value.key == "cannot_estimate"
 
 
+# --- shared out over processes
+
+ALL = AdapterConfig(sparsity=0)  # of every linear map of a layer, as a calibration trains it
+
+
+def test_of_a_base_that_is_shared_out_a_process_has_its_rows_and_all_of_the_adapter():
+    config = copy.deepcopy(architectures.LLAMA_3_8B)
+    config.num_hidden_layers = 2
+    given: dict[str, Any] = {"batch_size": 1, "length": 8}
+    alone, shared = estimate(config, ALL, **given), estimate(config, ALL, **given, processes=8)
+    model = on_meta(config)
+    layer = sum(parameter.nbytes for parameter in model.model.layers[0].parameters())
+    head = model.get_output_embeddings().weight.nbytes
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    assert alone.base - shared.base == weights * 7 // 8  # 8 divides every number of rows
+    norm = model.model.norm.weight.nbytes
+    assert shared.working - alone.working == head + norm + 4 * max(layer, head)  # embeddings are as large as the head
+    for same in ("adapter", "gradients", "optimizer", "activations", "trained", "parameters"):
+        assert getattr(shared, same) == getattr(alone, same), same
+
+
+def on_meta(config: Any) -> Any:
+    """The model without contents, in bf16."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [("Llama-3-8B", architectures.LLAMA_3_8B), ("Llama-3-70B", architectures.LLAMA_3_70B)]
+)
+def test_the_document_on_scale_has_what_is_counted_without_contents(name, config):
+    model = on_meta(config)
+    trained = sum(out * ALL.rank for out, _ in target_modules(model).values())
+    frozen = sum(width * ALL.rank for _, width in target_modules(model).values())
+    adapter = 2 * frozen + (4 + 4 + 8) * trained  # A in bf16; values, gradients and AdamW's moments in fp32
+    rows = [f"| {name} | {sum(parameter.numel() for parameter in model.parameters()):,} | {trained:,} |"]
+    for processes in (2, 4, 8, 16):
+        share, gathered = shared_out(model, processes)
+        parts = (share, gathered, adapter, share + gathered + adapter)
+        rows.append(f"| {name} | {processes} | " + " | ".join(f"{part / GIB:.1f}" for part in parts) + " |")
+    written = (ROOT / "docs/scale.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in written if line.startswith(f"| {name} |")] == rows
+
+
+def test_a_quantised_base_is_not_planned_for_several_processes():
+    with pytest.raises(ModelError) as caught:
+        estimated(quantization="4bit", processes=2)
+    assert caught.value.key == "sharded_not_whole"
+
+
 # --- the command
 
 
@@ -215,6 +257,7 @@ def test_the_command_says_what_is_needed_and_whether_it_fits(tmp_path):
     assert "Does not fit: 1.00 GiB are needed, 0.50 GiB" in little.stdout
     assert f"{estimated(batch_size=2).parameters:,}" in plenty.stdout
     assert "calibration" in plenty.stdout and "calibration" not in lori(*given, "--method", "lora").stdout
+    assert "Fits: 1.00 GiB" in lori(*given, "--memory", 24, "--processes", 8).stdout
     assert "収まります" in lori(*given, "--language", "ja").stdout
 
 

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,43 +120,6 @@ def test_the_loss_is_told_in_nats_a_token_whatever_it_is_the_mean_over():
     token, example = Trained(steps=1), Trained(steps=1, loss_per="example")
     assert example.report.losses == pytest.approx(token.report.losses, rel=1e-6)
     assert not tiny.same_bits(example.adapter, token.adapter)
-
-
-IN_ONE_OF_TWO = """
-import os, sys
-import tiny
-import torch
-from test_train import OFFICIAL, Trained
-
-trained = Trained(steps=5, learning_rate=1e-3, micro_batch_size=1, **OFFICIAL)
-torch.save((trained.values(), list(trained.report.losses)), f"{sys.argv[1]}/{os.environ['RANK']}.pt")
-"""
-
-
-def test_two_processes_give_the_update_of_the_whole_batch(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    paths = os.pathsep.join([str(Path(tiny.__file__).parent), str(Path(__file__).parent)])
-    both = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "WORLD_SIZE": "2"}
-    both |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", IN_ONE_OF_TWO, str(tmp_path)],
-            env=os.environ | both | {"RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    said = [process.communicate()[1] for process in processes]
-    assert not any(process.returncode for process in processes), said
-    (values, losses), (others, _) = (torch.load(tmp_path / f"{rank}.pt") for rank in "01")
-    whole = Trained(steps=5, learning_rate=1e-3, **OFFICIAL)
-    assert torch.equal(values, others)
-    assert losses == pytest.approx(whole.report.losses, rel=1e-6)
-    difference = torch.linalg.norm(values - whole.values())
-    assert difference < 1e-4 * torch.linalg.norm(whole.values() - whole.values(whole.start))
 
 
 def test_gradient_checkpointing_gives_the_same_losses_and_is_off_afterwards():
