@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any
 
-from lori_core.config import BaseConfig, Method
+from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError
 from lori_core.study.layout import Layout, kind_of, planned, stage_of
 from lori_core.study.runs import Run
@@ -121,8 +121,9 @@ def _training_seconds(layout: Layout, unit: str, seconds: float) -> float:
 def _steps(config: StudyConfig, unit: str) -> int:
     """Of one training in it; a calibration is LoRI-D's."""
     label = kind_of(unit).partition("-")[2]
-    method = next((method for method in get_args(Method) if label.startswith(method)), "lori_d")
-    return training_for(config.base, config.train)[method].steps
+    training = training_for(config.base, config.train)
+    named = [each.steps for method, each in training.items() if label.startswith(method)]
+    return named[0] if named else training["lori_d"].steps
 
 
 def _examples(config: StudyConfig, stage: str) -> int:
