@@ -6,7 +6,7 @@ import gradio as gr
 
 from app.lab import PRIVATE
 
-CHOICES = ("run", "adapter", "adapters")  # several values of one have commas between, which no name has
+CHOICES = ("run", "adapter", "adapters", "document")  # several values of one have commas between, which no name has
 KEEP = (
     "(value) => { const here = new URL(location), chosen = [value ?? []].flat().join(',');"
     " if (chosen) here.searchParams.set('NAME', chosen); else here.searchParams.delete('NAME');"

@@ -15,6 +15,7 @@ from lori_core.bases.download import DOWNLOADS
 from lori_core.config import Method
 from lori_core.errors import RunError
 from lori_core.figures.wording import listed, method_label
+from lori_core.report.verdict import duration
 from lori_core.study.layout import variant_of
 from lori_core.study.machine import processor
 from lori_core.study.pace import expected_seconds
@@ -88,5 +89,8 @@ def _memory(page: Context, found: dict) -> str:
 
 def _time(page: Context, config: StudyConfig) -> str:
     seconds = expected_seconds(config, list_runs(page.workspace.runs))
-    said = page.say("fit.time_unknown") if seconds is None else page.say("fit.time", minutes=max(1, seconds / 60))
+    if seconds is None:
+        said = page.say("fit.time_unknown")
+    else:
+        said = page.say("fit.time", time=duration(seconds, page.language))
     return f"<p>{escape(said)}</p>"

@@ -33,10 +33,11 @@ and a line in PAGES. Its address is /<language>/<name>.
 from collections.abc import Callable
 
 from app.lab import Context
-from app.pages import adapters, continual, interference, masks, merge, report, runs, study, trying
+from app.pages import adapters, continual, docs, home, interference, masks, merge, report, runs, study, trying
 
 # name in the address -> what builds it; the order is that of the navigation.
 PAGES: dict[str, Callable[[Context], None]] = {
+    "home": home.build,
     "study": study.build,
     "runs": runs.build,
     "report": report.build,
@@ -46,4 +47,5 @@ PAGES: dict[str, Callable[[Context], None]] = {
     "adapters": adapters.build,
     "merge": merge.build,
     "try": trying.build,
+    "docs": docs.build,
 }

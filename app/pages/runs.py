@@ -181,7 +181,7 @@ def _choices(page: Context) -> list[tuple[str, str, str]]:
 
 
 def _no_run(page: Context) -> str:
-    link = f'<a href="/{page.language}/">{escape(page.say("study.title"))}</a>'
+    link = f'<a href="/{page.language}/study">{escape(page.say("study.title"))}</a>'
     return f'<p class="empty">{page.say("runs.none", study=link)}</p>'
 
 

@@ -9,7 +9,7 @@ from app.base_cards import base_cards
 from app.command import command
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.own_file import own_file
-from app.pages.runs import offer_interrupted, opens_run
+from app.pages.runs import opens_run
 from app.resources import fit, is_here, plan_of
 from lori_core.commands.typed import study_command
 from lori_core.config import AdapterConfig, StudyMethod
@@ -26,23 +26,7 @@ PRESET = ("nlu", "math", "safety")
 
 
 def build(page: Context) -> None:
-    def start_preset() -> str:
-        config = StudyConfig(  # a look at all of it in minutes: few examples, no control, the shortest sequence
-            tasks=PRESET,
-            methods=("lora", "lori_s"),
-            shared_control=False,
-            continual=("safety", "math"),
-            validation_examples=50,
-            test_examples=100,
-        )
-        return page.submit("study", config)
-
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
-    interrupted = gr.HTML()
-    on_load(lambda: offer_interrupted(page), None, interrupted)
-    preset = gr.Button(page.say("study.preset"), variant="primary")
-    opens_run(preset, start_preset, None)
-    gr.Markdown(f"## {page.say('study.own')}")
     _step(page, 1)
     base = base_cards(page)
     _step(page, 2)
@@ -70,7 +54,7 @@ def build(page: Context) -> None:
     look = gr.Button(page.say("fit.ask"))
     fits = gr.HTML()
     _step(page, 5)
-    button = gr.Button(page.say("study.start"))
+    button = gr.Button(page.say("study.start"), variant="primary")
     typed = command(page, page.say("study.typed"), visible=not page.lab.named)  # who has a name has no terminal there
     given = [base, tasks, level, paper, methods, rank, sparsity, seeds, *more]
 

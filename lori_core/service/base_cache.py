@@ -1,6 +1,8 @@
 """Base cache: the one base that the service process holds in memory, until another is asked for."""
 
-from lori_core.bases.load import Base, open_base
+import torch
+
+from lori_core.bases.load import Base, checked_device, device_name, open_base
 from lori_core.config import BaseConfig
 
 
@@ -10,6 +12,10 @@ class BaseCache:
     def __init__(self) -> None:
         self._config: BaseConfig | None = None
         self._base: Base | None = None
+
+    def device(self) -> str:
+        """Where a run computes that names no device: "cpu", "mps", or the model of the GPU."""
+        return device_name(torch.device(checked_device(None)))
 
     def base(self, config: BaseConfig) -> Base:
         """The base that the config names."""

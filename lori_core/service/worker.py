@@ -56,6 +56,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
     ),
     Interference: ("in_weights", "in_function"),
     Forecasting: ("before_training", "spectrum"),
+    BaseCache: ("device",),
     Trying: ("example", "answers_of"),
     PromptLens: ("prompt_lens",),
 }
@@ -74,7 +75,7 @@ def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
     bases = BaseCache()
     over_bases = (each(shelf, bases) for each in (Interference, Forecasting, Trying, PromptLens))
-    owners = (shelf, MaskViews(shelf), *over_bases)
+    owners = (shelf, bases, MaskViews(shelf), *over_bases)
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

@@ -1,5 +1,10 @@
-"""Duration of a study on this machine: its units of work, and what units of that kind took in an earlier study."""
+"""Duration of a study on this machine: its units of work, and what units of that kind took in an earlier study.
 
+What a unit took to train grows with the steps, what it took to score with the examples; the base, the size of a batch
+and the length of its examples have to be the same.
+"""
+
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -11,8 +16,9 @@ from lori_core.errors import ConfigError
 from lori_core.study.layout import Layout, kind_of, planned, stage_of
 from lori_core.study.runs import Run
 from lori_core.study.specs import StudyConfig
+from lori_core.training.recipes import training_for
 
-SAME = (*BaseConfig.model_fields, "train")  # settings without which two studies are not equally fast
+FREE = {"steps", "learning_rate", "seed"}  # settings of a training that leave a step as fast as it is
 # A merge is scored on each task; a sequence is scored on all tasks after each of them.
 GROWS = {"merge": 1, "continual": 2}  # stage -> with which power of the number of tasks
 
@@ -40,13 +46,23 @@ def seconds_left(run: Run, earlier: Iterable[Run], under_way: float = 0.0) -> fl
 
 
 def _known(config: StudyConfig, runs: Iterable[Run]) -> Iterator[dict[str, float]]:
-    """Of each study of the same base and training what its units took, see _taken()."""
-    asked = config.model_dump(mode="json")
+    """Of each study of the same base and kind of training what its units took, see _taken()."""
+    speed = _speed(config)
     for run in runs:
-        if run.kind != "study" or any(run.config.get(field) != asked[field] for field in SAME):
+        if run.kind != "study":
             continue
-        with suppress(OSError, ValueError, LookupError, TypeError, ArithmeticError):  # a damaged run tells nothing
-            yield _taken(run, asked)
+        # a damaged run, or one of another version, tells nothing
+        with suppress(ConfigError, OSError, ValueError, LookupError, TypeError, ArithmeticError):
+            known = StudyConfig(**run.config)
+            if _speed(known) == speed:
+                yield _taken(Layout(run.path), known, config)
+
+
+def _speed(config: StudyConfig) -> list[Any]:
+    """Settings without which two studies are not equally fast."""
+    training = training_for(config.base, config.train)
+    steps = {method: each.model_dump(exclude=FREE) for method, each in training.items()}
+    return [config.model_dump(include=set(BaseConfig.model_fields)), steps]
 
 
 def _until_known(known: Iterable[dict[str, float]], units: Sequence[str]) -> list[dict[str, float]]:
@@ -70,17 +86,52 @@ def _sum(known: Sequence[dict[str, float]], units: Iterable[str]) -> float | Non
     return None if None in each else sum(seconds for seconds in each if seconds is not None)
 
 
-def _taken(run: Run, asked: dict[str, Any]) -> dict[str, float]:
-    """Mean seconds of a unit, by kind and by stage, as they would be with as many tasks as are asked for."""
+def _taken(layout: Layout, known: StudyConfig, asked: StudyConfig) -> dict[str, float]:
+    """Mean seconds of a unit, by kind and by stage, as they would be with the tasks, steps and examples asked for."""
     each: dict[str, list[float]] = {}
-    for unit, seconds in Layout(run.path).all_seconds().items():
+    for unit, seconds in layout.all_seconds().items():
         stage = stage_of(unit)
-        grown = (_tasks(asked, stage) / _tasks(run.config, stage)) ** GROWS.get(stage, 0)
+        trained = _training_seconds(layout, unit, seconds)
+        grown = (_tasks(asked, stage) / _tasks(known, stage)) ** GROWS.get(stage, 0)
+        grown *= trained * _steps(asked, unit) / _steps(known, unit) + (seconds - trained) * _examples(
+            asked, stage
+        ) / _examples(known, stage)
         for key in {stage, kind_of(unit)}:
-            each.setdefault(key, []).append(seconds * grown)
+            each.setdefault(key, []).append(grown)
     return {key: fmean(seconds) for key, seconds in each.items()}
 
 
-def _tasks(config: dict[str, Any], stage: str) -> int:
+def _tasks(config: StudyConfig, stage: str) -> int:
     """How many a unit of that stage is about; a sequence may have fewer than the study."""
-    return len((stage == "continual" and config["continual"]) or config["tasks"])
+    return len((stage == "continual" and config.continual) or config.tasks)
+
+
+def _training_seconds(layout: Layout, unit: str, seconds: float) -> float:
+    """What of a unit's time is training: all of a calibration, and nearly all of a sequence."""
+    match stage_of(unit):
+        case "calibrate" | "continual":
+            return seconds
+        case "single":
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                return min(seconds, float(json.loads(layout.unit(unit).read_bytes())["training"]["seconds"]))
+            return seconds
+    return 0.0
+
+
+def _steps(config: StudyConfig, unit: str) -> int:
+    """Of one training in it; a calibration is LoRI-D's."""
+    label = kind_of(unit).partition("-")[2]
+    training = training_for(config.base, config.train)
+    named = [each.steps for method, each in training.items() if label.startswith(method)]
+    return named[0] if named else training["lori_d"].steps
+
+
+def _examples(config: StudyConfig, stage: str) -> int:
+    """How many of a task are scored in a unit of that stage; 1 where their number does not matter."""
+    test, validation = config.test_examples, config.validation_examples
+    scored = {
+        "base": test,
+        "single": test + validation,
+        "merge": test + len(config.merge_weights) * validation,
+    }
+    return scored.get(stage, 1)

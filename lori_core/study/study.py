@@ -226,12 +226,13 @@ def _base_score(study: Study, index: int) -> Score:
 def _learn(study: Study, variant: Variant, index: int, seed: int) -> SingleResult:
     """One task learned by one method, and the adapter, which is kept beside the result."""
     name = single_unit(variant.label, index, seed)
+    given: dict[str, Any] = {}
+    if variant.method not in ("lora", "full") and not study.work.layout.unit(name).exists():
+        # before this unit begins: its time would count that of the calibration, a unit of its own, once more
+        given = {"calibrated": _calibrated(study, variant, index, seed)}
+        given |= {"conditions": study.conditions(variant, index)}
 
     def make() -> SingleResult:
-        given: dict[str, Any] = {}
-        if variant.method not in ("lora", "full"):
-            given = {"calibrated": _calibrated(study, variant, index, seed)}
-            given |= {"conditions": study.conditions(variant, index)}
         return learn_unit(
             study.work,
             study.tasks[index],

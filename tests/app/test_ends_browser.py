@@ -177,7 +177,7 @@ def test_a_sequence_is_started_in_the_order_that_was_chosen(lab, tab):
 def test_a_study_s_sequence_has_the_same_two_choices(lab, tab):
     address, folder = lab
     before = {run.path for run in list_runs(folder / "runs")}
-    tab.goto(f"{address}/en/")
+    tab.goto(f"{address}/en/study")
     tab.get_by_role("button", name=translate("app.advanced.title", "en")).click()
     choose_later_tasks(tab)
     tab.get_by_role("button", name=translate("app.study.start", "en"), exact=True).click()

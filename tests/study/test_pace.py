@@ -2,10 +2,11 @@
 
 import pytest
 
-from lori_core.config import AdapterConfig
+from lori_core.config import AdapterConfig, Method, TrainConfig
 from lori_core.study.pace import expected_seconds, planned, seconds_left
 from lori_core.study.runs import Run
 from lori_core.study.specs import StudyConfig
+from lori_core.training.recipes import training_for
 
 
 def study(root, config: StudyConfig, seconds) -> Run:
@@ -46,7 +47,10 @@ def test_a_sequence_that_was_shorter_than_its_study_counts_as_short(tmp_path):
     assert expected_seconds(whole, [run]) == sum(weights.get(name.split("-")[0], 1) for name in planned(whole))
 
 
-@pytest.mark.parametrize("differs", [{"base": "other"}, {"precision": "fp32"}, {"train": {"lora": {"steps": 9}}}])
+LARGER = {"lora": training_for("embedded")["lora"].changed(batch_size=64).model_dump(mode="json")}
+
+
+@pytest.mark.parametrize("differs", [{"base": "other"}, {"precision": "fp32"}, {"train": LARGER}])
 def test_a_study_on_other_terms_tells_nothing(tmp_path, differs):
     run = study(tmp_path, StudyConfig(), lambda name: 1)
     told = Run(run.path, run.kind, run.config | differs)
@@ -59,6 +63,21 @@ def test_a_study_that_did_not_get_to_the_first_merge_tells_nothing(tmp_path):
     for path in (run.path / "seconds").glob("merge-*"):
         path.unlink()
     assert expected_seconds(StudyConfig(), [run]) is None
+
+
+def test_training_grows_with_the_steps_and_scoring_with_the_examples(tmp_path):
+    known = StudyConfig(tasks=("a",), methods=("lori_s",), validation_examples=50, test_examples=100)
+    run = study(tmp_path, known, lambda name: 10)
+    (run.path / "units").mkdir()
+    (run.path / "units" / "single-lori_s-0-0.json").write_text('{"training": {"seconds": 7}}')
+    asked = known.changed(train=in_steps(160), validation_examples=5, test_examples=10)
+    assert planned(asked) == ["base-0", "calibrate-own-0-0", "single-lori_s-0-0"]
+    assert expected_seconds(asked, [run]) == pytest.approx(10 / 10 + 10 * 2 + 7 * 2 + 3 / 10)
+
+
+def in_steps(steps: int) -> dict[Method, TrainConfig]:
+    recipes = training_for("embedded")
+    return {method: recipes[method].changed(steps=steps) for method in ("lori_d", "lori_s")}
 
 
 def done(run: Run, count: int) -> list[str]:

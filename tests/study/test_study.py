@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from lori_core.study.layout import Layout, dense_run_of, planned
 from lori_core.study.specs import StudyConfig
 from lori_core.study.study import run_study
 from lori_core.training.footprints import text_footprint
+from lori_core.training.hooks import Hooks
 
 FEW = TrainConfig(learning_rate=1e-3, steps=2, batch_size=2, warmup_steps=0)
 TRAINING: dict[Method, TrainConfig] = {"lori_d": FEW, "lori_s": FEW}
@@ -37,13 +39,26 @@ CONFIG = StudyConfig(
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory) -> tuple[StudyResult, Path]:
+def events() -> list[dict[str, Any]]:
+    """Of the study, once it is done."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, events) -> tuple[StudyResult, Path]:
     folder = tmp_path_factory.mktemp("study")
-    return run_study(CONFIG, folder), folder
+    return run_study(CONFIG, folder, Hooks(events.append)), folder
 
 
 def test_all_that_was_planned_is_there(done):
     assert set(Layout(done[1]).done()) == set(planned(CONFIG))
+
+
+def test_no_unit_runs_within_another_so_that_no_second_is_counted_twice(done, events):
+    units = [(event["name"], event["state"]) for event in events if event["kind"] == "unit"]
+    started = [place for place, (_, state) in enumerate(units) if state == "started"]
+    assert {units[place][0] for place in started} == set(planned(CONFIG))
+    assert all(units[place + 1] == (units[place][0], "done") for place in started)
 
 
 def test_a_conditioned_A_is_one_of_the_methods_of_the_result(done):

@@ -21,9 +21,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_every_file_of_assets(wheel: Path):
+def test_the_wheel_holds_every_file_of_assets_and_the_documents_that_the_app_shows(wheel: Path):
     packed = set(zipfile.ZipFile(wheel).namelist())
-    tracked = subprocess.run(["git", "ls-files", "assets"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    wanted = ["git", "ls-files", "assets", "docs", "notebooks/README.md"]
+    tracked = subprocess.run(wanted, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert tracked, "the checkout tracks no assets"
     assert {f"lori_core/{name}" for name in tracked.split()} <= packed
 
