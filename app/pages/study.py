@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.advanced import advanced, said
-from app.base_cards import base_cards
+from app.base_cards import base_cards, first_look
 from app.command import command
 from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.own_file import own_file
@@ -28,7 +28,7 @@ PRESET = ("nlu", "math", "safety")
 def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('study.title')}\n\n{page.say('study.what')}")
     _step(page, 1)
-    base = base_cards(page)
+    base, card = base_cards(page)
     _step(page, 2)
     tasks = gr.CheckboxGroup([(name, name) for name in MINI_TASKS], value=list(PRESET), label=page.say("study.tasks"))
     level = gr.Radio(list(LEVELS), value=USUAL_LEVEL, label=page.say("study.level"), info=page.say("study.level_info"))
@@ -49,6 +49,7 @@ def build(page: Context) -> None:
         sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("study.sparsity"))
         seeds = gr.Slider(1, 5, 1, step=1, label=page.say("study.seeds"), info=page.say("study.seeds_info"))
     more = advanced(page)
+    first_look(card, more[:7])
     _step(page, 4)
     plan = gr.HTML()
     look = gr.Button(page.say("fit.ask"))
