@@ -164,7 +164,7 @@ def test_the_card_of_a_base_says_what_it_is_and_names_it_to_the_study(lab, brows
     page = browser.new_page()
     page.goto(f"{lab[0]}/en/study")
     typed = page.get_by_role("group", name=translate("app.study.typed", "en")).get_by_role("code")
-    field = page.get_by_label(translate("app.base.name", "en"))
+    field = page.get_by_role("textbox", name=translate("app.base.name", "en"))
     page.get_by_text(translate("app.base.embedded.about", "en")).wait_for()
     expect(typed).to_contain_text("--task nlu")
     page.get_by_role("radio", name=translate("app.base.smollm2", "en")).check()
