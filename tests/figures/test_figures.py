@@ -269,7 +269,7 @@ def test_a_confusion_matrix_is_of_the_method_that_validation_prefers_with_seeds_
     assert "nlu, LoRI-D" in drawing.title
     assert [list(row) for row in heatmap.z] == [[40 / 42, 2 / 42, 0], [0, 21 / 40, 19 / 40]]
     assert list(texts.text) == ["40", "2", "0", "0", "21", "19"]
-    assert list(drawing.figure.layout.xaxis.ticktext) == ["no", "yes", "no class"]
+    assert list(drawing.figure.to_dict()["layout"]["xaxis"]["ticktext"]) == ["no", "yes", "no class"]
     assert "LoRI-D yes 0.53" in drawing.summary and "LoRI-S yes 0.53" in drawing.summary
     assert ["LoRI-S", "no", "yes", "4", "0.091"] in drawing.rows
 
