@@ -9,13 +9,14 @@ import gradio as gr
 from app.lab import PRIVATE, QUIET, Context, alert, on_load
 from app.own_tasks import label_of, remember, remembered
 from lori_core.errors import ConfigError, LoRIError
-from lori_core.figures.wording import listed
+from lori_core.figures.wording import listed, reasons
 from lori_core.study.reach import SHOWN
-from lori_core.tasks.own_files import KINDS, Quality, columns, examine, first_examples, keep_file, spec_of
+from lori_core.tasks.check import TaskCheck, check_task
+from lori_core.tasks.own_files import KINDS, Quality, columns, keep_file, spec_of
 from lori_core.tasks.registry import load_task
-from lori_core.tasks.task import Task
+from lori_core.translate import translate
 
-SCORERS = ("exact", "number", "contains")
+SCORERS = ("exact", "number", "contains", "label", "likelihood")
 
 
 def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
@@ -50,11 +51,11 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
 
     def preview(*given: str) -> Any:
         try:
-            task = load_task(_spec(page, *given))
-            quality = examine(task)
-            if refused := _nothing_to_learn(page, task, quality):
+            spec = _spec(page, *given)
+            checked = check_task(spec, load_task(spec))
+            if refused := _nothing_to_learn(page, checked):
                 return alert(escape(refused)), gr.update(interactive=False)
-            return _preview(page, task, quality), gr.update(interactive=True)
+            return _preview(page, checked), gr.update(interactive=True)
         except LoRIError as error:
             return alert(page.in_words(error)), gr.update(interactive=False)
 
@@ -96,28 +97,34 @@ def _spec(page: Context, kept: str, name: str, prompt: str | None, response: str
     return spec
 
 
-def _nothing_to_learn(page: Context, task: Task, quality: Quality) -> str:
+def _nothing_to_learn(page: Context, checked: TaskCheck) -> str:
     """Why nothing can be learned of rows that can all be read; empty where something can."""
-    different = {(example.prompt, example.response) for example in task.examples("train")}
-    empty = [split for split, count in quality.counts.items() if not count]
+    different = {(example.prompt, example.response) for example in checked.task.examples("train")}
+    empty = [split for split, count in checked.counts.items() if not count]
     return page.say("own.too_few", different=len(different)) if empty or len(different) < 2 else ""
 
 
-def _preview(page: Context, task: Task, quality: Quality) -> str:
+def _preview(page: Context, checked: TaskCheck) -> str:
+    """What `lori tasks check` says of the same task."""
     texts = "".join(
         f'<pre class="example" tabindex="0">{escape(example.prompt)}<mark>{escape(example.response)}</mark></pre>'
-        for example in first_examples(task)
+        for example in checked.shown
     )
-    return f"<p>{escape(page.say('own.counts'))}</p>{texts}{_quality(page, quality)}"
+    doubts = [translate(f"command.check.doubt.{name}", page.language, **values) for name, values in checked.doubts]
+    said = "".join(
+        f"<li>{escape(each)}</li>" for each in doubts or [translate("command.check.no_doubts", page.language)]
+    )
+    quality = _quality(page, checked, checked.quality) if checked.quality else ""
+    return f"<p>{escape(page.say('own.counts'))}</p>{texts}{quality}<ul>{said}</ul>"
 
 
-def _quality(page: Context, quality: Quality) -> str:
+def _quality(page: Context, checked: TaskCheck, quality: Quality) -> str:
     shortest, middle, longest = quality.length
     facts = {
         **{f"own.{split}": f"{count:,}" for split, count in quality.counts.items()},
         "own.repeated": f"{quality.repeated:,}",
         "own.contradicting": f"{quality.contradicting:,}",
-        "own.left_out": f"{quality.left_out:,}",
+        "own.left_out": reasons(checked.task.left_out, page.language) or "0",
         "own.length": f"{shortest:,} / {middle:,.0f} / {longest:,}",
     }
     if quality.answers:

@@ -1,6 +1,7 @@
 """Figures: results in, plotly figures out. No torch, nothing computed beyond means over seeds; each a Drawing."""
 
 from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial, mask_gain
+from lori_core.figures.confusions import confused_tasks, confusion
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
 from lori_core.figures.forecast import forecast_against_measured, forecast_matrix
@@ -20,6 +21,8 @@ __all__ = [
     "before_after",
     "compared_scores",
     "condition",
+    "confused_tasks",
+    "confusion",
     "continual_axes",
     "continual_matrix",
     "cosines_by_width",

@@ -101,7 +101,8 @@ def _sections(result: StudyResult, language: str) -> list[Section]:
     first = [sequence for sequence in sequences if sequence.seed == sequences[0].seed]
     drawings = {
         "cost": [figures.cost(result, language)],
-        "scores": [figures.scores(result, language)],
+        "scores": [figures.scores(result, language)]
+        + [figures.confusion(result, task, language) for task in figures.confused_tasks(result)],
         "merging": [figures.merged(result, merge, language) for merge in merges]
         + [figures.merge_weights(result, merge, language) for merge in merges],
         "continual": ([figures.continual_axes(sequences, language)] if sequences else [])

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from lori_core.errors import DataError, TaskError
 from lori_core.files import folder_atomic, open_plain
 from lori_core.tasks.files import read_rows
-from lori_core.tasks.task import SPLITS, Example, Task
+from lori_core.tasks.task import SPLITS, Task
 
 KINDS = (".csv", ".jsonl", ".json")
 LARGEST = 100_000_000  # bytes
@@ -34,7 +34,6 @@ class Quality:
         counts: split -> examples.
         repeated: training examples whose prompt and answer occurred before.
         contradicting: training prompts that stand there with different answers.
-        left_out: rows that were left out, most because their prompt is in a split that comes after.
         length: (shortest, median, longest) prompt and answer of the training split, characters.
         answers: the answers of the training split with how often they occur, most frequent first; empty where there
             are more than LABELS, as in free text.
@@ -43,7 +42,6 @@ class Quality:
     counts: dict[str, int]
     repeated: int
     contradicting: int
-    left_out: int
     length: tuple[int, float, int]
     answers: dict[str, int]
 
@@ -101,12 +99,6 @@ def examine(task: Task) -> Quality:
         counts={split: len(task.examples(split)) for split in SPLITS},
         repeated=len(examples) - len(pairs),
         contradicting=sum(count > 1 for count in prompts.values()),
-        left_out=sum(sum(reasons.values()) for reasons in task.dropped.values()),
         length=(min(lengths), median(lengths), max(lengths)) if lengths else (0, 0, 0),
         answers=dict(answers.most_common()) if len(answers) <= LABELS else {},
     )
-
-
-def first_examples(task: Task, count: int = 3) -> list[Example]:
-    """What will be trained on: of each, the prompt is read, and the response alone counts for the loss."""
-    return list(task.examples("train")[:count])

@@ -86,6 +86,11 @@ def test_a_study_of_no_task_is_refused_and_not_queued(lab, browser):
     page.close()
 
 
+def doubt(name: str, **values: object) -> str:
+    """As `lori tasks check` says it."""
+    return translate(f"command.check.doubt.{name}", "en", **values)
+
+
 def test_a_file_of_ones_own_is_shown_as_it_will_be_learned_and_joins_the_tasks(lab, browser, tmp_path):
     address, folder = lab
     rows = tmp_path / "<b>rows.csv"
@@ -99,6 +104,8 @@ def test_a_file_of_ones_own_is_shown_as_it_will_be_learned_and_joins_the_tasks(l
     page.get_by_role("button", name="Show what will be learned").click()
     page.locator("pre.example mark").first.wait_for()
     assert page.locator("pre.example").first.inner_text().startswith("<i>")
+    page.get_by_text(doubt("lopsided", answer="even", share="100")).wait_for()
+    page.get_by_text(doubt("few", n=4, points=49)).wait_for()
     page.get_by_role("button", name="Add to the tasks").click()
     page.get_by_label("mine (q → a)").wait_for()
     assert page.get_by_label("mine (q → a)").is_checked()

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
-from example_results import METHODS, calibration, diverged, example, modules, score, without_nulls
+from example_results import METHODS, calibration, classified, diverged, example, modules, score, without_nulls
 from plotly.colors import hex_to_rgb, label_rgb, sample_colorscale, unlabel_rgb
 
 from lori_core import figures
@@ -35,6 +35,7 @@ def all_drawings(language: str) -> list[figures.Drawing]:
     looks = [single.calibration for single in RESULT.singles if single.calibration]
     return [
         figures.scores(RESULT, language),
+        figures.confusion(classified(), "nlu", language),
         figures.merged(RESULT, "concat", language),
         figures.merge_weights(RESULT, "concat", language),
         figures.mask(looks[0], language),
@@ -260,6 +261,22 @@ def test_what_is_said_of_forgetting_names_what_was_learned_and_the_rates_where_t
             learned = fmean(each.matrix[i][i] for i in range(1, len(each.order)))
             assert f"{learned:.2f}" in summary and f"{each.learning_rate:g}" in summary
         assert "0.0004" not in draw(same, language).summary
+
+
+def test_a_confusion_matrix_is_of_the_method_that_validation_prefers_with_seeds_counted_together():
+    drawing = figures.confusion(classified(), "nlu")
+    heatmap, texts = traces(drawing)
+    assert "nlu, LoRI-D" in drawing.title
+    assert [list(row) for row in heatmap.z] == [[40 / 42, 2 / 42, 0], [0, 21 / 40, 19 / 40]]
+    assert list(texts.text) == ["40", "2", "0", "0", "21", "19"]
+    assert list(drawing.figure.to_dict()["layout"]["xaxis"]["ticktext"]) == ["no", "yes", "no class"]
+    assert "LoRI-D yes 0.53" in drawing.summary and "LoRI-S yes 0.53" in drawing.summary
+    assert ["LoRI-S", "no", "yes", "4", "0.091"] in drawing.rows
+
+
+def test_a_confusion_matrix_is_there_for_tasks_whose_answers_are_classes_alone():
+    assert figures.confused_tasks(classified()) == ["nlu"]
+    assert figures.confused_tasks(RESULT) == []
 
 
 def test_a_dumbbell_joins_the_score_before_with_the_one_after():

@@ -4,7 +4,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from example_results import diverged, example, without_nulls
+from example_results import classified, diverged, example, without_nulls
 from markupsafe import escape
 from plotly.offline import get_plotlyjs_version
 
@@ -80,6 +80,12 @@ def test_what_held_the_programs_of_a_model_stands_where_their_scores_do_and_nowh
     places = [page.index(f"<h2>{escape(heading)}</h2>") for heading in headings]
     assert places[0] < page.index(str(escape(names))) < places[1] < page.index(str(escape(limits))) < places[2]
     assert page.count(str(escape(names))) == page.count(str(escape(limits))) == 1
+
+
+def test_a_confusion_matrix_stands_in_the_report_where_a_task_s_answers_are_classes_and_nowhere_else():
+    title = translate("figures.confusion.title", "en", task="nlu", method="LoRI-D")
+    assert study_page(classified()).count(f"<h3>{title}</h3>") == 1
+    assert "Which class is taken for which" not in study_page(example())
 
 
 def test_the_report_is_the_same_text_each_time():

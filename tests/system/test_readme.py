@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from benchmarks.table import table
 from lori_core.__main__ import app
+from lori_core.translate import messages
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.ja.md")
 USAGES = ("docs/usage.md", "docs/usage.ja.md")
 MEASURED = ("docs/measured.md", "docs/measured.ja.md")
+SERVING = {"en": "docs/serving.md", "ja": "docs/serving.ja.md"}
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -46,6 +48,23 @@ def test_the_commands_in_the_readme_exist(name: str):
     assert len(commands) > (5 if name in USAGES else 0)
     for command in commands:
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+
+
+def test_the_pages_on_serving_have_the_same_commands_in_both_languages():
+    commands = {}
+    for language, name in SERVING.items():
+        lines = re.findall(r"^    (\S.*)", (ROOT / name).read_text(encoding="utf-8"), re.M)
+        commands[language] = [re.split(r"\s{3,}", line)[0] for line in lines]
+        commands[language] += blocks(name, "python")
+    assert commands["en"] == commands["ja"] and len(commands["en"]) > 20
+
+
+@pytest.mark.parametrize("language", SERVING)
+def test_the_pages_on_serving_explain_each_verdict_by_the_word_that_the_command_says(language: str):
+    page = (ROOT / SERVING[language]).read_text(encoding="utf-8")
+    for verdict in ("active", "no_op", "scale", "module", "rows", "template", "wrong_base"):
+        word = messages(language)[f"served.{verdict}"].split(":")[0]
+        assert f"\n| {word.lower()} |" in page.lower(), word
 
 
 @pytest.mark.parametrize("name", READMES)

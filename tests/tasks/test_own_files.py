@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from lori_core.errors import DataError, TaskError
-from lori_core.tasks.own_files import columns, examine, first_examples, keep_file, spec_of
+from lori_core.tasks.own_files import columns, examine, keep_file, spec_of
 from lori_core.tasks.registry import load_task
 
 ROWS = "q,a\n" + "".join(f"how many is {n} ?,{'even' if n % 2 == 0 else 'odd'}\n" for n in range(60))
@@ -28,14 +28,14 @@ def test_a_kept_file_is_a_task_and_its_own_name_is_nowhere(given, tmp_path):
     assert columns(kept) == ["q", "a"]
     task = load_task(spec_of("parity", kept, "q", "a"))
     assert task.name == "parity" and sum(len(task.examples(s)) for s in ("train", "validation", "test")) == 60
-    example = first_examples(task, 1)[0]
+    example = task.examples("train")[0]
     assert example.prompt.startswith("how many is") and example.response in (" even", " odd")
 
 
 def test_a_template_stands_for_the_prompt(given, tmp_path):
     kept = keep_file(given("x.csv", ROWS.encode()), tmp_path / "data")
     task = load_task(spec_of("parity", kept, "Q & A? {q}\nA:", "a"))
-    assert first_examples(task, 1)[0].prompt.startswith("Q & A? how many")
+    assert task.examples("train")[0].prompt.startswith("Q & A? how many")
 
 
 def test_quality_counts_repeats_contradictions_and_answers(given, tmp_path):
