@@ -14,6 +14,8 @@ from lori_core.study.events import Stage, how_far, learned_in, stage_of
 from lori_core.study.layout import is_control
 from lori_core.study.runs import Run, size_of
 
+NEWS = 300
+LINES_A_STAGE = 10  # news of a training or a scoring, at most
 LARGEST_COUNT = 2**53  # beyond it a browser does not count exactly
 WRONG = (LookupError, TypeError, ValueError, AttributeError, OverflowError)  # what an event of another shape raises
 
@@ -36,6 +38,7 @@ class Following:
     pace: of the newest training step; stage: (which, done, total) of what goes on.
     planned, done: units of a study. unit_since: when the one that goes on began, seconds since 1970.
     device: where the base computes, and in which precision: "cpu, fp32"; empty until it is loaded.
+    news: the newest events that a log tells, NEWS at most; a unit that is done has its "place", counted from 1.
     error: the event of the failure, where the run ended in one.
     """
 
@@ -47,6 +50,7 @@ class Following:
     unit_since: float | None = None
     device: str = ""
     done: set[str] = field(default_factory=set)
+    news: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
 
 
@@ -86,7 +90,11 @@ class _Reader:
             events, self.place = self.run.events_from(self.place)
             for event in events:
                 with suppress(*WRONG):  # a damaged event is left out, as in Run.events()
+                    before = len(self.found.done)
                     _take(self.found, event)
+                    if _is_news(event, len(self.found.done) > before):
+                        self.found.news.append(event | {"place": len(self.found.done)})
+            del self.found.news[:-NEWS]
             return deepcopy(self.found)
 
 
@@ -118,6 +126,19 @@ def _take(found: Following, event: dict[str, Any]) -> None:
             if looks and look.step <= looks[-1].step:  # another seed, or resumed: the newest curve is shown
                 looks[:] = [each for each in looks if each.step < look.step]
             looks.append(look)
+
+
+def _is_news(event: dict[str, Any], one_more: bool) -> bool:
+    """Whether a log tells it. one_more: a unit is done that was not before: two others that need it tell it twice."""
+    match event["kind"]:
+        case "state" | "base" | "left_out":
+            return True
+        case "unit":
+            return one_more
+        case "step" | "evaluate":
+            done, total = how_far(event)
+            return done == total or done % max(1, total // LINES_A_STAGE) == 0
+    return False
 
 
 def _take_step(found: Following, event: dict[str, Any]) -> None:

@@ -393,6 +393,29 @@ class MergeTrial:
 
 
 @dataclass(frozen=True)
+class WeightedMerges:
+    """Merges of two or three adapters at many weights, forecast from footprints (method/triangle.py).
+
+    weights: of each merge one an adapter, which sum to 1. ratios: of each merge, by task, the amplitude of what the
+    other adapters do to the task's inputs over that of its own; None where its own has no weight.
+    """
+
+    names: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+    ratios: tuple[tuple[float | None, ...], ...]
+
+    @property
+    def worst(self) -> tuple[float | None, ...]:
+        """Of each merge the ratio of the task that is disturbed most; None where one has no adapter of its own."""
+        return tuple(None if None in row else max(each for each in row if each is not None) for row in self.ratios)
+
+    @property
+    def least(self) -> int:
+        """Place of the merge whose worst ratio is the smallest."""
+        return min(range(len(self.weights)), key=lambda place: (self.worst[place] is None, self.worst[place] or 0))
+
+
+@dataclass(frozen=True)
 class ContinualResult:
     """Tasks learned one after another. matrix[i][j]: score on task j after learning task i (row 0: the first task).
 

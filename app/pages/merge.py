@@ -6,6 +6,7 @@ import gradio as gr
 
 from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, on_load
+from app.merge_triangle import merge_triangle
 from app.pages.runs import opens_run
 from app.plot import chart, shown
 from app.run_labels import finished, run_choices, when
@@ -54,6 +55,7 @@ def build(page: Context) -> None:
     entries = gr.State([])
     # In the browser, so that a reload finds it: {"chosen": references, "weights": {reference: weight}}.
     kept = gr.BrowserState({}, storage_key="lori-merge", secret="lori-merge")
+    look, chosen = merge_triangle(page, pick, entries, sliders)
 
     def job(
         references: list[str], method: str, keep: float, drop: float, name: str, store: bool, *weights: float
@@ -124,7 +126,8 @@ def build(page: Context) -> None:
 
     weighed: list[Any] = [*sliders, tasks]
     on_load(offer, [pick, kept], [pick, entries]).then(weigh, [pick, entries, kept], weighed, **QUIET)
-    pick.change(weigh, [pick, entries, kept], weighed, **QUIET)
+    pick.change(weigh, [pick, entries, kept], weighed, **QUIET).then(*look, **QUIET)
+    chosen.then(keep_weights, [pick, kept, *sliders], kept, **QUIET)
     pick.input(lambda chosen, kept: kept | {"chosen": chosen or []}, [pick, kept], kept, **QUIET)
     changed = [each for slider in sliders for each in (slider.input, slider.release)]
     gr.on(changed, keep_weights, [pick, kept, *sliders], kept, trigger_mode="always_last", **QUIET)

@@ -15,8 +15,10 @@ from app.cache import TtlCache
 from app.comparing import comparing, specs
 from app.confirm import asked_first
 from app.following import WRONG, Following, end_of, follow, forming
-from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
+from app.lab import AT_ONCE, QUIET, Context, alert, on_load
 from app.plot import chart, shown
+from app.run_end import tells_end
+from app.run_log import log_of, log_place
 from app.run_results import results
 from app.runs_table import runs_table, table_of
 from app.wording import run_words, stage_key, stage_words, state_of, state_words
@@ -75,6 +77,7 @@ def build(page: Context) -> None:
         stop = gr.Button(page.say("runs.stop"))
         resume = gr.Button(page.say("runs.resume"))
         discard = gr.Button(page.say("runs.discard"), variant="stop")
+    tells_end(page, tab_title, pick)
     really = asked_first(page, discard, page.say("runs.really"), page.say("runs.yes"))
     refusal = gr.HTML(padding=False)
     losses = chart(page)
@@ -84,13 +87,15 @@ def build(page: Context) -> None:
         words = gr.Textbox(label=page.say("runs.words"), info=page.say("runs.words_info"))
     mask, settling = chart(page), chart(page)
     with gr.Accordion(page.say("runs.log"), open=False):
-        log = gr.HTML()
+        log = log_place()
+    with gr.Accordion(page.say("runs.output"), open=False):
+        output = log_place()
     with gr.Accordion(page.say("runs.spec"), open=False):
         spec = gr.HTML()
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     specs(page, pick, name).success(None, name, None, js=OPEN_RUN)
     often: list[Any] = [seen, status, losses, rare, tab_title]
-    seldom = [stop, resume, discard, scores, mask, settling, log, spec]
+    seldom = [stop, resume, discard, scores, mask, settling, log, output, spec]
 
     def first(request: gr.Request) -> Any:
         names = _choices(page)
@@ -166,7 +171,6 @@ def build(page: Context) -> None:
     table.select(opened, None, pick, trigger_mode="always_last", **AT_ONCE)
     table.edit(edited, None, refusal, trigger_mode="multiple", **AT_ONCE)  # a name, and at once its note
     table.like(both_ticked, None, ticked, trigger_mode="always_last", **AT_ONCE)
-    tab_title.change(None, tab_title, None, js="(title) => { document.title = `${title} · LoRI Lab` }", **PRIVATE)
     timer = gr.Timer(POLL)  # few outputs: gradio builds one anew even where it is skipped
     timer.tick(lambda *given: [*look(*given), mark()], looked, [*often, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, refusal, **AT_ONCE)
@@ -207,13 +211,13 @@ def _pairs(names: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
     return [(label, name) for label, name, _ in names]
 
 
-NOTHING = [*_buttons(None), "", None, None, "", ""]  # where no run is shown
+NOTHING = [*_buttons(None), "", None, None, "", "", ""]  # where no run is shown
 
 
 def _mark(page: Context, run: Run) -> str:
     """Differs whenever there is something new to show."""
     sizes = [size_of(run.path / name) for name in ("events.jsonl", "log.txt")]
-    return f"{run.path.name} {state_words(page, run)} {sizes}"
+    return f"{run.path.name} {state_words(page, run)} {sizes} {in_queue(page, run)}"  # the queue moves without it
 
 
 def _often(
@@ -231,7 +235,13 @@ def _often(
     curves = {label: found.losses[stage] for label, stage in chosen.items()}
     series = {label: stage_key(stage) for label, stage in chosen.items()}
     looks = sum(map(len, found.looks.values()))
-    rare = [run.path.name, state_of(page, run), looks, size_of(run.path / "log.txt")]
+    rare = [
+        run.path.name,
+        state_of(page, run),
+        looks,
+        size_of(run.path / "log.txt"),
+        *(event["time"] for event in found.news[-1:]),
+    ]
     drawn = figures.live_losses(curves, page.language, series=series, log=log, smoothing=smoothing) if labels else None
     return _status(page, run, found), shown(drawn), str(rare), _tab_title(page, run, found)
 
@@ -239,13 +249,14 @@ def _often(
 def _seldom(page: Context, run: Run) -> list[Any]:
     found = follow(run)
     calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
-    log, spec = end_of(run.path / "log.txt", LOG), end_of(run.path / "spec.json", LARGEST_SPEC)
+    output, spec = end_of(run.path / "log.txt", LOG), end_of(run.path / "spec.json", LARGEST_SPEC)
     return [
         *_buttons(state_of(page, run)),
         results(page, run),
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
-        f'<pre class="log" tabindex="0">{escape(page.lab.without_places(log))}</pre>',
+        page.lab.without_places(log_of(page, found)),
+        page.lab.without_places(output),
         f'<pre class="spec" tabindex="0">{escape(page.lab.without_places(spec))}</pre>{_command(page, run)}',
     ]
 

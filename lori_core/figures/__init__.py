@@ -15,6 +15,7 @@ from lori_core.figures.places import layer_and_projection, module_at, pair_place
 from lori_core.figures.scores import merge_weights, merged, scores
 from lori_core.figures.spectrum import spectrum
 from lori_core.figures.training import cost, live_losses, losses
+from lori_core.figures.triangle import merge_triangle
 
 __all__ = [
     "Drawing",
@@ -44,6 +45,7 @@ __all__ = [
     "mask_pair",
     "mask_replay",
     "mask_settling",
+    "merge_triangle",
     "merge_weights",
     "merged",
     "module_at",

@@ -83,6 +83,26 @@ class Trying:
             for text, correct in _answer(base, adapter, prompt, known, origin.base.chat):
                 yield {"pane": pane, "adapter": identity, "text": text, "correct": correct}
 
+    def answer_of_merge(
+        self,
+        references: Annotated[list[str], Field(min_length=1, max_length=8)],
+        weights: list[float],
+        prompt: Prompt,
+    ) -> Iterator[str]:
+        """What the weighted sum of the adapters' updates answers, again and again while it grows.
+
+        Raises:
+            IncompatibleAdapters: not one weight an adapter, or they do not fit each other or the base.
+        """
+        origin = origin_of(self.shelf, references[0])
+        parts = [load_adapter(folder) for folder in self.shelf.folders(references)]
+        base = self.bases.base(origin.base)
+        for adapter in parts:
+            check_base(adapter, base.record)
+        merged = merge(parts, "concat", weights, "merged")
+        for text, _ in _answer(base, merged, prompt, None, origin.base.chat):
+            yield text
+
 
 def example_of(shelf: Shelf, reference: str, number: int) -> tuple[Task, Example]:
     """The task that an adapter learned, and a test example of it, counted round."""

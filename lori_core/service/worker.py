@@ -27,6 +27,7 @@ from lori_core.service.mask_views import MaskViews
 from lori_core.service.prompt_lens import PromptLens
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Trying
+from lori_core.service.weighing import Weighing
 
 MORE = "more"
 
@@ -57,7 +58,8 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
     Interference: ("in_weights", "in_function"),
     Forecasting: ("before_training", "spectrum"),
     BaseCache: ("device",),
-    Trying: ("example", "answers_of"),
+    Weighing: ("merge_triangle",),
+    Trying: ("example", "answers_of", "answer_of_merge"),
     PromptLens: ("prompt_lens",),
 }
 
@@ -75,7 +77,7 @@ def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
     bases = BaseCache()
     over_bases = (each(shelf, bases) for each in (Interference, Forecasting, Trying, PromptLens))
-    owners = (shelf, bases, MaskViews(shelf), *over_bases)
+    owners = (shelf, bases, MaskViews(shelf), Weighing(shelf), *over_bases)
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

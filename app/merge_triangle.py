@@ -1,0 +1,74 @@
+"""Merge triangle of the page Merge: all merges of two or three adapters at once, and an answer at chosen weights."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app.lab import QUIET, Context
+from app.plot import chart, shown
+from app.shelf_views import choices
+from lori_core import figures
+from lori_core.results import WeightedMerges, from_plain
+
+SEVERAL = (2, 3)  # adapters whose merges a plane can show
+
+
+def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders: Sequence[gr.Slider]) -> Any:
+    """Built in its place on the page.
+
+    pick: references of the adapters; entries: what page.ask("contents") said; sliders: the adapters' weights.
+
+    Returns:
+        what to do, as (handler, inputs, outputs), once other adapters are chosen; and the event of a chosen merge,
+        after which the sliders have other values.
+    """
+    gr.Markdown(f"## {page.say('merge.triangle')}\n\n{page.say('merge.triangle_what')}")
+    hint = gr.HTML()
+    place = chart(page)
+    found = gr.State([])  # weights of each point
+    prompt = gr.Textbox(lines=3, label=page.say("merge.prompt"), info=page.say("merge.answer_info"))
+    ask = gr.Button(page.say("merge.answer"))
+    answer = gr.HTML()
+
+    def look(references: list[str] | None, entries: list[dict[str, Any]]) -> Any:
+        by_reference = {entry["reference"]: entry for entry in entries}
+        chosen = [each for each in references or [] if each in by_reference]
+        if len(chosen) not in SEVERAL:
+            return None, f'<p class="empty">{escape(page.say("merge.triangle_few"))}</p>', []
+        names = [by_reference[each]["task"] for each in chosen]
+        if len({*names, ""}) <= len(names):  # no task, or one of two adapters
+            names = [label for label, _ in choices(page, [by_reference[each] for each in chosen])]
+        said = page.ask("merge_triangle", references=chosen, names=names)
+        if "missing" in said:
+            return None, _missing(page, said["missing"]), []
+        merges = from_plain(WeightedMerges, said["found"])
+        return shown(figures.merge_triangle(merges, page.language)), "", merges.weights
+
+    def choose(weights: Sequence[Sequence[float]], event: gr.EventData) -> list[Any]:
+        """The largest becomes 1: only ratios count, and a merge of small weights would do little."""
+        chosen = weights[event.index[0]]
+        return [round(each / max(chosen), 2) for each in chosen] + [gr.skip()] * (len(sliders) - len(chosen))
+
+    def write(references: list[str] | None, prompt: str, *weights: float) -> Iterator[str]:
+        if not prompt.strip():
+            raise page.missing("try.no_prompt")
+        if not references:
+            raise page.missing("merge.triangle_few")
+        given = {"references": references, "weights": weights[: len(references)], "prompt": prompt}
+        for text in page.stream("answer_of_merge", **given):
+            yield f'<pre class="answer" tabindex="0">{escape(text.strip())}</pre>'
+
+    chosen = place.select(choose, found, list(sliders), **QUIET)
+    ask.click(write, [pick, prompt, *sliders], answer, **QUIET)
+    return (look, [pick, entries], [place, hint, found]), chosen
+
+
+def _missing(page: Context, tasks: Sequence[str]) -> str:
+    if page.lab.named:  # who has a name has no terminal there
+        return f'<p class="empty">{escape(page.say("merge.triangle_missing_named", tasks=", ".join(tasks)))}</p>'
+    said = escape(page.say("merge.triangle_missing", tasks=", ".join(tasks)))
+    command = shlex.join(["lori", "footprint", *tasks, "--store", str(page.workspace.store)])
+    return f'<p class="empty">{said}<br><code>{escape(command)}</code></p>'

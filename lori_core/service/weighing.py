@@ -1,0 +1,61 @@
+"""Weights of a merge: what a shelf's footprints forecast of all of them at once, without the base."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from lori_core.errors import LoRIError, RunError
+from lori_core.method.footprint import Footprint
+from lori_core.method.triangle import weighted_merges
+from lori_core.service.shelf import Shelf
+from lori_core.storage.adapter_files import load_adapter
+from lori_core.storage.footprint_files import load_footprint
+from lori_core.storage.footprint_store import FootprintStore
+from lori_core.study.layout import Layout
+from lori_core.study.runs import Run
+from lori_core.tasks.registry import name_of
+
+TwoOrThree = Annotated[list[str], Field(min_length=2, max_length=3)]
+
+
+class Weighing:
+    """Questions about weights."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+
+    def merge_triangle(self, references: TwoOrThree, names: TwoOrThree) -> dict[str, Any]:
+        """{"found": WeightedMerges} or, where there are no footprints of some tasks, {"missing": their names}.
+
+        Args:
+            names: what the adapters are called in the answer.
+        """
+        folders = [Path(folder) for folder in self.shelf.folders(references)]
+        adapters = [load_adapter(folder) for folder in folders]
+        tasks = [str(adapter.record.get("task", "")) or adapter.name for adapter in adapters]
+        footprints = [self._footprint(*each) for each in zip(references, folders, tasks, strict=True)]
+        if missing := [task for task, found in zip(tasks, footprints, strict=True) if found is None]:
+            return {"missing": missing}
+        named = [replace(adapter, name=name) for adapter, name in zip(adapters, names, strict=True)]
+        return {"found": asdict(weighted_merges(named, [each for each in footprints if each is not None]))}
+
+    def _footprint(self, reference: str, folder: Path, task: str) -> Footprint | None:
+        """Of the adapter's own run, else the newest version in the store."""
+        places: list[Path] = []
+        if reference.startswith("run/"):
+            with suppress(RunError):
+                run = Run.open(folder.parent.parent)
+                places.append(Layout(run.path).footprint(str(_place(run.config.get("tasks"), task))))
+        with suppress(LoRIError):
+            places.append(FootprintStore(self.shelf.store.root).folder(task))
+        return next((load_footprint(place) for place in places if place.is_dir()), None)
+
+
+def _place(specs: Any, task: str) -> int | None:
+    """Of a task among those of a run, which may be damaged."""
+    names = [name_of(str(spec)) for spec in specs] if isinstance(specs, Sequence) else []
+    return names.index(task) if task in names else None
