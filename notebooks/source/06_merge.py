@@ -404,13 +404,13 @@ what_A_reads = judge(score(base, conditioned, tasks, EXAMPLES), together)
 # %% lang="en" tags=["answer", "said"]
 say(
     f"- **Two tasks.** Validation chooses {weight_of_two:g}, and {best['lori_s']:g} for four; of nlu and safety together {100 * kept_of_two:.0f} % stays, of the same two among four {100 * kept_of_four:.0f} %.\n"
-    f"- **Safety twice.** Change of the score: {', '.join(f'{name} {value:+.2f}' for name, value in change.items())}. The largest loss is that of {min(change, key=change.get)}.\n"
+    f"- **Safety twice.** Change of the score: {', '.join(f'{name} {value:+.2f}' for name, value in change.items())}. The lowest is that of {min(change, key=change.get)}; one example of a task is worth {1 / EXAMPLES:.2f}.\n"
     f"- **Conditioned A.** {what_A_reads.said('conditioned A at weight 1', 'random A at its best weight', LANGUAGE)}"
 )
 
 # %% lang="ja" tags=["answer", "said"]
 say(
     f"- **二つのタスク。** 検証で選ばれたマージ係数は {weight_of_two:g} で、四つのときは {best['lori_s']:g} です。nlu と safety を合わせて {100 * kept_of_two:.0f} % が残り、四つをマージしたときの同じ二つでは {100 * kept_of_four:.0f} % です。\n"
-    f"- **safety を二倍に。** スコアの変化：{'、'.join(f'{name} {value:+.2f}' for name, value in change.items())}。最も下がるのは {min(change, key=change.get)} です。\n"
+    f"- **safety を二倍に。** スコアの変化：{'、'.join(f'{name} {value:+.2f}' for name, value in change.items())}。最も低いのは {min(change, key=change.get)} です。一例は {1 / EXAMPLES:.2f} にあたります。\n"
     f"- **条件付き A。** {what_A_reads.said('マージ係数 1 での条件付き A', '最良のマージ係数でのランダムな A', LANGUAGE)}"
 )

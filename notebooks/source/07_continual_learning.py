@@ -358,6 +358,7 @@ mask = by_module(free_entries(column(moved), torch.zeros_like(column(held)), k),
 both = math.with_masks({module: mask[module] | of_math for module, of_math in math.masks.items()})
 after["safety_last"] = score(base, fit(base, tasks[0], both, training["lori_s"], trained=mask)[0], tasks, N)
 after["slower"] = sums_in(allowing, 0.1)
+last = judge({"safety": after["safety_last"]["safety"]}, safety["allow"])
 order = {name: {task: round(each.value, 2) for task, each in after[name].items()} for name in ("allow", "safety_last")}
 
 # %% tags=["answer"]
@@ -367,7 +368,7 @@ lost_of_three = dict(zip(three.order, forgetting(three.matrix)))
 # %% lang="en" tags=["answer", "said"]
 say(
     f"- **Order.** Safety first: safety {order['allow']['safety']}, sums {order['allow']['math']}. Safety last: safety {order['safety_last']['safety']}, sums {order['safety_last']['math']}. "
-    f"{'What is learned last is there at the end; ship the order whose loss you can bear' if order['safety_last']['safety'] > order['allow']['safety'] else 'Here the order of the notebook is no worse for safety'}, and look at both numbers.\n"
+    f"{last.said('safety, learned last', 'safety, learned first', LANGUAGE)} Look at both tasks before you ship an order.\n"
     f"- **A tenth of the rate.** Safety has lost {lost('slower'):.2f}, and the sums reach {after['slower']['math'].value:.2f} in place of {after['allow']['math'].value:.2f}.\n"
     f"- **Three tasks.** Lost: {', '.join(f'{name} {value:.2f}' for name, value in lost_of_three.items())}."
 )
@@ -375,7 +376,7 @@ say(
 # %% lang="ja" tags=["answer", "said"]
 say(
     f"- **順序。** safety が先：safety {order['allow']['safety']}、計算 {order['allow']['math']}。safety が後：safety {order['safety_last']['safety']}、計算 {order['safety_last']['math']}。"
-    f"{'最後に学んだものが残ります。失っても耐えられるほうを先にし' if order['safety_last']['safety'] > order['allow']['safety'] else 'ここでは、ノートブックの順序でも safety は悪くなりませんが'}、両方の数を見てください。\n"
+    f"{last.said('後に学んだ safety', '先に学んだ safety', LANGUAGE)}出荷する順序を決める前に、両方のタスクを見てください。\n"
     f"- **十分の一の学習率。** safety が失ったスコアは {lost('slower'):.2f} で、計算のスコアは {after['allow']['math'].value:.2f} の代わりに {after['slower']['math'].value:.2f} です。\n"
     f"- **三つのタスク。** 失われたスコア：{'、'.join(f'{name} {value:.2f}' for name, value in lost_of_three.items())}。"
 )
