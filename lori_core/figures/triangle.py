@@ -35,7 +35,7 @@ def merge_triangle(found: WeightedMerges, language: str = "en") -> Drawing:
 
 
 def _triangle(found: WeightedMerges, language: str) -> go.Figure:
-    title = translate("figures.axis.foreign", language)
+    title = translate("figures.column.foreign", language)
     figure = go.Figure()
     figure.add_scatter(
         x=[second + third / 2 for _, second, third in found.weights],

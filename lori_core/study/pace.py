@@ -11,7 +11,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from lori_core.config import BaseConfig
+from lori_core.config import BaseConfig, Method
 from lori_core.errors import ConfigError
 from lori_core.study.layout import Layout, kind_of, planned, stage_of
 from lori_core.study.runs import Run
@@ -47,22 +47,21 @@ def seconds_left(run: Run, earlier: Iterable[Run], under_way: float = 0.0) -> fl
 
 def _known(config: StudyConfig, runs: Iterable[Run]) -> Iterator[dict[str, float]]:
     """Of each study of the same base and kind of training what its units took, see _taken()."""
-    speed = _speed(config)
+    asked = config.model_dump(mode="json", include=set(BaseConfig.model_fields))
     for run in runs:
-        if run.kind != "study":
+        if run.kind != "study" or any(run.config.get(field) != value for field, value in asked.items()):
             continue
         # a damaged run, or one of another version, tells nothing
         with suppress(ConfigError, OSError, ValueError, LookupError, TypeError, ArithmeticError):
             known = StudyConfig(**run.config)
-            if _speed(known) == speed:
+            if _speed(known) == _speed(config):
                 yield _taken(Layout(run.path), known, config)
 
 
-def _speed(config: StudyConfig) -> list[Any]:
-    """Settings without which two studies are not equally fast."""
+def _speed(config: StudyConfig) -> dict[Method, dict[str, Any]]:
+    """By method, what else a step's time depends on than on the base."""
     training = training_for(config.base, config.train)
-    steps = {method: each.model_dump(exclude=FREE) for method, each in training.items()}
-    return [config.model_dump(include=set(BaseConfig.model_fields)), steps]
+    return {method: each.model_dump(exclude=FREE) for method, each in training.items()}
 
 
 def _until_known(known: Iterable[dict[str, float]], units: Sequence[str]) -> list[dict[str, float]]:
