@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lori_core.embedded.ready_made import READY_MADE, ready_scores
+from lori_core.embedded.ready_made import READY_MADE, REAL_TASKS, ready_scores
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter
@@ -166,7 +166,7 @@ class Shelf:
             for folder in sorted(folders, key=lambda folder: (is_sequence(folder.name), folder.name)):
                 if not is_intermediate(folder.name):
                     yield _entry(f"run/{run.path.name}/{folder.name}", folder.name, folder)
-        for head in sorted(READY_MADE.glob("*/*/adapter.json")):
+        for head in sorted(READY_MADE.glob("*/*/adapter.json"), key=lambda head: (head.parts[-3] in REAL_TASKS, head)):
             variant = head.parent
             yield _entry(f"ready/{variant.parent.name}/{variant.name}", variant.parent.name, variant)
 

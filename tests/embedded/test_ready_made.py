@@ -1,12 +1,24 @@
 """The adapters that ship with the embedded base open on it, and do what they say."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
 from lori_core.config import TrainConfig
-from lori_core.embedded.ready_made import METHODS, READY_MADE, TASKS, VARIANTS, measured, ready_made, ready_scores
+from lori_core.embedded.ready_made import (
+    METHODS,
+    READY_MADE,
+    REAL_TASKS,
+    REAL_VARIANTS,
+    TASKS,
+    VARIANTS,
+    measured,
+    ready_made,
+    ready_scores,
+)
 from lori_core.errors import AdapterError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.method.adapter import check_base
@@ -76,6 +88,15 @@ def test_only_a_conditioned_projection_reads_its_task_and_not_the_other_three():
             assert [other["name"] for other in known["others"]] == [each for each in TASKS if each != task]
 
 
+@pytest.mark.parametrize("variant", REAL_VARIANTS)
+def test_those_of_the_real_model_have_its_thirty_layers_and_tell_no_place_of_their_rows(variant):
+    for task in REAL_TASKS:
+        adapter = ready_made(task, variant)
+        assert adapter.record["base"]["name"] == "smollm2" and adapter.record["task"] == adapter.name == task
+        assert len(adapter.factors) == 30 * 7 and not Path(adapter.record["data"]["source"]).is_absolute()
+        assert (adapter.config.projection == "conditioned") == (variant == "lori_s_conditioned")
+
+
 def test_one_that_does_not_ship_is_refused_by_name():
     with pytest.raises(AdapterError, match=r"poems.*nlu.*lori_s"):
         ready_made("poems")
@@ -83,7 +104,8 @@ def test_one_that_does_not_ship_is_refused_by_name():
 
 def test_what_each_scores_is_written_down_and_measured_again_it_is_the_same():
     known = ready_scores()
-    assert known.keys() == {f"{task}/{variant}" for task in TASKS for variant in VARIANTS}
+    real = {f"{task}/{variant}" for task in REAL_TASKS for variant in REAL_VARIANTS}
+    assert known.keys() == {f"{task}/{variant}" for task in TASKS for variant in VARIANTS} | real
     again = measured(ready_made("nlu"), "nlu")
     assert again["n"] == known["nlu/lori_s"]["n"]
     assert known["nlu/lori_s"]["low"] <= again["value"] <= known["nlu/lori_s"]["high"]
