@@ -13,9 +13,12 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from benchmarks.real_parts import VARIANTS, Bench, Settings, units
 from benchmarks.record import RESULTS, record
@@ -24,6 +27,7 @@ from lori_core.files import write_atomic
 from lori_core.tasks.registry import load_task
 
 FOLDER = Path("build/real")
+DRAWS = 4000  # of the bootstrap
 BY_EXAMPLE = ("outcomes", "nats", "lengths", "losses")  # what is left out of the merged file
 SPECS = {  # name -> where its rows lie in LORI_DATA, and how they are judged
     "nlu": "hub/ai2_arc_easy",
@@ -78,9 +82,8 @@ def opened(given: argparse.Namespace) -> Bench:
 
 
 def results_in(folder: Path) -> dict[str, Any]:
-    """Unit -> its result, without what is of single examples."""
-    paths = sorted(folder.glob("*.json"))
-    return {path.stem: without_examples(json.loads(path.read_text(encoding="utf-8"))) for path in paths}
+    """Unit -> its result."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
 def without_examples(value: Any) -> Any:
@@ -112,6 +115,61 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def intervals(units: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """95 % intervals over test examples, in shares of the held-out loss: [low, high].
+
+    Examples are drawn with replacement, the same ones for all, so that two ways are compared on the same rows.
+
+    Args:
+        units: with what is of single examples.
+    Returns:
+        "of_lora": variant -> its gain over the base as a share of LoRA's, mean of the tasks. "kept": "unit, where" ->
+        mean and worst task of what a merge keeps. "above_random": variant with a conditioned A at weight 1 -> how much
+        more it keeps than the best of the others at their searched weights.
+    """
+    generator = np.random.default_rng(0)
+    tasks = [name.removeprefix("base-") for name in units if name.startswith("base-")]
+    counts = {task: len(units[f"base-{task}"]["test"]["loss"]["nats"]) for task in tasks}
+    drawn = {task: generator.integers(0, n, (DRAWS, n)) for task, n in counts.items()}
+
+    def gains(task: str, score: Mapping[str, Any]) -> np.ndarray:
+        """(draws,) nats below the bare base."""
+        base = units[f"base-{task}"]["test"]["loss"]["nats"]
+        return (np.array(base) - np.array(score["loss"]["nats"]))[drawn[task]].sum(axis=1)
+
+    def single(variant: str, task: str) -> np.ndarray:
+        return gains(task, units[f"single-{variant}-{seed}-{task}"]["test"])
+
+    def ends(draws: np.ndarray) -> list[float]:
+        return [float(each) for each in np.quantile(draws, (0.025, 0.975))]
+
+    found: dict[str, Any] = {"of_lora": {}, "kept": {}, "above_random": {}}
+    means: dict[tuple[str, str], np.ndarray] = {}
+    for variant in VARIANTS:
+        if all(f"single-{each}-{seed}-{task}" in units for task in tasks for each in (variant, "lora")):
+            shares = [single(variant, task) / single("lora", task) for task in tasks]
+            found["of_lora"][variant] = ends(np.mean(shares, axis=0))
+        for unit, where in product(("merged", "removal"), ("whole", "searched")):
+            merge = units.get(f"{unit}-{variant}-{seed}", {}).get(where)
+            if merge:
+                kept = np.array([gains(task, merge["scores"][task]) / single(variant, task) for task in tasks])
+                means[variant, f"{unit} {where}"] = kept.mean(axis=0)
+                found["kept"][f"{unit}-{variant}-{seed} {where}"] = {
+                    "mean": ends(kept.mean(axis=0)),
+                    "worst": ends(kept.min(axis=0)),
+                }
+    random = [
+        means[each, "merged searched"]
+        for each, how in VARIANTS.items()
+        if not how.conditioned and (each, "merged searched") in means
+    ]
+    for variant, how in VARIANTS.items():
+        if how.conditioned and random and (variant, "merged whole") in means:
+            more = means[variant, "merged whole"] - np.max(random, axis=0)
+            found["above_random"][variant] = ends(more)
+    return found
+
+
 def main() -> None:
     given = arguments()
     begun = time.monotonic()
@@ -124,7 +182,8 @@ def main() -> None:
             break
         unit()
     results = results_in(given.out)
-    content = {"summary": summary(results), "units": results}
+    content = {"summary": summary(results), "intervals": {seed: intervals(results, seed) for seed in given.seeds}}
+    content["units"] = without_examples(results)
     print("written", record("real", asdict(bench.settings) | {"tasks": SPECS}, content, given.results))
 
 

@@ -61,8 +61,23 @@ def test_the_summary_says_means_over_seeds_and_the_worst_task(done):
     assert found["lori_d"]["searched"]["worst"] == pytest.approx(fmean(min(each.values()) for each in kept))
 
 
+def test_the_intervals_hold_the_means_and_those_of_lora_beside_itself_have_no_width(done):
+    results = real.results_in(done.folder)
+    found = real.intervals(results, 0)
+    assert found["of_lora"]["lora"] == pytest.approx([1.0, 1.0])
+    kept = results["merged-lori_d-0"]["whole"]["scores"]
+    base, alone = (
+        {task: results[f"{unit}-{task}"]["test"]["loss"]["value"] for task in kept}
+        for unit in ("base", "single-lori_d-0")
+    )
+    shares = [(base[task] - kept[task]["loss"]["value"]) / (base[task] - alone[task]) for task in kept]
+    low, high = found["kept"]["merged-lori_d-0 whole"]["mean"]
+    assert low < fmean(shares) < high
+    assert found["above_random"].keys() == {"lori_d_conditioned", "lori_s_conditioned"}
+
+
 def test_the_merged_file_holds_nothing_of_single_examples(done):
-    text = json.dumps(real.results_in(done.folder))
+    text = json.dumps(real.without_examples(real.results_in(done.folder)))
     assert not any(f'"{name}"' in text for name in real.BY_EXAMPLE)
 
 
