@@ -80,12 +80,12 @@ def build(page: Context) -> None:
     tells_end(page, tab_title, pick)
     really = asked_first(page, discard, page.say("runs.really"), page.say("runs.yes"))
     refusal = gr.HTML(padding=False)
+    mask, settling = chart(page), chart(page)  # above the losses: they are what one waits for
     losses = chart(page)
     with gr.Row(elem_classes="curve-options"):
         log_axis = gr.Checkbox(False, label=page.say("runs.log_axis"))
         smoothing = gr.Slider(0, 0.98, 0, step=0.02, label=page.say("runs.smoothing"), interactive=True)
         words = gr.Textbox(label=page.say("runs.words"), info=page.say("runs.words_info"))
-    mask, settling = chart(page), chart(page)
     with gr.Accordion(page.say("runs.log"), open=False):
         log = log_place()
     with gr.Accordion(page.say("runs.output"), open=False):

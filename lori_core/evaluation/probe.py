@@ -2,6 +2,9 @@
 
     value[s][t] = √( E‖dW_s x_t‖² / E‖dW_t x_t‖² ),   x_t: what the adapted modules see while the base reads task t
 
+The first token of each example is left out, as of footprints: others attend to it whatever it is (an attention sink).
+On a pretrained model its activations are so large that, counted, they decide every value, and all values are near 1.
+
 With B scaled = Q R (QR decomposition) and P = R A, ‖dW x‖ = ‖P x‖: only rank-sized products are formed and stored, in
 one forward pass of each example. Energies are summed over the modules before the ratio is taken.
 
@@ -103,14 +106,14 @@ def _energies(
     maps: Mapping[str, Sequence[Tensor]],
     turns: Mapping[int, Tensor],
 ) -> dict[str, list[Cell]]:
-    """module -> for each adapter the energy Σ ‖dW x‖² over all tokens, and its mean and variance by chance."""
+    """module -> for each adapter the energy Σ ‖dW x‖² over the tokens, and its mean and variance by chance."""
     stacked = {module: torch.cat(list(each)) for module, each in maps.items()}  # one product for all adapters
     seen: dict[str, list[Tensor]] = {}  # module -> Σ (P x)² by row, Σ (turn x)² by draw and row, Σ ‖x‖²
     last: tuple[Tensor, list[Tensor]] | None = None  # an input, and the two sums that do not depend on the module
 
     def listen(module: str, given: Tensor) -> None:
         nonlocal last
-        x = given.detach().reshape(-1, given.shape[-1]).to(stacked[module].dtype)
+        x = given.detach()[:, 1:].reshape(-1, given.shape[-1]).to(stacked[module].dtype)
         if last is None or last[0] is not given:  # q, k and v see one input, gate and up another
             turned = (x @ turns[x.shape[1]].T).square().sum(dim=0).view(DRAWS, -1)
             last = given, [turned, x.square().sum()]

@@ -37,9 +37,11 @@ def adapter(model: PreTrainedModel, name: str, B_seed: int, size: float = 1.0, s
 
 
 def inputs_of(model: PreTrainedModel, of: Task) -> dict[str, Tensor]:
-    """module -> (tokens, in_features): what it sees while the model reads the validation examples one by one."""
+    """module -> (tokens, in_features): what it sees of the validation examples, read one by one, after their first."""
     seen: dict[str, list[Tensor]] = {module: [] for module in target_modules(model)}
-    handles = [model.get_submodule(m).register_forward_hook(lambda _, x, y, m=m: seen[m].append(x[0][0])) for m in seen]
+    handles = [
+        model.get_submodule(m).register_forward_hook(lambda _, x, y, m=m: seen[m].append(x[0][0, 1:])) for m in seen
+    ]
     with torch.no_grad():
         for example in of.examples("validation"):
             encoded = encode(TOKENIZER, example, 512)
