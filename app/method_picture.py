@@ -14,7 +14,7 @@ from app.lab import Context
 TASKS = ("nlu", "safety")
 # Cross-talk of the LoRI-S adapters that ship, as evaluation/probe.py measures it: on prompts of the first task, what
 # the second one's adapter adds against what the first one's own does.
-WIDTHS = {"random": 1.04, "conditioned": 0.22}
+WIDTHS = {"random": 1.04, "conditioned": 0.17}
 STAGES = ("dense", "mask", "random", "conditioned")  # of the list below the picture
 OWN = 12.0  # pixels that the ribbon of the own adapter is wide
 CELL, GAP = 8, 1

@@ -1,10 +1,12 @@
-"""Table of scores in the README, from results/methods.json and footprints.json: `python -m benchmarks.table [en | ja]`
+"""Tables of the README and docs/measured.md: `python -m benchmarks.table [en | ja]`
 
-What is merged under a conditioned A is merged at weight 1, the others at the weight that was best on validation.
+table(), from results/methods.json and footprints.json: what is merged under a conditioned A is merged at weight 1, the
+others at the weight that was best on validation. real_table(), from results/real.json: held-out loss on SmolLM2-135M.
 """
 
 import json
 import sys
+from statistics import fmean
 from typing import Any
 
 from benchmarks.record import RESULTS
@@ -21,6 +23,12 @@ WORDS = {
         "untaught": "untaught base",
         "shared": "LoRI-D, one shared A (control)",
         "conditioned": "{method}, conditioned A",
+        "real": "held-out loss, gain over the base, % (95 % interval)",
+        "alone": "alone, of LoRA's",
+        "whole": "merged at weight 1, of alone",
+        "searched": "at its best weight",
+        "removal": "by removal at weight 1",
+        "worst": "worst task",
     },
     "ja": {
         "head": "スコア(%、3 シード)",
@@ -32,6 +40,12 @@ WORDS = {
         "untaught": "学習前のベース",
         "shared": "LoRI-D、A を共有(対照)",
         "conditioned": "{method}、条件付き A",
+        "real": "評価用データの損失の改善、%(95 % 区間)",
+        "alone": "単独、対 LoRA",
+        "whole": "重み 1 でマージ、対 単独",
+        "searched": "最良の重みで",
+        "removal": "removal で重み 1",
+        "worst": "最悪のタスク",
     },
 }
 
@@ -56,6 +70,44 @@ def table(language: str) -> str:
     return "\n".join(lines)
 
 
+WAYS = {"whole": "merged-{} whole", "searched": "merged-{} searched", "removal": "removal-{} whole"}
+
+
+def real_table(language: str, seed: int = 0) -> str:
+    """Rows: variants; columns: of what LoRA gains each alone, and what merges keep of that, mean and worst task."""
+    results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
+    words, units, intervals = WORDS[language], results["units"], results["intervals"][str(seed)]
+    heads = [cell for way in WAYS for cell in (words[way], words["worst"])]
+    lines = [f"| {words['real']} | " + " | ".join([words["alone"], *heads]) + " |", "|---" * (len(heads) + 2) + "|"]
+    for variant, of_lora in intervals["of_lora"].items():
+        method = LABELS[variant.removesuffix("_conditioned")]
+        name = words["conditioned"].format(method=method) if variant.endswith("_conditioned") else method
+        cells = [_between(_of_lora(units, f"{variant}-{seed}", f"lora-{seed}"), of_lora)]
+        for way, unit in WAYS.items():
+            found = results["summary"][variant].get(way)
+            kept = intervals["kept"].get(unit.format(f"{variant}-{seed}"))
+            cells += [_between(found[each], kept[each]) if found and kept else "" for each in ("mean", "worst")]
+        lines.append(_row(name, cells))
+    return "\n".join(lines)
+
+
+def _of_lora(units: dict[str, Any], variant: str, lora: str) -> float:
+    tasks = [name.removeprefix("base-") for name in units if name.startswith("base-")]
+    losses = {
+        task: [
+            units[name]["test"]["loss"]["value"]
+            for name in (f"base-{task}", f"single-{variant}-{task}", f"single-{lora}-{task}")
+        ]
+        for task in tasks
+    }
+    return fmean((base - own) / (base - other) for base, own, other in losses.values())
+
+
+def _between(value: float, ends: list[float]) -> str:
+    low, high = map(_percent, ends)
+    return _percent(value) if low == high else f"{_percent(value)} ({low} – {high})"
+
+
 def _cells(tasks: list[str], single: dict[str, Any], cost: dict[str, Any], merged: dict[str, Any]) -> list[str]:
     scores = [_percent(single[task]["mean"]) for task in tasks]
     shares = [_with_interval(each) for each in (single["mean"], cost["of_lora"], merged["mean"])]
@@ -75,4 +127,5 @@ def _with_interval(over_seeds: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(sys.argv[1] if len(sys.argv) > 1 else "en"))
+    asked = sys.argv[1] if len(sys.argv) > 1 else "en"
+    print(table(asked), real_table(asked), sep="\n\n")
