@@ -347,7 +347,7 @@ def test_charts_and_log_are_back_when_the_app_was_killed_and_started_again(brows
     with ending(process):
         page = shown(browser, (place, tmp_path), run)
         page.get_by_text("interrupted, can be resumed").first.wait_for()
-        page.get_by_text("Log", exact=True).click()
+        page.get_by_text("What its process wrote").click()
         page.get_by_text("a line of the log").wait_for()
         page.close()
 
