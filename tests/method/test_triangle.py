@@ -38,7 +38,8 @@ def energy(adapters: list[Adapter], weights: list[float], footprint: Footprint) 
     total = 0.0
     for module in SHAPES:
         each = [adapter.factors[module] for adapter in adapters]
-        dW = sum(w * f.scaling * f.B.double() @ f.A.double() for w, f in zip(weights, each, strict=True))
+        parts = [w * f.scaling * f.B.double() @ f.A.double() for w, f in zip(weights, each, strict=True)]
+        dW = torch.stack(parts).sum(0)
         total += torch.trace(dW @ footprint.of(module).matrix @ dW.T).item()
     return total
 

@@ -51,7 +51,9 @@ def test_footprints_are_missing_by_name_then_found_in_the_store_and_before_that_
 def test_a_merge_answers_at_its_weights_and_wrong_weights_are_refused(lab):
     shelf, run, _ = lab
     trying = Trying(shelf, BaseCache())
-    whole = [list(trying.answer_of_merge(references(run), weights, "after b:"))[-1] for weights in ([1, 0], [0, 1])]
+    whole = [
+        list(trying.answer_of_merge(references(run), weights, "after b:"))[-1] for weights in ([1.0, 0.0], [0.0, 1.0])
+    ]
     assert whole[0] != whole[1]
     with pytest.raises(IncompatibleAdapters):
         list(trying.answer_of_merge(references(run), [1.0], "after b:"))
