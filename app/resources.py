@@ -17,7 +17,7 @@ from lori_core.errors import RunError
 from lori_core.figures.wording import listed, method_label
 from lori_core.report.verdict import duration
 from lori_core.study.layout import variant_of
-from lori_core.study.machine import processor
+from lori_core.study.machine import device_label
 from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
@@ -82,7 +82,7 @@ def plan_of(page: Context, config: StudyConfig) -> str:
 def _memory(page: Context, found: dict) -> str:
     needed, available = found["needed"], found["available"]
     sizes = {"needed": needed / 2**30, "available": available / 2**30}
-    device = f"{found['device']} ({processor()})" if found["device"] == "cpu" else found["device"]
+    device = device_label(found["device"])
     said = page.say("fit.fits" if needed <= available else "fit.fits_not", device=device, **sizes)
     return f"<p>{escape(said)}</p>"
 

@@ -76,13 +76,13 @@ WAYS = {"whole": "merged-{} whole", "searched": "merged-{} searched", "removal":
 def real_table(language: str, seed: int = 0) -> str:
     """Rows: variants; columns: of what LoRA gains each alone, and what merges keep of that, mean and worst task."""
     results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
-    words, units, intervals = WORDS[language], results["units"], results["intervals"][str(seed)]
+    words, intervals = WORDS[language], results["intervals"][str(seed)]
     heads = [cell for way in WAYS for cell in (words[way], words["worst"])]
     lines = [f"| {words['real']} | " + " | ".join([words["alone"], *heads]) + " |", "|---" * (len(heads) + 2) + "|"]
-    for variant, of_lora in intervals["of_lora"].items():
+    for variant, ends in intervals["of_lora"].items():
         method = LABELS[variant.removesuffix("_conditioned")]
         name = words["conditioned"].format(method=method) if variant.endswith("_conditioned") else method
-        cells = [_between(_of_lora(units, f"{variant}-{seed}", f"lora-{seed}"), of_lora)]
+        cells = [_between(of_lora(results, variant), ends)]
         for way, unit in WAYS.items():
             found = results["summary"][variant].get(way)
             kept = intervals["kept"].get(unit.format(f"{variant}-{seed}"))
@@ -91,16 +91,11 @@ def real_table(language: str, seed: int = 0) -> str:
     return "\n".join(lines)
 
 
-def _of_lora(units: dict[str, Any], variant: str, lora: str) -> float:
-    tasks = [name.removeprefix("base-") for name in units if name.startswith("base-")]
-    losses = {
-        task: [
-            units[name]["test"]["loss"]["value"]
-            for name in (f"base-{task}", f"single-{variant}-{task}", f"single-{lora}-{task}")
-        ]
-        for task in tasks
-    }
-    return fmean((base - own) / (base - other) for base, own, other in losses.values())
+def of_lora(results: dict[str, Any], variant: str) -> float:
+    """The variant's gain over the base as a share of LoRA's, mean of the tasks."""
+    own, lora = (results["summary"][each]["single_loss"] for each in (variant, "lora"))
+    base = {task: results["units"][f"base-{task}"]["test"]["loss"]["value"] for task in own}
+    return fmean((base[task] - own[task]) / (base[task] - lora[task]) for task in own)
 
 
 def _between(value: float, ends: list[float]) -> str:

@@ -12,7 +12,7 @@ from app.pages.runs import offer_interrupted, opens_run
 from lori_core.config import Method, TrainConfig
 from lori_core.figures.wording import listed, method_label
 from lori_core.report.verdict import duration
-from lori_core.study.machine import processor
+from lori_core.study.machine import device_label
 from lori_core.study.pace import expected_seconds
 from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
@@ -86,8 +86,7 @@ def build(page: Context) -> None:
 
     def promise() -> list[str]:
         """With the device, which a process has to be asked for that has torch."""
-        device = page.ask("device")
-        device = f"cpu ({processor()})" if device == "cpu" else device
+        device = device_label(page.ask("device"))
         known = list_runs(page.workspace.runs)
         return [_promise(page, each, device, expected_seconds(each.config, known)) for each in OFFERS]
 

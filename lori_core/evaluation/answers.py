@@ -196,10 +196,10 @@ def rate(
 
 def response_losses(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], batch_size: int
-) -> Iterator[tuple[int, Losses]]:
-    """(examples done, losses) a batch. An example without a prompt or a response has none."""
-    for done, found in _ended_responses(model, tokenizer, examples, batch_size):
-        yield done, {index: _loss(tokens) for index, tokens in found.items()}
+) -> Iterator[Losses]:
+    """Batch by batch. An example without a prompt or a response has none."""
+    for _, found in _ended_responses(model, tokenizer, examples, batch_size):
+        yield {index: _loss(tokens) for index, tokens in found.items()}
 
 
 def _ended_responses(

@@ -131,7 +131,7 @@ def _written(
     done = 0
     for done, some in write(model, tokenizer, examples, batch_size, task.max_new_tokens, sampling, task.stop):
         yield done, some, {}
-    for _, lost in response_losses(model, tokenizer, examples, batch_size):
+    for lost in response_losses(model, tokenizer, examples, batch_size):
         yield done, {}, lost
 
 

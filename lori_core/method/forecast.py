@@ -71,9 +71,10 @@ def _untrained(footprints: Sequence[Footprint], index: int, config: AdapterConfi
     return blank(own.name, shapes, config, projections=projections)
 
 
-def input_map(factors: Factors) -> Tensor:
-    """P (rank, in_features) with ‖P x‖ = ‖dW x‖ for every x."""
-    return torch.linalg.qr(factors.scaling * factors.B).R @ factors.A
+def input_map(*factors: Factors) -> Tensor:
+    """P (rank of all, in_features) with ‖P x‖ = ‖Σ dW x‖ for every x, of one module in one adapter or several."""
+    B = torch.cat([each.scaling * each.B for each in factors], dim=1)
+    return torch.linalg.qr(B).R @ torch.cat([each.A for each in factors])
 
 
 def _cells(module: str, adapters: Sequence[Adapter], footprints: Sequence[Footprint]) -> list[list[Cell]]:

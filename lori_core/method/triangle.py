@@ -12,8 +12,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from lori_core.method.adapter import Adapter, Factors, check_comparable
+from lori_core.method.adapter import Adapter, check_comparable
 from lori_core.method.footprint import Footprint, check_footprints, through_each
+from lori_core.method.forecast import input_map
 from lori_core.results import WeightedMerges
 
 STEPS = 24  # of the grid, from one adapter alone to another alone
@@ -46,9 +47,9 @@ def joint_energies(adapters: Sequence[Adapter], footprints: Sequence[Footprint])
         every = [footprint.of(module) for footprint in footprints]
         factors = [adapter.factors[module] for adapter in adapters]
         for s in places:
-            found[:, s, s] += torch.tensor(through_each(_input_map([factors[s]]), every))
+            found[:, s, s] += torch.tensor(through_each(input_map(factors[s]), every))
         for s, u in combinations(places, 2):
-            both = torch.tensor(through_each(_input_map([factors[s], factors[u]]), every))
+            both = torch.tensor(through_each(input_map(factors[s], factors[u]), every))
             found[:, s, u] += both  # ‖(dW_s + dW_u) x‖²
     for s, u in combinations(places, 2):
         found[:, s, u] = (found[:, s, u] - found[:, s, s] - found[:, u, u]) / 2
@@ -67,12 +68,6 @@ def foreign_over_own(energies: Tensor, weights: Tensor) -> Tensor:
     acting = torch.einsum("pts,tsu,ptu->pt", foreign, energies, foreign).clamp(min=0)  # rounding may leave it below
     own = weights.square() * torch.einsum("ttt->t", energies)
     return torch.where(own > 0, (acting / own.clamp(min=torch.finfo(own.dtype).tiny)).sqrt(), torch.inf)
-
-
-def _input_map(factors: Sequence[Factors]) -> Tensor:
-    """P with ‖P x‖ = ‖Σ dW x‖ for every x, (rank of all, in_features)."""
-    B = torch.cat([each.scaling * each.B for each in factors], dim=1)
-    return torch.linalg.qr(B).R @ torch.cat([each.A for each in factors])
 
 
 def _grid(adapters: int) -> list[tuple[int, ...]]:

@@ -126,9 +126,8 @@ def _seen(answer: Any) -> Seen | None:
         told = answer["choices"][0]["logprobs"]
         if "content" in told:
             chosen, first = told["content"][0], told["content"][0]["top_logprobs"]
-            if any(
-                "id" in each and each["id"] == chosen.get("id") and each["bytes"] != chosen["bytes"] for each in first
-            ):
+            own = [each.get("bytes") for each in first if "id" in each and each["id"] == chosen.get("id")]
+            if any(each != chosen.get("bytes") for each in own):
                 return None  # llama.cpp: of the token that ended the first character, which took several
             pairs = [(each.get("id", each["token"]), each["logprob"]) for each in first]
         else:

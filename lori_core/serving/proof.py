@@ -94,7 +94,7 @@ def prove(base: Base, adapter: Adapter, prompts: Sequence[str] = PROMPTS) -> Pro
         AdapterError: after all of them comes half a character.
     """
     check_base(adapter, base.record)
-    for asked in (prompts, PROMPTS):
+    for asked in dict.fromkeys((tuple(prompts), PROMPTS)):
         rows, measured = _whole_first_tokens(base, adapter, asked)
         if rows:
             break

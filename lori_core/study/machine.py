@@ -22,6 +22,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def device_label(device: str) -> str:
+    """As a page names it: of a CPU with its model."""
+    return f"cpu ({processor()})" if device == "cpu" else device
+
+
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Its model where the system says so, else its architecture."""
     try:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.table import real_table, table
+from benchmarks.record import RESULTS, results_of
+from benchmarks.table import of_lora, real_table, table
 from lori_core.__main__ import app
 from lori_core.translate import messages
 
@@ -36,6 +37,41 @@ def test_the_figures_in_the_readme_are_those_that_were_measured(name: str):
     language, text = "ja" if ".ja." in name else "en", (ROOT / name).read_text(encoding="utf-8")
     assert table(language) in text
     assert name in READMES or real_table(language) in text
+
+
+def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
+    """Row by row, on the toy and on the real model, %, in the order in which the README says them."""
+    toy = {name: results_of(RESULTS / f"{name}.json") for name in ("methods", "footprints")}
+    real = results_of(RESULTS / "real.json")
+    summary, ends = real["summary"], real["intervals"]["0"]
+    designed, removed = toy["footprints"]["designed"]["lori_s"], toy["footprints"]["removal"]
+    best = [toy["methods"]["merged"][each]["of_single"]["mean"] for each in ("lori_s", "lora")]
+    own, conditioned = (of_lora(real, each) for each in ("lori_s", "lori_s_conditioned"))
+    merged = ends["kept"]["merged-lori_s_conditioned-0 whole"]["mean"]
+    whole = summary["lori_s_conditioned"]["whole"]
+    removals = [removed[each]["removal"]["kept"] for each in ("lori_s", "lora")]
+    return [
+        ([toy["methods"]["single"]["lori_s"]["of_lora"]["mean"]], [own, *ends["of_lora"]["lori_s"]]),
+        (best, [summary[each]["searched"]["mean"] for each in ("lori_s", "lora")]),
+        (
+            [removed[each]["concat"]["kept"]["mean"] for each in ("lori_s", "lora")],
+            [summary[each]["whole"]["mean"] for each in ("lori_s", "lora")],
+        ),
+        ([designed[part]["mean"] for part in ("kept_mean", "kept_worst")], [whole["mean"], *merged, whole["worst"]]),
+        (
+            [each[part] for part in ("mean", "worst") for each in removals],
+            [summary[each]["removal"][part] for part in ("mean", "worst") for each in ("lori_s", "lora")],
+        ),
+        ([], [own - conditioned]),
+    ]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_findings_on_a_real_model_have_the_figures_that_were_measured(name: str):
+    table = (ROOT / name).read_text(encoding="utf-8").partition("SaferPaca")[2]
+    rows = [line.split("|")[2:4] for line in table.partition("\n##")[0].splitlines() if line.startswith("| ")][1:]
+    said = [[[int(each) for each in re.findall(r"\d+", cell)] for cell in row] for row in rows]
+    assert said == [[[round(100 * each) for each in cell] for cell in row] for row in figures_of_the_findings()]
 
 
 @pytest.mark.parametrize("name", [*READMES, *USAGES])
