@@ -8,7 +8,7 @@ import gradio as gr
 from app.lab import Context
 from app.sequence_options import later_tasks
 from lori_core.commands.options import train_configs
-from lori_core.config import AdapterMethod, Portable, Projection, Quantization
+from lori_core.config import AdapterMethod, MaskRun, Portable, Projection, Quantization
 from lori_core.figures.wording import method_label
 
 # Kinds of maps that Llama's relatives have; any other end of a module's name may be typed.
@@ -38,6 +38,12 @@ def advanced(page: Context) -> list[Any]:
         with gr.Row():  # texts, since an empty gr.Number says 0
             counts = [gr.Textbox(label=page.say(f"advanced.{each}")) for each in COUNTS]
         with gr.Row():
+            found = gr.Dropdown(
+                [(page.say(f"advanced.calibration.{each}"), each) for each in get_args(MaskRun)],
+                value=get_args(MaskRun)[0],
+                label=page.say("advanced.calibration"),
+                info=page.say("advanced.calibration_info"),
+            )
             drawn = gr.Dropdown(
                 [(page.say(f"advanced.drawn.{each}"), each) for each in DRAWN],
                 value=DRAWN[0],
@@ -61,14 +67,14 @@ def advanced(page: Context) -> list[Any]:
             device = gr.Textbox(label=page.say("advanced.device"), info=page.say("advanced.device_info"))
         chat = gr.Checkbox(False, label=page.say("advanced.chat"), info=page.say("advanced.chat_info"))
         later = later_tasks(page)
-    return [*rates, *counts, drawn, modules, bits, device, chat, *later]
+    return [*rates, *counts, found, drawn, modules, bits, device, chat, *later]
 
 
 def said(base: str, *values: Any) -> Advanced:
     """Raises ConfigError for a value that cannot be."""
     texts: list[Any] = [(text or "").strip() or None for text in values[:7]]  # the config makes numbers of them
     lora, lori_d, lori_s, steps, optimizer_batch, batch, length = texts
-    drawn, modules, bits, device, chat, *later = values[7:]
+    found, drawn, modules, bits, device, chat, *later = values[7:]
     rates = {"lora": lora, "lori_d": lori_d, "lori_s": lori_s}
     train = train_configs(
         base,
@@ -82,4 +88,4 @@ def said(base: str, *values: Any) -> Advanced:
     )
     study = {"train": train, "quantization": bits or None, "device": (device or "").strip() or None, "chat": chat}
     study |= dict(zip(("later_rate", "later_masks"), later, strict=True))
-    return Advanced(study, {"projection": drawn, "target_modules": tuple(modules)})
+    return Advanced(study, {"calibration": found, "projection": drawn, "target_modules": tuple(modules)})

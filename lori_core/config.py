@@ -21,6 +21,7 @@ Quantization = Literal["8bit", "4bit"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Overlap = Literal["allow", "exclude"]
 LaterMasks = Literal["continued", "own_run"]
+MaskRun = Literal["dense", "early", "one_pass"]  # the run that a mask is found by (training/calibrate.py)
 Split = Literal["train", "validation", "test"]
 ChoiceLength = Literal["none", "characters", "tokens"]
 
@@ -70,6 +71,7 @@ class AdapterConfig(Config):
     scaling: float = Field(default=2.0, gt=0, le=LARGEST_SCALING)  # alpha / rank; the paper has alpha = 2 rank
     sparsity: float = Field(default=0.9, ge=0, lt=1)  # fraction of B's entries that the mask holds at zero
     granularity: Granularity = "model"  # what competes for the kept entries
+    calibration: MaskRun = "dense"  # how the mask is found; "dense" is the paper's way
     target_modules: tuple[str, ...] = ()  # ends of module names; empty: those of the architecture (bases/targets.py)
     projection: Projection = "kaiming_uniform"  # how A is drawn
     projection_seed: int = Field(default=0, ge=0)  # draws A, with the task's and the module's name

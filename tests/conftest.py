@@ -51,13 +51,18 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def smollm2():
-    """A real language model, SmolLM2-135M-Instruct, in fp32. Where it is not there, as the browser."""
+@pytest.fixture(scope="session")
+def real_base_there() -> None:
+    """SmolLM2-135M-Instruct lies on this machine. Where it does not, as the browser."""
     if not (BASES / "smollm2").is_dir():
         if os.environ.get("CI") == "true":
             pytest.fail("SmolLM2 is missing; CI has to have it", pytrace=False)
         pytest.skip("SmolLM2 was not downloaded (make real-base)")
+
+
+@pytest.fixture(scope="module")
+def smollm2(real_base_there):
+    """A real language model, in fp32."""
     from lori_core.bases.load import load_base  # seconds that most tests need not wait for
 
     return load_base("smollm2", device="cpu", dtype="fp32")

@@ -66,7 +66,7 @@ def test_the_page_of_the_front_door_is_what_the_code_says():
 
 def test_notebooks_and_readme_use_the_front_door():
     """Beside it figures and, in notebooks, the lessons' own helpers."""
-    lessons = {f"lori_core.lessons.{module}" for module in ("by_hand", "controls", "showing")}
+    lessons = {f"lori_core.lessons.{module}" for module in ("by_hand", "controls", "real_rows", "showing")}
     allowed = {"lori_core", "lori_core.lessons"} | lessons
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "notebooks" / "source").glob("*.py")]
     texts += [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ja.md")]

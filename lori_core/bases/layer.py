@@ -126,6 +126,15 @@ class LoRILinear(nn.Module):
             return self.values.view(self.shape).to(dtype)
         return _Scatter.apply(self.values, self.index, self.frozen, self.shape, dtype)  # pyright: ignore[reportReturnType]
 
+    def gradient(self) -> Tensor:
+        """(out_features, rank), of B, zero where it does not move or no gradient is there."""
+        dense = torch.zeros(self.shape, device=self.A.device)
+        if self.values is None or self.values.grad is None:
+            return dense
+        if self.index is None:
+            return self.values.grad.view(self.shape).clone()
+        return dense.view(-1).index_copy_(0, self.index, self.values.grad).view(self.shape)
+
     def forward(self, x: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
         # Two dimensions, so that the base's output is no view and can take the update in place.
         rows = x.reshape(-1, x.shape[-1])

@@ -35,6 +35,14 @@ OneTask = Annotated[str, typer.Option("--task", help="A mini task, or name=path?
 OneMethod = Annotated[str, typer.Option("--method", help="lora | lori_d | lori_s")]
 Sparsity = Annotated[float | None, typer.Option(help="Fraction of B held at zero, 0 to below 1.")]
 Rank = Annotated[int | None, typer.Option(help="Rank of the adapters.")]
+MaskRuns = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        help="How LoRI-S finds its mask. dense: a whole dense run, the paper's way. For a twentieth of it, early: the "
+        "entries of largest |B · gradient| at its start; one_pass: of largest |gradient| at B = 0.",
+    ),
+]
 Granularities = Annotated[str | None, typer.Option("--granularity", help=choices(Granularity))]
 Projections = Annotated[str | None, typer.Option("--projection", help=f"How A is drawn: {choices(Projection)}")]
 Modules = Annotated[
@@ -122,6 +130,7 @@ ADAPTER_OPTIONS: dict[str, tuple[Any, Any]] = {
     "sparsity": (Sparsity, None),
     "rank": (Rank, None),
     "granularity": (Granularities, None),
+    "calibration": (MaskRuns, None),
     "projection": (Projections, None),
     "target_modules": (Modules, None),
 }

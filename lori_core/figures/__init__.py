@@ -1,6 +1,6 @@
 """Figures: results in, plotly figures out. No torch, nothing computed beyond means over seeds; each a Drawing."""
 
-from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial, mask_gain
+from lori_core.figures.comparisons import compared_scores, cosines_by_width, dial, kept_gains, mask_gain
 from lori_core.figures.confusions import confused_tasks, confusion
 from lori_core.figures.continual import condition, continual_axes, continual_matrix, forgetting
 from lori_core.figures.drawing import Drawing
@@ -33,6 +33,7 @@ __all__ = [
     "forecast_matrix",
     "forgetting",
     "guesses",
+    "kept_gains",
     "layer_and_projection",
     "lens_ribbons",
     "live_losses",

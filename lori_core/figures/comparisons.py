@@ -55,6 +55,40 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
     return drawing("compared_scores", language, figure, summary, header, rows, tall)
 
 
+def kept_gains(kept: Mapping[str, Mapping[str, Interval]], language: str = "en") -> Drawing:
+    """Shares of a single adapter's gain that merges keep, with 95 % intervals, a row a task, a mark a variant.
+
+    Args:
+        kept: variant -> task -> share; below 0 the merge does worse than the bare base.
+    """
+    tasks = list(dict.fromkeys(task for by_task in kept.values() for task in by_task))
+    figure, rows = go.Figure(), []
+    for place, (variant, by_task) in enumerate(kept.items()):
+        label, (colour, shape) = variant_label(variant, language), variant_marks(list(kept))[variant]
+        figure.add_scatter(
+            x=[share.value for share in by_task.values()],
+            y=[tasks.index(task) + lane_of(place, len(kept)) for task in by_task],
+            error_x=error_bars(list(by_task.values())),
+            mode="markers",
+            marker={"color": colour, "symbol": shape, "size": 10},
+            name=plain(label),
+            meta=variant,
+            hovertemplate="%{x:.2f}<extra>" + plain(label) + "</extra>",
+        )
+        rows += [[task, label, *map(number, (share.value, share.low, share.high))] for task, share in by_task.items()]
+    score_axes(figure, tasks, language)
+    figure.update_xaxes(title_text=translate("figures.axis.kept_gain", language), range=None)
+    for end in (0, 1):
+        figure.add_vline(x=end, line={"color": GREY, "width": 1, "dash": "dot"})
+    means = [
+        f"{variant_label(variant, language)} {mean_and_worst(values_of(by_task), language)}"
+        for variant, by_task in kept.items()
+    ]
+    summary = translate("figures.kept_gains.summary", language, means=listed(means, language))
+    header = ("task", "variant", "kept_gain", "low", "high")
+    return drawing("kept_gains", language, figure, summary, header, rows, height(tasks, list(kept)) + 20)
+
+
 def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: str = "en") -> Drawing:
     """What a calibrated mask adds to a random one, in two steps: how many entries each module keeps, and which.
 

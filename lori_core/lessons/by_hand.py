@@ -14,14 +14,17 @@ from torch.nn.utils.rnn import pad_sequence
 from lori_core.bases.attach import attach
 from lori_core.bases.load import Base, target_modules
 from lori_core.config import AdapterConfig, Method, TrainConfig
+from lori_core.lessons.controls import Estimate
 from lori_core.method.adapter import Adapter, blank, dense_factors
 from lori_core.method.footprint import Footprint
 from lori_core.method.masks import Masks
 from lori_core.method.merge_parts import dropped, trim
+from lori_core.results import Loss
 from lori_core.tasks.encode import Encoded, encode
 from lori_core.tasks.task import Task
 from lori_core.training.beside import learn_under
 
+DRAWS = 1000  # of a bootstrap
 IGNORED = -100  # a label that transformers leaves out of the loss
 
 
@@ -91,6 +94,30 @@ def dropped_by(dare: Callable[..., Tensor], adapters: Sequence[Adapter], weight:
         parts = [dare(each.factors[module].update, which, drop) for each, which in zip(adapters, gone, strict=True)]
         factors[module] = dense_factors(torch.eye(like.shape[1]), weight * torch.stack(parts).sum(dim=0))
     return replace(adapters[0], name="merged", factors=factors)
+
+
+def gains_by(
+    kept_gain: Callable[[float, float, float], float],
+    bare: Mapping[str, Loss],
+    alone: Mapping[str, Loss],
+    merged: Mapping[str, Loss],
+) -> dict[str, Estimate]:
+    """Task -> the share of a single adapter's gain that a merge keeps, with its 95 % interval over the examples.
+
+    A bootstrap draws examples, and each draw has one set of them for all three losses.
+
+    Args:
+        kept_gain: (loss of the bare base, of the single adapter, of the merge) -> the share.
+    """
+    found = {}
+    for task, loss in bare.items():
+        losses = (loss, alone[task], merged[task])
+        nats, lengths = torch.tensor([each.nats for each in losses]), torch.tensor(loss.lengths)
+        drawn = torch.randint(len(lengths), (DRAWS, len(lengths)), generator=torch.Generator().manual_seed(0))
+        means = (nats[:, drawn].sum(-1) / lengths[drawn].sum(-1)).T.tolist()
+        low, high = torch.tensor([kept_gain(*each) for each in means]).quantile(torch.tensor([0.025, 0.975])).tolist()
+        found[task] = Estimate(kept_gain(*(each.value for each in losses)), low, high)
+    return found
 
 
 def cross_talk_by(

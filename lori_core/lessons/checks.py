@@ -500,6 +500,78 @@ def examples_needed(function: Function, language: str) -> str:
     return compare("examples_needed", function, cases, right, mistakes, language)
 
 
+# --- 9  on a real language model
+
+
+def overlap_by_counts(function: Function, language: str) -> str:
+    """(kept_s, kept_t, entries), of each module -> Jaccard of masks that lie anywhere within each module."""
+
+    def shared(s: Sequence[int], t: Sequence[int], entries: Sequence[int]) -> list[float]:
+        return [k_s * k_t / n for k_s, k_t, n in zip(s, t, entries, strict=True)]
+
+    def of(both: float, s: Sequence[int], t: Sequence[int]) -> float:
+        return both / (sum(s) + sum(t) - both)
+
+    def each(s: Sequence[int], t: Sequence[int], entries: Sequence[int]) -> list[float]:
+        return [of(both, [k_s], [k_t]) for both, k_s, k_t in zip(shared(s, t, entries), s, t, strict=True)]
+
+    mistakes = {
+        "pooled": lambda s, t, entries: of(sum(s) * sum(t) / sum(entries), s, t),
+        "mean_of_modules": lambda s, t, entries: fmean(each(s, t, entries)),
+        "by_module": lambda s, t, entries: torch.tensor(each(s, t, entries)),
+        "both": lambda s, t, entries: sum(shared(s, t, entries)) / sum(entries),
+        "counted_twice": lambda s, t, entries: sum(shared(s, t, entries)) / (sum(s) + sum(t)),
+        "most": lambda s, t, entries: of(sum(map(min, s, t)), s, t),
+        "not_divided": lambda s, t, entries: sum(shared(s, t, entries)),
+    }
+    cases = [([90, 10, 20], [60, 30, 5], [100, 100, 400]), ([3, 8], [2, 8], [10, 20])]
+    return compare(
+        "overlap_by_counts",
+        function,
+        cases,
+        lambda s, t, entries: of(sum(shared(s, t, entries)), s, t),
+        mistakes,
+        language,
+    )
+
+
+def kept_gain(function: Function, language: str) -> str:
+    """(bare, alone, merged), losses -> the share of the single adapter's gain that the merge keeps."""
+
+    def right(bare: float, alone: float, merged: float) -> float:
+        return (bare - merged) / (bare - alone)
+
+    mistakes = {
+        "lost": lambda bare, alone, merged: (merged - alone) / (bare - alone),
+        "turned": lambda bare, alone, merged: (bare - alone) / (bare - merged),
+        "sign": lambda bare, alone, merged: -right(bare, alone, merged),
+        "of_bare": lambda bare, alone, merged: (bare - merged) / bare,
+        "ratio": lambda bare, alone, merged: alone / merged,
+        "difference": lambda bare, alone, merged: bare - merged,
+        "absolute": lambda bare, alone, merged: abs(right(bare, alone, merged)),
+        "cut_at_zero": lambda bare, alone, merged: max(0.0, right(bare, alone, merged)),
+    }
+    cases = [(2.1, 1.5, 1.7), (2.1, 1.5, 2.4), (0.9, 0.4, 0.6)]  # the second merge does worse than the bare base
+    return compare("kept_gain", function, cases, right, mistakes, language)
+
+
+def times_likelier(function: Function, language: str) -> str:
+    """(before, after, tokens): losses a token, tokens of a response -> how many times likelier it has become."""
+    mistakes = {
+        "a_token": lambda before, after, tokens: math.exp(before - after),
+        "turned": lambda before, after, tokens: math.exp((after - before) * tokens),
+        "nats": lambda before, after, tokens: (before - after) * tokens,
+        "bits": lambda before, after, tokens: 2.0 ** ((before - after) * tokens),
+        "tokens_times": lambda before, after, tokens: math.exp(before - after) * tokens,
+        "ratio": lambda before, after, tokens: before / after,
+        "before_alone": lambda before, after, tokens: math.exp(before * tokens),
+    }
+    cases = [(1.9, 1.7, 8), (0.6, 0.65, 20)]
+    return compare(
+        "times_likelier", function, cases, lambda before, after, n: math.exp((before - after) * n), mistakes, language
+    )
+
+
 # --- what the checks share
 
 

@@ -53,6 +53,7 @@ QUESTIONS: Mapping[str, Question] = {
     "wrong_merge": Question(6, 0, 10, 0.1),
     "lost_by_safety": Question(7, -1, 1, 0.1),
     "retained": Question(8, 0, 2, 0.1),
+    "kept_real": Question(9, -100, 150, 10),
 }
 
 

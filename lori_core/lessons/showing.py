@@ -12,19 +12,35 @@ from transformers.utils import logging
 from lori_core.bases.load import Base, load_base
 from lori_core.bases.merged_base import merged_into
 from lori_core.config import Split
+from lori_core.errors import ModelError
 from lori_core.evaluation.evaluate import evaluate
 from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
 from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept, read_guesses
 from lori_core.lessons.static import as_html
+from lori_core.lessons.wrong_answer import WrongAnswer
 from lori_core.method.adapter import Adapter
+from lori_core.method.masks import kept_fractions
 from lori_core.report.compared import compared
 from lori_core.report.findings import warnings
-from lori_core.results import Score
+from lori_core.results import Loss, MaskLayout, Score
 from lori_core.tasks.task import Task
 from lori_core.translate import translate
 
-__all__ = ["compared", "embedded_base", "guessed", "percent", "progress", "say", "score", "show", "warnings"]
+__all__ = [
+    "compared",
+    "embedded_base",
+    "guessed",
+    "layout_of",
+    "losses",
+    "percent",
+    "progress",
+    "real_base",
+    "say",
+    "score",
+    "show",
+    "warnings",
+]
 
 say = Markdown  # a sentence that is computed
 PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself, which does not look at the HTML beside it
@@ -85,6 +101,35 @@ def embedded_base() -> Base:
     """The base that ships, in fp32 everywhere; from here on transformers draws no progress bars in this kernel."""
     logging.disable_progress_bar()
     return load_base("embedded", device="cpu", dtype="fp32")
+
+
+def real_base(language: str) -> Base:
+    """SmolLM2-135M in fp32, and no progress bars from here on.
+
+    Raises:
+        WrongAnswer: it is not on this machine; says how to get it, and that what needs no base has been shown.
+    """
+    logging.disable_progress_bar()
+    try:
+        return load_base("smollm2", device="cpu", dtype="fp32")
+    except ModelError as error:
+        raise WrongAnswer("no_real_base", language, reason=error.in_language(language)) from None
+
+
+def layout_of(adapter: Adapter) -> MaskLayout:
+    """Where the adapter's mask keeps entries, for figures.mask_layout."""
+    outputs = {module: mask.shape[0] for module, mask in adapter.masks.items()}
+    kept = kept_fractions(adapter.masks)
+    return MaskLayout(adapter.name, adapter.config.sparsity, kept, outputs, calibrated=False)
+
+
+def losses(base: Base, tasks: Sequence[Task], adapter: Adapter | None = None) -> dict[str, Loss]:
+    """Task -> the loss of its right responses, of the base with the adapter, or of the bare base; as score()."""
+    found = {}
+    with merged_into(base.model, adapter) if adapter else nullcontext():
+        for task in tasks:
+            found[task.name] = evaluate(base.model, base.tokenizer, task, "test").score.loss
+    return found
 
 
 def score(

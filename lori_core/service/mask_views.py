@@ -208,6 +208,8 @@ def dense_beside(folder: Path) -> Path | None:
         return None  # a sum of several tasks, or what moved from where earlier tasks had left it
     if header.mask is None and header.version > 1:
         return folder
+    if header.config.calibration != "dense":
+        return None  # its mask ranks other things than |B|
     found = dense_run_of(folder)
     return found if found is not None and (found / "adapter.json").is_file() else None
 

@@ -164,6 +164,11 @@ def variants(config: StudyConfig) -> list[Variant]:
     return [*own, Variant("lori_d", shared=True)] if compared else own
 
 
+def calibrates(config: StudyConfig, variant: Variant) -> bool:
+    """Whether it takes something of a calibration: LoRI-S its mask, LoRI-D all of a whole dense run."""
+    return variant.method == "lori_s" or (variant.method == "lori_d" and config.adapter.calibration == "dense")
+
+
 def measures(config: StudyConfig, variant: Variant) -> list[str]:
     """Of interference; a mask that keeps everything overlaps wholly and says nothing."""
     masks = ["masks"] if variant.method == "lori_s" else []
@@ -180,7 +185,7 @@ def knows_footprints(config: StudyConfig) -> bool:
 def planned(config: StudyConfig) -> list[str]:
     """The names of all units of a study."""
     adapted, tasks, seeds = variants(config), range(len(config.tasks)), config.seeds
-    dense = dict.fromkeys(variant.projection for variant in adapted if variant.method != "lora")
+    dense = dict.fromkeys(variant.projection for variant in adapted if calibrates(config, variant))
     learned = [*adapted, *([Variant("full")] if "full" in config.methods else [])]
     places = [(task, seed) for seed in seeds for task in tasks]
     units = [base_unit(task) for task in tasks]

@@ -16,7 +16,7 @@ from lori_core.errors import ConfigError
 from lori_core.study.layout import Layout, kind_of, planned, stage_of
 from lori_core.study.runs import Run
 from lori_core.study.specs import StudyConfig
-from lori_core.training.recipes import training_for
+from lori_core.training.recipes import mask_run, training_for
 
 FREE = {"steps", "learning_rate", "seed"}  # settings of a training that leave a step as fast as it is
 # A merge is scored on each task; a sequence is scored on all tasks after each of them.
@@ -118,11 +118,11 @@ def _training_seconds(layout: Layout, unit: str, seconds: float) -> float:
 
 
 def _steps(config: StudyConfig, unit: str) -> int:
-    """Of one training in it; a calibration is LoRI-D's."""
+    """Of one training in it; a calibration takes those of LoRI-D, or a share of them."""
     label = kind_of(unit).partition("-")[2]
     training = training_for(config.base, config.train)
     named = [each.steps for method, each in training.items() if label.startswith(method)]
-    return named[0] if named else training["lori_d"].steps
+    return named[0] if named else mask_run(config.adapter, training["lori_d"]).steps
 
 
 def _examples(config: StudyConfig, stage: str) -> int:

@@ -44,6 +44,7 @@ from lori_core.study.footprints import check_conditioned, given_footprints, meas
 from lori_core.study.layout import (
     Variant,
     base_unit,
+    calibrates,
     calibration_unit,
     interference_unit,
     measures,
@@ -228,9 +229,10 @@ def _learn(study: Study, variant: Variant, index: int, seed: int) -> SingleResul
     name = single_unit(variant.label, index, seed)
     given: dict[str, Any] = {}
     if variant.method not in ("lora", "full") and not study.work.layout.unit(name).exists():
+        given = {"conditions": study.conditions(variant, index)}
         # before this unit begins: its time would count that of the calibration, a unit of its own, once more
-        given = {"calibrated": _calibrated(study, variant, index, seed)}
-        given |= {"conditions": study.conditions(variant, index)}
+        if calibrates(study.config, variant):
+            given |= {"calibrated": _calibrated(study, variant, index, seed)}
 
     def make() -> SingleResult:
         return learn_unit(
@@ -249,7 +251,7 @@ def _learn(study: Study, variant: Variant, index: int, seed: int) -> SingleResul
 
 
 def _calibrated(study: Study, variant: Variant, index: int, seed: int) -> Calibrated:
-    """The dense run of one task: it is LoRI-D, and it gives LoRI-S its mask. Done once for both."""
+    """The run of one task that gives LoRI-S its mask; a whole dense one is LoRI-D too, and done once for both."""
     name = calibration_unit(variant.projection, index, seed)
     run, config = study.work.layout.dense_run(name), study.adapter_config(index, seed, variant)
 

@@ -124,13 +124,13 @@ def calibrate_unit(
     run: DenseRun,
     conditions: Conditions | None = None,
 ) -> Calibration:
-    """One dense run and its mask, both kept as adapters; returns the report, which the caller keeps."""
+    """The run and its mask, both kept as adapters; returns the report, which the caller keeps."""
     shapes = target_modules(work.base.model, config.target_modules)
-    projections = projections_of(config, shapes, conditions)
+    kept = config_of("lori_d", config).changed(calibration=config.calibration)  # so that the mask tells its origin
     made = calibrate(
         work.base,
         task,
-        blank(task.name, shapes, config_of("lori_d", config), projections=projections),
+        blank(task.name, shapes, kept, projections=projections_of(config, shapes, conditions)),
         config,
         training,
         hooks=work.hooks.named(task=task.name, method=variant.label),

@@ -1,9 +1,15 @@
-"""Calibration: train dense B on the task, then keep the entries that moved most.
+"""Calibration: train B on the task, then keep the entries that matter most to it.
 
-    mask = the round((1 - sparsity) N) entries of largest |B - B at the start|, ranked over all modules together
+    mask = the round((1 - sparsity) N) entries of largest score, ranked over all modules together
 
-From B = 0 this is the paper's |B| (arXiv 2504.07448, section 3.2); in a sequence, where B starts at what earlier tasks
-left, it is what the new task moved.
+config.calibration    score of an entry                                       steps of the run
+dense                 |B - B at the start|                                    all
+early                 |B · gradient|, summed over the steps                   the SHORT share
+one_pass              |gradient| where B is at its start, summed likewise     the SHORT share
+
+From B = 0 the first is the paper's |B| (arXiv 2504.07448, section 3.2); in a sequence, where B starts at what earlier
+tasks left, it is what the new task moved. The two others are ours, after SNIP (arXiv 1810.02340): a mask for some 5 %
+of a training instead of a whole one. What they lose is in docs/measured.md.
 """
 
 from dataclasses import dataclass
@@ -22,6 +28,7 @@ from lori_core.results import Calibration, MaskSnapshot
 from lori_core.tasks.task import Task
 from lori_core.training.fit import fit
 from lori_core.training.hooks import Hooks
+from lori_core.training.recipes import mask_run
 
 LOOK_EVERY = 5  # steps between two looks at the mask that would result now
 STABLE = 0.9  # Jaccard of two looks above which the mask counts as settled ...
@@ -30,10 +37,10 @@ STABLE_LOOKS = 2  # ... so many times in a row
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """A dense run and the mask that it gives.
+    """A run and the mask that it gives.
 
     Attributes:
-        dense: the adapter after the run; from a blank start it is LoRI-D.
+        dense: the adapter after the run; from a blank start, and if the run was a whole one, it is LoRI-D.
         start: what the run began with; None: a B of zeros.
     """
 
@@ -65,7 +72,8 @@ def calibrate(
 
     Args:
         start: an adapter whose mask is all True: blank, or dense with what earlier tasks left.
-        config: sparsity and granularity of the mask.
+        config: sparsity and granularity of the mask, and which run finds it.
+        train_config: of the whole dense run.
         exclude: entries that the mask must leave to earlier tasks.
         trained: the entries that move, where that is not all of B.
         stop_when_stable: end the dense run once the mask has stopped moving; off is the paper's way.
@@ -81,20 +89,21 @@ def calibrate(
         base,
         task,
         start,
-        train_config,
+        mask_run(config, train_config),
         stage="calibrate",
         trained=trained,
         watch=watch,
         hooks=hooks,
         checkpoints=checkpoints,
     )
-    masks = magnitude_masks(moved(dense, start), config.sparsity, config.granularity, exclude)
+    scores = watches[0].sums or moved(dense, start)
+    masks = magnitude_masks(scores, config.sparsity, config.granularity, exclude)
     report = Calibration(
         task=task.name,
         sparsity=config.sparsity,
         looks=tuple(watches[0].looks),
         training=training,
-        stopped_early=training.steps < train_config.steps,
+        stopped_early=training.steps < mask_run(config, train_config).steps,
         kept=kept_fractions(masks),
     )
     return Calibrated(dense, masks, report, start)
@@ -108,21 +117,35 @@ def moved(dense: Adapter, start: Adapter | None) -> dict[str, Tensor]:
 
 
 class MaskWatch:
-    """Looks, every LOOK_EVERY steps, at the mask that would result now, and how it differs from the look before."""
+    """Looks, every LOOK_EVERY steps, at the mask that would result now, and how it differs from the look before.
+
+    Attributes:
+        sums: module -> (out_features, rank), scores of the entries so far; empty where B itself tells them.
+    """
 
     def __init__(
         self, attached: Attached, config: AdapterConfig, exclude: Masks | None, stop_when_stable: bool, hooks: Hooks
     ) -> None:
         self.attached, self.config, self.exclude = attached, config, exclude
         self.stop_when_stable, self.hooks = stop_when_stable, hooks
+        self.every = LOOK_EVERY if config.calibration == "dense" else 1
         self.looks: list[MaskSnapshot] = []
         self.last: dict[str, Tensor] | None = None
+        summed = attached.layers.items() if config.calibration != "dense" else ()
+        self.sums: dict[str, Tensor] = {module: torch.zeros_like(layer.gradient()) for module, layer in summed}
+        self.gradients: dict[str, Tensor] = {}
+
+    def before_step(self) -> None:
+        self.gradients = {module: self.attached.layers[module].gradient() for module in self.sums}
 
     def after_step(self, step: int) -> bool:
-        if step % LOOK_EVERY:
+        for module, gradient in self.gradients.items():
+            by = self.attached.layers[module].B().detach() if self.config.calibration == "early" else 1.0
+            self.sums[module] += (gradient * by).abs()
+        if step % self.every:
             return False
-        movement = moved(self.attached.extract(), self.attached.adapter)
-        masks = magnitude_masks(movement, self.config.sparsity, self.config.granularity, self.exclude)
+        scores = self.sums or moved(self.attached.extract(), self.attached.adapter)
+        masks = magnitude_masks(scores, self.config.sparsity, self.config.granularity, self.exclude)
         overlap = None if self.last is None else jaccard(masks, self.last)
         look = MaskSnapshot(step, overlap, kept_fractions(masks))
         self.looks.append(look)
@@ -135,11 +158,13 @@ class MaskWatch:
         return len(recent) == STABLE_LOOKS and all((look.jaccard or 0) >= STABLE for look in recent)
 
     def state(self) -> dict[str, Any]:
-        return {"looks": [vars(look) for look in self.looks], "last": self.last}
+        return {"looks": [vars(look) for look in self.looks], "last": self.last, "sums": self.sums}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.looks = [MaskSnapshot(**look) for look in state["looks"]]
         self.last = state["last"]
+        for module, total in self.sums.items():
+            total.copy_(state["sums"][module])
 
 
 def as_dense(adapter: Adapter) -> Adapter:

@@ -10,6 +10,10 @@ from lori_core.errors import Stopped
 class Watcher(Protocol):
     """Looks at the model while it trains; what it has seen is part of the checkpoint."""
 
+    def before_step(self) -> None:
+        """Parameters have the gradients of the whole batch, as they are before clipping."""
+        ...
+
     def after_step(self, step: int) -> bool:
         """True: enough, the training may end here."""
         ...

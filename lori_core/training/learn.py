@@ -58,7 +58,7 @@ def learn(
 
     Args:
         training: method -> its settings, LoRI-S calibrates with those of "lori_d"; None: what is known for the base.
-        calibrated: the task's dense run under the same A, made earlier: it is LoRI-D, and LoRI-S takes its mask.
+        calibrated: made earlier under the same A: LoRI-S takes its mask, and a whole dense run is LoRI-D.
         masks: LoRI-S: a mask of any origin, in place of a calibrated one.
         conditions: footprints of this task and of the others, which config.projection = "conditioned" needs.
         stop_when_stable: end a calibration once its mask has settled; off is the paper's way.
@@ -137,7 +137,8 @@ def config_of(method: Method, config: AdapterConfig) -> AdapterConfig:
         if config.method != "lori_s":
             raise ConfigError("lori_s_not_sparse", sparsity=config.sparsity)
         return config
-    return config.changed(sparsity=0.0, redraw_projection=False, train_projection=method == "lora")
+    maskless = {"sparsity": 0.0, "redraw_projection": False, "calibration": "dense"}
+    return config.changed(**maskless, train_projection=method == "lora")
 
 
 def projections_of(

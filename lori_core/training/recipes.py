@@ -6,10 +6,13 @@ ten times LoRI-D's.
 
 from typing import Literal
 
-from lori_core.config import Method, TrainConfig
+from lori_core.config import AdapterConfig, Method, TrainConfig
 
 TrainingByMethod = dict[Method, TrainConfig]  # method -> its settings
 Recipe = Literal["embedded", "official"]
+
+SHORT = 0.05  # share of a whole dense run's steps that a short calibration takes
+AT_REST = 1e-30  # a learning rate at which B stays where it is: AdamW moves an entry by the rate, whatever its gradient
 
 # benchmarks/learning_rates.py searched the first three on validation, with equal budgets; "full" was not searched.
 _EMBEDDED_RATES: dict[Method, float] = {"lora": 4e-4, "lori_d": 1e-3, "lori_s": 1e-2, "full": 2e-4}
@@ -52,6 +55,14 @@ def training_for(
     config, rates = _RECIPES[recipe or ("embedded" if base == "embedded" else "official")]
     known: TrainingByMethod = {method: config.changed(learning_rate=rate) for method, rate in rates.items()}
     return known | (overrides or {})
+
+
+def mask_run(config: AdapterConfig, dense: TrainConfig) -> TrainConfig:
+    """What is trained to find a mask, see training/calibrate.py. dense: the settings of a whole dense run."""
+    if config.calibration == "dense":
+        return dense
+    rate = AT_REST if config.calibration == "one_pass" else dense.learning_rate
+    return dense.changed(steps=max(1, round(SHORT * dense.steps)), warmup_steps=0, learning_rate=rate)
 
 
 def seeded(training: TrainingByMethod, seed: int) -> TrainingByMethod:

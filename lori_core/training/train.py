@@ -234,6 +234,8 @@ def _step(session: _Session, batch: Sequence[Encoded]) -> float:
         loss.backward()
         total += loss.detach()
     _add_up(session)
+    if session.watcher:
+        session.watcher.before_step()
     _clip(session)
     session.optimizer.step()
     session.optimizer.zero_grad()

@@ -75,6 +75,15 @@ def chosen(scores, tolerance, better=max):
     return better(s for s, value in scores.items() if value >= max(scores.values()) - tolerance)
 
 
+def by_chance(s, t, n):
+    """Entries that two masks share if both lie anywhere among n."""
+    return s / n * t
+
+
+def jaccard_by_chance(s, t, n):
+    return by_chance(s, t, n) / (s + t - by_chance(s, t, n))
+
+
 # exercise -> (a right answer, {mistake: an answer that makes it}); other wrong answers are below
 ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "counts": (
@@ -342,6 +351,43 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "whole_width": lambda p, half: math.ceil(p * (1 - p) / (half / 2 / 1.96) ** 2),
             "share_alone": lambda p, half: math.ceil(p / (half / 1.96) ** 2),
             "not_squared": lambda p, half: math.ceil(p * (1 - p) / half * 1.96),
+        },
+    ),
+    "overlap_by_counts": (
+        lambda s, t, n: (both := sum(map(by_chance, s, t, n))) / (sum(s) + sum(t) - both),
+        {
+            "pooled": lambda s, t, n: (both := by_chance(sum(s), sum(t), sum(n))) / (sum(s) + sum(t) - both),
+            "mean_of_modules": lambda s, t, n: sum(map(jaccard_by_chance, s, t, n)) / len(n),
+            "by_module": lambda s, t, n: list(map(jaccard_by_chance, s, t, n)),
+            "both": lambda s, t, n: sum(map(by_chance, s, t, n)) / sum(n),
+            "counted_twice": lambda s, t, n: sum(map(by_chance, s, t, n)) / sum([*s, *t]),
+            "most": lambda s, t, n: (both := sum(map(min, s, t))) / (sum([*s, *t]) - both),
+            "not_divided": lambda s, t, n: sum(map(by_chance, s, t, n)),
+        },
+    ),
+    "kept_gain": (
+        lambda bare, alone, merged: 1 - (merged - alone) / (bare - alone),
+        {
+            "lost": lambda bare, alone, merged: (alone - merged) / (alone - bare),
+            "turned": lambda bare, alone, merged: 1 / ((bare - merged) / (bare - alone)),
+            "sign": lambda bare, alone, merged: (merged - bare) / (bare - alone),
+            "of_bare": lambda bare, alone, merged: 1 - merged / bare,
+            "ratio": lambda bare, alone, merged: alone / merged,
+            "difference": lambda bare, alone, merged: bare - merged,
+            "absolute": lambda bare, alone, merged: abs(bare - merged) / abs(bare - alone),
+            "cut_at_zero": lambda bare, alone, merged: max(0, bare - merged) / (bare - alone),
+        },
+    ),
+    "times_likelier": (
+        lambda before, after, tokens: math.exp(-after * tokens) / math.exp(-before * tokens),
+        {
+            "a_token": lambda before, after, tokens: math.exp(-after) / math.exp(-before),
+            "turned": lambda before, after, tokens: math.exp(after * tokens) / math.exp(before * tokens),
+            "nats": lambda before, after, tokens: before * tokens - after * tokens,
+            "bits": lambda before, after, tokens: 2 ** (before * tokens - after * tokens),
+            "tokens_times": lambda before, after, tokens: tokens * math.exp(before - after),
+            "ratio": lambda before, after, tokens: before / after,
+            "before_alone": lambda before, after, tokens: math.exp(before * tokens),
         },
     ),
 }

@@ -15,8 +15,8 @@ from lori_core.study.specs import JOBS, EvaluateJob, ExportJob, MergeJob, StudyC
 
 # Texts of settings that are names, not places: choices, and what is looked up among names.
 NAMES = {
-    "attention", "choice_length", "continual", "granularity", "later_masks", "merge_methods", "method", "methods",
-    "metric", "name", "overlap", "precision", "projection", "quantization", "schedule", "split",
+    "attention", "calibration", "choice_length", "continual", "granularity", "later_masks", "merge_methods", "method",
+    "methods", "metric", "name", "overlap", "precision", "projection", "quantization", "schedule", "split",
     "target_modules", "train", "options", "groups",
 }  # fmt: skip
 

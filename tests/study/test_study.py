@@ -14,6 +14,7 @@ from lori_core.errors import ConfigError
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.report.footprint_findings import footprint_findings
 from lori_core.results import StudyResult
+from lori_core.service.mask_views import dense_beside
 from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.footprint_files import load_footprint, save_footprint
 from lori_core.study.layout import Layout, dense_run_of, planned
@@ -52,6 +53,27 @@ def done(tmp_path_factory, events) -> tuple[StudyResult, Path]:
 
 def test_all_that_was_planned_is_there(done):
     assert set(Layout(done[1]).done()) == set(planned(CONFIG))
+
+
+def test_with_a_short_calibration_lori_d_is_trained_whole_by_itself(done, tmp_path):
+    short = CONFIG.changed(
+        methods=("lori_d", "lori_s"),
+        adapter=CONFIG.adapter.changed(calibration="one_pass"),
+        train=dict.fromkeys(("lori_d", "lori_s"), FEW.changed(steps=40)),
+        merge_methods=(),
+        continual=None,
+    )
+    result = run_study(short, tmp_path)
+    assert set(Layout(tmp_path).done()) == set(planned(short))
+    assert [s.training.steps for s in result.singles] == [40] * 4
+    found = [single.calibration for single in result.singles if single.calibration]
+    assert [each.training.steps for each in found] == [2, 2]  # a twentieth
+    assert {
+        load_adapter(Layout(tmp_path).adapter(f"single-lori_d-{task}-0")).config.calibration for task in (0, 1)
+    } == {"dense"}
+    of_mask = load_adapter(Layout(tmp_path).adapter("single-lori_s-0-0"))
+    assert of_mask.config.calibration == "one_pass"
+    assert dense_beside(Layout(tmp_path).adapter("single-lori_s-0-0")) is None  # its |B| gave no mask
 
 
 def test_no_unit_runs_within_another_so_that_no_second_is_counted_twice(done, events):

@@ -23,6 +23,7 @@ from notebooks.build import FOLDER, KINDS, LANGUAGES, METADATA, built, notebook,
 
 SOURCES = sources()
 NAMES = [source.stem for source in SOURCES]
+REAL = NAMES[-1]  # needs the real model
 FIRST_CHECK = re.compile(r"checks\.\w+\(\w+, LANGUAGE\)")
 
 
@@ -56,8 +57,8 @@ def executed(made: NotebookNode, folder: Path, bf16: bool | None = None) -> Note
     return made
 
 
-def test_there_are_eight():
-    assert [name[:2] for name in NAMES] == [f"0{number}" for number in range(1, 9)]
+def test_there_are_nine():
+    assert [name[:2] for name in NAMES] == [f"0{number}" for number in range(1, 10)]
 
 
 def test_what_is_built_is_what_the_sources_say():
@@ -193,8 +194,10 @@ def test_code_that_is_seen_is_not_cut_off(name: str):
 
 # The embedded base computes in fp32 whatever the processor says (tests/embedded): so one answer a notebook, in turn.
 @pytest.mark.parametrize(("name", "bf16"), [(name, place % 2 == 0) for place, name in enumerate(NAMES)])
-def test_each_solution_runs_without_a_warning(name: str, bf16: bool, tmp_path: Path):
+def test_each_solution_runs_without_a_warning(name: str, bf16: bool, tmp_path: Path, request: pytest.FixtureRequest):
     """With the cells of both languages: the code that they share runs once, and every sentence is made."""
+    if name == REAL:
+        request.getfixturevalue("real_base_there")
     source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
     made = executed(notebook(source, "solution"), tmp_path, bf16)
     outputs = [output for cell in made.cells for output in cell.get("outputs", [])]

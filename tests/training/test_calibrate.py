@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import torch.nn.functional as F
 
 from lori_core.bases.attach import attach
 from lori_core.config import AdapterConfig
@@ -82,6 +83,81 @@ def test_excluded_entries_are_in_no_mask_and_no_look_counts_them():
     result = calibrated(exclude=exclude)
     assert not any((result.masks[module] & exclude[module]).any() for module in exclude)
     assert result.report.looks[-1].kept == result.report.kept  # the last look is at the last step
+
+
+SHORT = tiny.CONFIG.changed(calibration="one_pass")
+EARLY = tiny.CONFIG.changed(calibration="early")
+
+
+def test_one_pass_takes_the_largest_gradients_at_a_B_of_zero():
+    """Reference: the loss's gradient of dW = scaling · B A is that of W, so B's is scaling · (dL / dW) Aᵀ."""
+    base, examples = tiny.base(), tiny.task().examples("train")
+    start = tiny.start(base, SHORT)
+    settings = tiny.settings(steps=20, batch_size=len(examples))  # a twentieth is one step, on all of them
+    result = calibrate(base, tiny.task(), start, SHORT, settings)
+
+    model = base.model.requires_grad_(True)
+    texts = [base.tokenizer(e.prompt + e.response)["input_ids"] + [tiny.END] for e in examples]
+    prompts = [len(base.tokenizer(e.prompt)["input_ids"]) for e in examples]
+    losses = [
+        F.cross_entropy(
+            model(torch.tensor([ids])).logits[0, prompt - 1 : -1], torch.tensor(ids[prompt:]), reduction="sum"
+        )
+        for ids, prompt in zip(texts, prompts, strict=True)
+    ]
+    (sum(losses) / sum(len(ids) - prompt for ids, prompt in zip(texts, prompts, strict=True))).backward()  # pyright: ignore
+    by_hand = {m: f.scaling * model.get_submodule(m).weight.grad @ f.A.T for m, f in start.factors.items()}  # pyright: ignore
+    assert jaccard(result.masks, magnitude_masks(by_hand, 0.75)) > 0.99  # but for ties in the last bits
+    assert result.report.training.steps == 1 and not result.report.stopped_early
+    assert max(float(f.B.abs().max()) for f in result.dense.factors.values()) < 1e-29
+
+
+def test_early_takes_the_largest_products_of_B_and_gradient_in_a_twentieth_of_the_steps():
+    base = tiny.base()
+    settings = tiny.settings(steps=60, schedule="constant")
+    result = calibrate(base, tiny.task(), tiny.start(base, EARLY), EARLY, settings)
+
+    attached = attach(base.model, tiny.start(base, EARLY))
+    sums = {module: torch.zeros(layer.shape) for module, layer in attached.layers.items()}
+
+    class Sums:
+        """What torch's own hooks see of the same three steps."""
+
+        def before_step(self) -> None:
+            self.gradients = {m: next(p for p in n.parameters() if p.requires_grad).grad.clone() for m, n in layers}  # pyright: ignore
+
+        def after_step(self, step: int) -> bool:
+            for module, layer in layers:
+                sums[module] += (layer.B().detach() * self.gradients[module].view(layer.shape)).abs()
+            return False
+
+        def state(self) -> dict:
+            return {}
+
+        def restore(self, state: dict) -> None: ...
+
+    layers = list(attached.layers.items())
+    few = settings.changed(steps=3, warmup_steps=0)
+    train(base.model, base.tokenizer, tiny.task().examples("train"), few, watcher=Sums())
+    attached.detach()
+    assert tiny.same_tensors(result.masks, magnitude_masks(sums, 0.75))
+    assert [look.step for look in result.report.looks] == [1, 2, 3]
+    assert result.report.looks[-1].kept == result.report.kept
+
+
+@pytest.mark.parametrize("config", [SHORT, EARLY], ids=lambda config: config.calibration)
+def test_a_stopped_short_calibration_ends_in_the_same_mask(config, tmp_path: Path):
+    def once(hooks: Hooks | None = None, checkpoints: Path | None = None) -> Calibrated:
+        base, settings = tiny.base(), tiny.settings(steps=120, checkpoint_every=2)
+        start = tiny.start(base, config)
+        return calibrate(base, tiny.task(), start, config, settings, hooks=hooks, checkpoints=checkpoints)
+
+    seen: list[dict] = []
+    with pytest.raises(Stopped):
+        once(Hooks(seen.append, lambda: len(seen) > 6), tmp_path)
+    assert (tmp_path / "calibrate.pt").exists()
+    resumed, whole = once(checkpoints=tmp_path), once()
+    assert tiny.same_tensors(resumed.masks, whole.masks) and resumed.report.looks == whole.report.looks
 
 
 def test_a_stopped_calibration_keeps_its_looks(tmp_path: Path):

@@ -1,5 +1,5 @@
 # %% [markdown] lang="en"
-# # LoRI in eight notebooks
+# # LoRI in nine notebooks
 #
 # 日本語：[00_index](../ja/00_index.ipynb)
 #
@@ -22,7 +22,7 @@
 # ```
 
 # %% [markdown] lang="ja"
-# # 八つのノートブックで学ぶ LoRI
+# # 九つのノートブックで学ぶ LoRI
 #
 # English: [00_index](../en/00_index.ipynb)
 #
