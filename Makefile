@@ -1,7 +1,7 @@
 # make lab   set up everything and open the lab at the address that it prints
 # make study set up everything and run the proof of concept on the embedded base
 # make test  set up everything and run all checks and tests
-# make notebooks  set up everything and open JupyterLab on the index of the teaching notebooks
+# make notebooks  set up everything, copy the teaching notebooks to notebooks/my and open JupyterLab on their index
 # make notebooks-build  build the notebooks again from notebooks/source
 # make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
 # make lock  lock all packages that requirements.txt needs, with checksums; needs uv
@@ -26,7 +26,8 @@ test: setup
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 
 notebooks: setup
-	cd notebooks && JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/jupyter ../.venv/bin/jupyter lab teaching/en/00_index.ipynb
+	.venv/bin/python -m notebooks.working_copies
+	cd notebooks && JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/jupyter ../.venv/bin/jupyter lab my/pages/en/00_index.ipynb
 
 notebooks-build: setup
 	.venv/bin/python -m notebooks.build

@@ -3,10 +3,10 @@
 #
 # 日本語：[00_index](../ja/00_index.ipynb)
 #
-# Begin with notebook 1. Each has one question, asks for a guess before it shows a result, lets **your** functions do the work, sets a control beside its claim, and says what it does not show. Where you are stuck, open the first hint, then the second, then the same notebook in `solution/`, which answers every "try it yourself" as well.
+# Begin with notebook 1. Each has one question, asks for a guess before it shows a result, lets **your** functions do the work, sets a control beside its claim, and says what it does not show. Where you are stuck, open the first hint, then the second, then the solution, which answers every "try it yourself" as well.
 #
-# | notebook | question | exercises | minutes |
-# |---|---|---|---|
+# | notebook | question | exercises | minutes | stuck? |
+# |---|---|---|---|---|
 # {{map}}
 #
 # Minutes, {{total}} in all, are reckoned from the text and the exercises: nobody's time was measured. "Try it yourself" is not in them. Running a notebook takes about a minute.
@@ -26,10 +26,10 @@
 #
 # English: [00_index](../en/00_index.ipynb)
 #
-# ノートブック 1 から始めてください。どれも一つの問いから始まり、結果を見る前に予想を求め、**あなたの**関数を使って実験し、主張のそばに対照条件を置き、そこからはわからないことを述べて終わります。行き詰まったら、一つ目のヒント、二つ目のヒント、`solution/` の同じノートブックの順に開いてください。「やってみよう」の答えも、すべてそこにあります。
+# ノートブック 1 から始めてください。どれも一つの問いから始まり、結果を見る前に予想を求め、**あなたの**関数を使って実験し、主張のそばに対照条件を置き、そこからはわからないことを述べて終わります。行き詰まったら、一つ目のヒント、二つ目のヒント、解答の順に開いてください。「やってみよう」の答えも、すべて解答にあります。
 #
-# | ノートブック | 問い | 演習 | 分 |
-# |---|---|---|---|
+# | ノートブック | 問い | 演習 | 分 | 行き詰まったら |
+# |---|---|---|---|---|
 # {{map}}
 #
 # 時間は合計 {{total}} 分で、文章と演習の量から計算した目安です。実際に測ったものではありません。「やってみよう」は含みません。一つの実行にかかる時間は一分ほどです。
