@@ -17,6 +17,7 @@ from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
 from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept, read_guesses
 from lori_core.lessons.static import as_html
+from lori_core.lessons.working import watched
 from lori_core.method.adapter import Adapter
 from lori_core.report.compared import compared
 from lori_core.report.findings import warnings
@@ -81,10 +82,11 @@ def progress(folder: str | Path, language: str) -> Markdown:
     return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
-def embedded_base() -> Base:
-    """The base that ships, in fp32 everywhere; from here on transformers draws no progress bars in this kernel."""
+def embedded_base(language: str = "en") -> Base:
+    """The base that ships, in fp32 everywhere; from here on cells that run it for long say so in that language, and
+    transformers draws no progress bars in this kernel."""
     logging.disable_progress_bar()
-    return load_base("embedded", device="cpu", dtype="fp32")
+    return watched(load_base("embedded", device="cpu", dtype="fp32"), language)
 
 
 def score(

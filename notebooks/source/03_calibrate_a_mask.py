@@ -143,7 +143,7 @@ say(f"```python\n{inspect.getsource(learn)}```")
 # 短い計算の文章題で、`B` 全体を 16 ステップ学習します。5 ステップごとに、今ならどのマスクになるかをライブラリーが記録します。
 
 # %%
-base, task = embedded_base(), load_task("math")
+base, task = embedded_base(LANGUAGE), load_task("math")
 shapes = target_modules(base.model)
 config, recipes = AdapterConfig(sparsity=0.9), training_for("embedded")
 dense, sparse = (recipes[method].changed(steps=16, batch_size=8) for method in ("lori_d", "lori_s"))

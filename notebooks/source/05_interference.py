@@ -215,7 +215,7 @@ say(
 guess = None
 
 # %%
-base, tasks = embedded_base(), [load_task(name) for name in names]
+base, tasks = embedded_base(LANGUAGE), [load_task(name) for name in names]
 talk, talk_shared = (cross_talk(base.model, base.tokenizer, each, tasks) for each in (dense, shared_adapters))
 off = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
 

@@ -173,7 +173,7 @@ guess = None
 # マージ係数を大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。マージ係数はテストではなく検証用の例で、**手法ごと、マージの方法ごとに**選びます。ほかの方法に合わせたマージ係数で比べると、方法ではなくマージ係数を比べることになるからです。広い範囲を上下に探し、最良のマージ係数の両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` と `dare` が作ったものです。
 
 # %%
-base = embedded_base()
+base = embedded_base(LANGUAGE)
 names = ("nlu", "math", "code", "safety")
 tasks = [load_task(name) for name in names]
 EXAMPLES = 32  # of each task's test
