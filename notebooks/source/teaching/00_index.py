@@ -70,8 +70,10 @@ progress("../../student", LANGUAGE)
 #
 # - [Plans for 90 minutes and for 3 hours](01_plans.ipynb)
 # - [Wrong ideas: which prediction exposes each, which result corrects it, what to say](02_wrong_ideas.ipynb)
+# - [Slides](slides.html), with notes: open the file in a browser (arrow keys; N: notes; P: print)
 # - [Handout: one page to print](03_handout.ipynb)
 # - `lori class FOLDER` draws what a class guessed: put copies of the students' `guesses.json` into one folder, under any names. They hold no names, and no network is needed.
+# - Nothing to install: `make notebooks-offline` runs notebooks 2, 3, 5 and 6, which takes minutes, and writes one page a language, `my/lori-en.html` and `my/lori-ja.html`. A page opens in any browser, without a network; its sliders turn.
 #
 # Print or share a page with `jupyter nbconvert --to html FILE`.
 
@@ -80,7 +82,9 @@ progress("../../student", LANGUAGE)
 #
 # - [90 分の授業案と 3 時間の授業案](01_plans.ipynb)
 # - [よくある誤解：明らかにする予想、正す結果、かける言葉](02_wrong_ideas.ipynb)
+# - [スライド](slides.html)（メモ付き）：ファイルをブラウザーで開きます（矢印キーで進む、N でメモ、P で印刷）
 # - [配布資料：印刷して一枚](03_handout.ipynb)
 # - `lori class FOLDER` は、クラスの予想をグラフにします。学生の `guesses.json` を、好きな名前で一つのフォルダーに集めてください。名前は記録されず、ネットワークも要りません。
+# - インストールなしで：`make notebooks-offline` は、ノートブック 2、3、5、6 を実行し（数分かかります）、言語ごとに一つのページ `my/lori-en.html` と `my/lori-ja.html` を書き出します。どのブラウザーでも、ネットワークなしで開け、スライダーも動きます。
 #
 # `jupyter nbconvert --to html FILE` で、印刷や共有のための HTML になります。
