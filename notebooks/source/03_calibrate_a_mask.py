@@ -357,7 +357,8 @@ show(figures.compared_scores(at_99, LANGUAGE))
 
 # %%
 long_at_95 = scored_with(task, largest_of(longer.movement, SPARSITY))
-better = {0.99: judge(at_99["calibrated"], at_99["calibrated_16"]), 0.95: judge(long_at_95, practised_scores["calibrated"])}
+better = {0.99: judge(at_99["calibrated"], at_99["calibrated_16"])}
+better |= {0.95: judge(long_at_95, practised_scores["calibrated"])}
 than_chance = judge(at_99["calibrated"], at_99["random_mask"])
 always = all(each.verdict == "shown" for each in better.values())
 
