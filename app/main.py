@@ -26,6 +26,8 @@ from app.pages import PAGES, report
 from app.passwords import AskPassword, Passwords
 from app.sessions import bound_sessions
 from lori_core.assets import ASSETS, PLOTLY_JS
+from lori_core.figures.wording import listed
+from lori_core.lessons.places import notebooks_of
 from lori_core.translate import LANGUAGES, translate
 
 FIRST = next(iter(PAGES))  # its address is the language's own
@@ -125,6 +127,14 @@ def _words(language: str) -> str:
 def _page(context: Context, name: str) -> None:
     gr.HTML(_header(context, name), apply_default_css=False)
     PAGES[name](context)
+    if numbers := notebooks_of(name):
+        gr.HTML(_taught(context, numbers))
+
+
+def _taught(context: Context, numbers: list[int]) -> str:
+    """Which notebooks teach what the page shows."""
+    said = context.say("taught", notebooks=listed(map(str, numbers), context.language))
+    return f'<p class="links"><a href="/{context.language}/docs?document=notebooks">{escape(said)}</a></p>'
 
 
 def address(language: str, name: str) -> str:

@@ -13,7 +13,7 @@ In code, what a student has to write is marked, and becomes three dots in the st
     # end
 
 The teacher's pack is built from source/teaching in the same way, in one kind; course.py fills facts about the notebooks
-into its text.
+into its text. slides.py builds the slides that belong to it.
 
 Notebooks are kept without outputs: figures are megabytes, timings differ, and a student should see what comes out only
 after a guess. Cell ids come from the content, so that the same source gives the same bytes.
@@ -27,7 +27,9 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from notebooks import course
+from lori_core.lessons.places import PAGE_OF
+from lori_core.translate import translate
+from notebooks import course, slides
 
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
@@ -98,6 +100,14 @@ def without_marks(code: str) -> str:
     return "\n".join(line.removesuffix("  # solution") for line in lines)
 
 
+def in_the_lab(number: int, language: str) -> NotebookNode:
+    """The last cell of a notebook: the page of the lab that shows its subject."""
+    page = translate(f"app.{PAGE_OF[number]}.title", language)
+    cell = nbformat.v4.new_markdown_cell(translate("lessons.in_the_lab", language, page=page))
+    cell.id = "in-the-lab"
+    return cell
+
+
 def built() -> dict[Path, str]:
     """Path -> content of every notebook."""
     found = {}
@@ -105,6 +115,7 @@ def built() -> dict[Path, str]:
         for kind in KINDS:
             for language in LANGUAGES:
                 text = notebook(source.read_text(encoding="utf-8"), kind, (language,))
+                text.cells.append(in_the_lab(int(source.stem[:2]), language))
                 path = FOLDER / kind / language / f"{source.stem}.ipynb"
                 found[path] = nbformat.writes(text, indent=1) + "\n"
     for source in teaching_sources():
@@ -117,7 +128,7 @@ def built() -> dict[Path, str]:
 
 
 def main() -> None:
-    for path, content in built().items():
+    for path, content in (built() | slides.built()).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 

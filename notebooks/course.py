@@ -106,9 +106,9 @@ def _link(place: str, language: str) -> str:
     return _linked(number, heading, language)
 
 
-def _linked(number: str, text: str, language: str) -> str:
+def _linked(number: str, text: str, language: str, kind: str = "student") -> str:
     (path,) = SOURCES.glob(f"{number}_*.py")
-    return f"[{int(number)} · {text}](../../student/{language}/{path.stem}.ipynb)"
+    return f"[{int(number)} · {text}](../../{kind}/{language}/{path.stem}.ipynb)"
 
 
 def _map(language: str) -> str:
@@ -119,7 +119,8 @@ def _map(language: str) -> str:
         assert title and question
         stars = " · ".join(stars for _, _, stars in _exercises(number, language))
         asks = question[1][0].upper() + question[1][1:]
-        rows.append(f"| {_linked(number, title[1], language)} | {asks} | {stars} | {minutes(number)} |")
+        solution = _linked(number, translate("lessons.solution", language), language, "solution")
+        rows.append(f"| {_linked(number, title[1], language)} | {asks} | {stars} | {minutes(number)} | {solution} |")
     return "\n".join(rows)
 
 

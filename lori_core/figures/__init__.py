@@ -13,6 +13,7 @@ from lori_core.figures.masks import magnitudes, mask, mask_layout, mask_replay, 
 from lori_core.figures.merges import before_after, weight_search
 from lori_core.figures.places import layer_and_projection, module_at, pair_places
 from lori_core.figures.scores import merge_weights, merged, scores
+from lori_core.figures.slider import slider
 from lori_core.figures.spectrum import spectrum
 from lori_core.figures.training import cost, live_losses, losses
 from lori_core.figures.triangle import merge_triangle
@@ -55,6 +56,7 @@ __all__ = [
     "pairs",
     "receipts",
     "scores",
+    "slider",
     "spectrum",
     "weight_search",
 ]

@@ -78,6 +78,7 @@ HORIZONTAL_BAR = {  # above the cells, which so have the whole width of a phone
     "outlinewidth": 0,
     "title": {"side": "top", "font": {"size": 12}},
 }
+BELOW_A_BAR = 28  # pixels: where there is a horizontal bar, plotly takes 20 of them off, and a title lay on the labels
 _TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": FONT, "size": 13, "color": GREY},
@@ -117,6 +118,8 @@ def drawing(
     filled = [place for place in range(len(header)) if not rows or any(row[place] != NO_NUMBER for row in rows)]
     title = translate(f"figures.{kind}.title", language, **title_values)
     figure.update_layout(template=_TEMPLATE, height=height, title_text=plain(title))
+    if any(trace.type == "heatmap" for trace in figure.data):
+        figure.update_xaxes(title_standoff=BELOW_A_BAR)
     return Drawing(
         figure,
         title,

@@ -18,6 +18,7 @@ from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
 from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept, read_guesses
 from lori_core.lessons.static import as_html
+from lori_core.lessons.working import watched
 from lori_core.lessons.wrong_answer import WrongAnswer
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import kept_fractions
@@ -97,21 +98,22 @@ def progress(folder: str | Path, language: str) -> Markdown:
     return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
-def embedded_base() -> Base:
-    """The base that ships, in fp32 everywhere; from here on transformers draws no progress bars in this kernel."""
+def embedded_base(language: str = "en") -> Base:
+    """The base that ships, in fp32 everywhere; from here on cells that run it for long say so in that language, and
+    transformers draws no progress bars in this kernel."""
     logging.disable_progress_bar()
-    return load_base("embedded", device="cpu", dtype="fp32")
+    return watched(load_base("embedded", device="cpu", dtype="fp32"), language)
 
 
 def real_base(language: str) -> Base:
-    """SmolLM2-135M in fp32, and no progress bars from here on.
+    """SmolLM2-135M in fp32, and from here on as embedded_base().
 
     Raises:
         WrongAnswer: it is not on this machine; says how to get it, and that what needs no base has been shown.
     """
     logging.disable_progress_bar()
     try:
-        return load_base("smollm2", device="cpu", dtype="fp32")
+        return watched(load_base("smollm2", device="cpu", dtype="fp32"), language)
     except ModelError as error:
         raise WrongAnswer("no_real_base", language, reason=error.in_language(language)) from None
 

@@ -10,7 +10,7 @@ and the parts are tokenised apart.
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,6 +84,37 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
     prompt = encode_prompt(tokenizer, example.prompt)
     input_ids = [*prompt, *encode_response(tokenizer, example.response), end_token(tokenizer)]
     return Encoded(input_ids, len(prompt)) if len(input_ids) <= max_length else None
+
+
+def encode_all(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int
+) -> Sequence[Encoded | None]:
+    """encode() of each. For tuples, which mini tasks have, the answers of two are kept: to encode thousands of examples
+    takes as long as several steps of a small model, and a calibration and the trainings after it read the same ones."""
+    if not isinstance(examples, tuple):  # it may have changed since
+        return [encode(tokenizer, example, max_length) for example in examples]
+    return _encode_all(tokenizer, _Same(examples), max_length, len(tokenizer), end_token(tokenizer))
+
+
+class _Same:
+    """The examples, equal only where they are the same object: to compare them would take long."""
+
+    def __init__(self, examples: tuple[Example, ...]) -> None:
+        self.examples = examples
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.examples is other.examples
+
+    def __hash__(self) -> int:
+        return id(self.examples)
+
+
+@lru_cache(maxsize=2)
+def _encode_all(
+    tokenizer: PreTrainedTokenizerBase, of: _Same, max_length: int, size: int, end: int
+) -> Sequence[Encoded | None]:
+    """size, end: as in _control_tokens()."""
+    return [encode(tokenizer, example, max_length) for example in of.examples]
 
 
 def sampled(

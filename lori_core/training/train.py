@@ -31,7 +31,7 @@ from lori_core.config import TrainConfig, parse
 from lori_core.errors import ConfigError, DataError, RunError, Stopped
 from lori_core.files import read_file, write_atomic
 from lori_core.results import Training
-from lori_core.tasks.encode import Encoded, encode
+from lori_core.tasks.encode import Encoded, encode_all
 from lori_core.tasks.task import Example
 from lori_core.training.hooks import Hooks, Watcher
 
@@ -89,7 +89,7 @@ def train(
         ConfigError: the loss is not finite: the learning rate is too high.
         Stopped: hooks.should_stop said so; the checkpoint is written.
     """
-    encoded = [encode(tokenizer, example, config.max_length) for example in examples]
+    encoded = encode_all(tokenizer, examples, config.max_length)
     fitting = [each for each in encoded if each is not None][: config.examples]
     if not fitting:
         raise DataError("all_too_long", examples=len(examples), max_length=config.max_length)

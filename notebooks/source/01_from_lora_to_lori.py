@@ -42,7 +42,7 @@ from lori_core import AdapterConfig, LoRILinear, blank, draw, target_modules
 from lori_core.lessons import checks
 from lori_core.lessons.showing import embedded_base, guessed, say
 
-base = embedded_base()
+base = embedded_base(LANGUAGE)
 shapes = target_modules(base.model)  # module -> (out_features, in_features)
 {module: shapes[module] for module in list(shapes)[:7]}
 

@@ -252,17 +252,17 @@ out_features, in_features, rank = 14336, 4096, 32  # the largest maps of Llama-3
 rank_guess = None
 
 # %%
-def spread_at(rank):
+def cosines_at(rank, width):
     B, cosines = torch.randn(1024, rank, generator=torch.Generator().manual_seed(rank)), []
     for seed in range(SEEDS):
         config = AdapterConfig(rank=rank, projection_seed=seed)
-        A_s, A_t = (draw(config, task, "a map", 1024) for task in ("math", "code"))
+        A_s, A_t = (draw(config, task, "a map", width) for task in ("math", "code"))
         lengths = inner_product(A_s, B, A_s, B) * inner_product(A_t, B, A_t, B)
         cosines.append(float(inner_product(A_s, B, A_t, B) / lengths**0.5))
-    return spread(cosines)
+    return cosines
 
 
-in_chance = {rank: spread_at(rank) * math.sqrt(1024) for rank in (1, 4, 16, 64, 128)}
+in_chance = {rank: spread(cosines_at(rank, 1024)) * math.sqrt(1024) for rank in (1, 4, 16, 64, 128)}
 guessed("more_rank", rank_guess, in_chance[128] / in_chance[1], LANGUAGE)
 
 # %%
@@ -280,6 +280,19 @@ say(
     f"rank が高いほど、**ぶつかりにくく**なります。ばらつきと √d の積は、rank 1 の {in_chance[1]:.2f} から rank 128 の {in_chance[128]:.2f} まで下がりました。理由は、あなたの式からわかります。`A_s A_tᵀ` の rank² 個の要素のうち、`BᵀB` の対角が掛かるのは対角の {128} 個だけです。"
     "符号がばらばらなので、和は √rank に比例して増えます。一方、二つの更新の長さの積は rank に比例して増えます。残るのは 1/√rank です。重なる機会が増えても、平均されて打ち消し合います。"
 )
+
+# %% [markdown] lang="en"
+# Turn the rank yourself: the slider moves through the same measurement at four widths, with the band of chance.
+
+# %% [markdown] lang="ja"
+# rank を自分で回してみてください。スライダーで、四つの幅で同じ測定をした結果と、偶然の帯が変わります。
+
+# %%
+def at_rank(rank):
+    return figures.cosines_by_width({"own": {w: cosines_at(rank, w) for w in own}}, rank, LANGUAGE)
+
+
+show(figures.slider("rank", {rank: at_rank(rank) for rank in (1, 4, 16, 64)}, 4, LANGUAGE))
 
 # %% [markdown] lang="en"
 # ## Trained adapters

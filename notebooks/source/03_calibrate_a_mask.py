@@ -143,7 +143,7 @@ say(f"```python\n{inspect.getsource(learn)}```")
 # 短い計算の文章題で、`B` 全体を 16 ステップ学習します。5 ステップごとに、今ならどのマスクになるかをライブラリーが記録します。
 
 # %%
-base, task = embedded_base(), load_task("math")
+base, task = embedded_base(LANGUAGE), load_task("math")
 shapes = target_modules(base.model)
 config, recipes = AdapterConfig(sparsity=0.9), training_for("embedded")
 dense, sparse = (recipes[method].changed(steps=16, batch_size=8) for method in ("lori_d", "lori_s"))
@@ -167,8 +167,20 @@ guess = None
 # %%
 guessed("fullest_map", guess, 100 * max(found.report.kept.values()), LANGUAGE)
 
+# %% [markdown] lang="en"
+# Turn the sparsity: one dense run has the mask of every sparsity. Which maps still keep something where the mask is smallest?
+
+# %% [markdown] lang="ja"
+# スパース率を回してみてください。一度の学習から、どのスパース率のマスクも取れます。マスクが最も小さいとき、まだ要素が残る写像はどれでしょうか。
+
 # %%
-show(figures.mask(found.report, LANGUAGE))
+def at_sparsity(sparsity):
+    masks = magnitude_masks(found.movement, sparsity)
+    kept = {module: float(mask.float().mean()) for module, mask in masks.items()}
+    return figures.mask(replace(found.report, sparsity=sparsity, kept=kept), LANGUAGE)
+
+
+show(figures.slider("sparsity", {each: at_sparsity(each) for each in (0.5, 0.8, 0.9, 0.95, 0.99)}, 0.9, LANGUAGE))
 
 # %% [markdown] lang="en"
 # Global ranking (`"model"`) lets the maps compete; `"matrix"` gives each the same share. How many entries do the masks have in common? The same dense run serves all, so this costs nothing. The global one is made by **your** `keep_largest`, from one long column with the entries of all maps, and **your** `jaccard` compares.
@@ -259,10 +271,10 @@ def scored_with(task, masks, sparsity=SPARSITY):
     return score(base, learn(base, task, "lori_s", settings, {"lori_s": sparse}, masks=masks).adapter, [task])
 
 
-def with_each_mask(task, movement, sparsity=SPARSITY):
-    largest = largest_of(movement, sparsity)
-    masks = {"random_mask": random_masks(of_B, sparsity, seed=0), "matched_mask": matched(largest)}
-    return {name: scored_with(task, each, sparsity) for name, each in (masks | {"calibrated": largest}).items()}
+def with_each_mask(task, movement):
+    largest = largest_of(movement, SPARSITY)
+    masks = {"random_mask": random_masks(of_B, SPARSITY, seed=0), "matched_mask": matched(largest)}
+    return {name: scored_with(task, each) for name, each in (masks | {"calibrated": largest}).items()}
 
 
 taught = load_task("nlu?level=5")
@@ -333,17 +345,20 @@ longer_guess = None
 
 # %%
 longer = calibrate(base, task, start, config, dense.changed(steps=60))
-at_99 = with_each_mask(task, longer.movement, 0.99)
-short_at_99 = scored_with(task, largest_of(found.movement, 0.99), 0.99)
-gain = at_99["calibrated"][task.name].value - short_at_99[task.name].value
+by_length = {"calibrated_16": found, "calibrated": longer}
+masks = {name: largest_of(each.movement, 0.99) for name, each in by_length.items()}
+masks |= {"random_mask": random_masks(of_B, 0.99, seed=0)}
+at_99 = {name: scored_with(task, each, 0.99) for name, each in masks.items()}
+gain = at_99["calibrated"][task.name].value - at_99["calibrated_16"][task.name].value
 guessed("longer_calibration", longer_guess, gain, LANGUAGE)
 
 # %%
-show(figures.compared_scores({"calibrated_16": short_at_99} | at_99, LANGUAGE))
+show(figures.compared_scores(at_99, LANGUAGE))
 
 # %%
 long_at_95 = scored_with(task, largest_of(longer.movement, SPARSITY))
-better = {0.99: judge(at_99["calibrated"], short_at_99), 0.95: judge(long_at_95, practised_scores["calibrated"])}
+better = {0.99: judge(at_99["calibrated"], at_99["calibrated_16"])}
+better |= {0.95: judge(long_at_95, practised_scores["calibrated"])}
 than_chance = judge(at_99["calibrated"], at_99["random_mask"])
 always = all(each.verdict == "shown" for each in better.values())
 

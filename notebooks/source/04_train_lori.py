@@ -167,7 +167,7 @@ checks.mask_bytes(mask_bytes, LANGUAGE)
 # ここでは、8 例ずつ 20 ステップでもかなり学習できます。このベースは、別のプロンプトで、このタスクの大部分を練習しているからです。学習率は、これより長い学習で、手法ごとに検証データを使って探したものです。`A` を固定すると LoRA より高い学習率が合い、要素が少ないとさらに高い学習率が合います。
 
 # %%
-base, task = embedded_base(), load_task("code")
+base, task = embedded_base(LANGUAGE), load_task("code")
 rates = {method: training_for("embedded")[method].learning_rate for method in ("lora", "lori_d", "lori_s")}
 training = {method: TrainConfig(learning_rate=rate, steps=20, batch_size=8) for method, rate in rates.items()}
 config, shapes = AdapterConfig(sparsity=0.9), target_modules(base.model)

@@ -215,7 +215,7 @@ say(
 guess = None
 
 # %%
-base, tasks = embedded_base(), [load_task(name) for name in names]
+base, tasks = embedded_base(LANGUAGE), [load_task(name) for name in names]
 talk, talk_shared = (cross_talk(base.model, base.tokenizer, each, tasks) for each in (dense, shared_adapters))
 off = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
 
@@ -320,7 +320,21 @@ by_footprints = cross_talk_by(energy, dense, footprints)
 kinds = ("kaiming_uniform", "conditioned")
 forecasts = {kind: forecast_before(footprints, AdapterConfig(projection=kind)) for kind in kinds}
 top = max(map(max, forecasts["kaiming_uniform"].values))
-show(figures.forecast_matrix("LoRI", forecasts["conditioned"], top, LANGUAGE))
+show(figures.forecast_matrix("LoRI", forecasts["kaiming_uniform"], top, LANGUAGE))
+
+# %% [markdown] lang="en"
+# How strictly a conditioned `A` looks away is a setting, λ: what its size costs it. Turn it. A small λ buys silence with directions of which its own task has little too; under a large one `A` reads its own task and hardly cares about the others.
+
+# %% [markdown] lang="ja"
+# 条件付き `A` がほかのタスクをどれだけ厳しく避けるかは、λ で決まります。λ は、A の大きさに掛かるコストです。回してみてください。小さい λ では、自分のタスクの入力も少ない方向を使ってまで、ほかを避けます。大きい λ では、自分のタスクを読むことが中心になり、ほかをあまり気にしません。
+
+# %%
+def at_ridge(ridge):
+    forecast = forecast_before(footprints, AdapterConfig(projection="conditioned", ridge=ridge))
+    return figures.forecast_matrix("LoRI", forecast, top, LANGUAGE)
+
+
+show(figures.slider("ridge", {each: at_ridge(each) for each in (0.001, 0.01, 0.1, 1, 10)}, 0.01, LANGUAGE))
 
 # %% lang="en" tags=["said"]
 say(

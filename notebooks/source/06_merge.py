@@ -173,7 +173,7 @@ guess = None
 # マージ係数を大きくすると、各タスクの効果は強まりますが、ほかのタスクへの干渉も強まります。マージ係数はテストではなく検証用の例で、**手法ごと、マージの方法ごとに**選びます。ほかの方法に合わせたマージ係数で比べると、方法ではなくマージ係数を比べることになるからです。広い範囲を上下に探し、最良のマージ係数の両隣がそれより悪くなるまで続けます。ここから先でマージして採点するのは、**あなたの** `concat`（アダプターを二つずつ）と、あとでは**あなたの** `ties` と `dare` が作ったものです。
 
 # %%
-base = embedded_base()
+base = embedded_base(LANGUAGE)
 names = ("nlu", "math", "code", "safety")
 tasks = [load_task(name) for name in names]
 EXAMPLES = 32  # of each task's test
@@ -195,7 +195,7 @@ def mean(scores):
 
 
 def validation(adapter):
-    return mean(score(base, adapter, tasks, 16, "validation"))
+    return score(base, adapter, tasks, 16, "validation")
 
 
 GRID = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.5)
@@ -205,13 +205,32 @@ def searched(variant, method="concat", **options):
     found, best = {}, GRID.index(0.2)
     while missing := [w for w in GRID[max(best - 1, 0) : best + 2] if w not in found]:
         found |= {w: validation(merged(variant, w, method, **options)) for w in missing}
-        best = GRID.index(max(found, key=found.get))
+        best = GRID.index(max(found, key=lambda w: mean(found[w])))
     return found
 
 
+def means(found):
+    return {w: mean(scores) for w, scores in found.items()}
+
+
 variants = ("lora", "lori_d", "lori_s", "lori_d_shared")  # the last one is the control, see below
-weights = {variant: searched(variant) for variant in variants}
+searches = {variant: searched(variant) for variant in variants}
+weights = {variant: means(found) for variant, found in searches.items()}
 show(figures.dial("weight", weights, LANGUAGE))
+
+# %% [markdown] lang="en"
+# A mean hides who pays. Turn the weight of LoRI-S and watch the tasks: does each want the same one?
+
+# %% [markdown] lang="ja"
+# 平均では、どのタスクが割を食うのかが見えません。LoRI-S のマージ係数を回して、タスクごとの値を見てください。どのタスクにも、同じ係数がよいでしょうか。
+
+# %%
+def at_weight(w):
+    return figures.compared_scores({"merged_lori_s": searches["lori_s"][w]}, LANGUAGE)
+
+
+chosen_weight = max(weights["lori_s"], key=weights["lori_s"].get)
+show(figures.slider("weight", {w: at_weight(w) for w in sorted(weights["lori_s"])}, chosen_weight, LANGUAGE))
 
 # %%
 best = {variant: max(by_weight, key=by_weight.get) for variant, by_weight in weights.items()}
@@ -285,7 +304,7 @@ say(
 # %%
 options = {"concat": {}, "task_arithmetic": {"rank": 64}, "ties": {}, "dare": {}, "linear": {}}
 tried = {"concat": weights["lori_s"]}
-tried |= {recipe: searched("lori_s", recipe, **options[recipe]) for recipe in options if recipe != "concat"}
+tried |= {each: means(searched("lori_s", each, **options[each])) for each in options if each != "concat"}
 show(figures.dial("weight", tried, LANGUAGE))
 
 # %%

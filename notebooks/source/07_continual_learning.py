@@ -130,7 +130,7 @@ checks.free_entries(free_entries, LANGUAGE)
 # safety のアダプターは付属のものを使います。計算は、毎回、短い学習で今ここで学びます。学習率を変える場合のほかは、LoRI-S の学習率を使います。新しいマスクは**あなたの** `free_entries` が作ります。safety の `B` から始めた一度の密な学習で各要素がどれだけ動いたかを、全写像を通して順位づけします。
 
 # %%
-base, N = embedded_base(), 32  # test examples of each task
+base, N = embedded_base(LANGUAGE), 32  # test examples of each task
 tasks = [load_task(name) for name in ("safety", "math")]
 config, first, recipes = AdapterConfig(sparsity=0.9), ready_made("safety", "lori_s"), training_for("embedded")
 training = {method: recipes[method].changed(steps=12, batch_size=8) for method in ("lori_d", "lori_s")}

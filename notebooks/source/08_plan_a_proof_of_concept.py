@@ -49,6 +49,7 @@ from lori_core import (
 from lori_core.lessons import checks
 from lori_core.lessons.controls import judge
 from lori_core.lessons.showing import embedded_base, guessed, percent, say, score, show, warnings
+from lori_core.lessons.working import told
 
 folder = Path(mkdtemp(prefix="lori-"))
 
@@ -230,8 +231,8 @@ config = StudyConfig(
     tasks=specs, train=settings, adapter=AdapterConfig(sparsity=0.9), device="cpu", precision="fp32",
     merge_weights=(0.6, 1.0), continual=None, validation_examples=32, test_examples=32,
 )
-embedded_base()  # quiet from here on
-result = run_study(config, folder / "study")
+embedded_base(LANGUAGE)  # quiet from here on
+result = run_study(config, folder / "study", told(LANGUAGE))
 
 # %%
 merge_s = next(each for each in result.merges if each.method == "lori_s")
@@ -321,7 +322,7 @@ show(figures.cost(result, LANGUAGE))
 # 90 % は習慣であって、法則ではありません。一つのタスクで、三つのスパース率を同じ学習で試します。そのうち二つは、上の検証で済んでいます。
 
 # %%
-base, task = embedded_base(), tasks[0]
+base, task = embedded_base(LANGUAGE), tasks[0]
 singles = {each.method: each for each in result.singles if each.task == task.name}
 sparsest = learn(base, task, "lori_s", AdapterConfig(sparsity=0.99), settings).adapter
 at_99 = score(base, sparsest, [task], config.validation_examples, "validation")[task.name]

@@ -107,3 +107,12 @@ def test_a_document_that_is_not_there_is_not_looked_for(lab, browser, name):
     page.goto(f"{lab[0]}/en/docs?document={name}")
     page.get_by_role("heading", name="Usage", exact=True).wait_for()
     page.close()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_page_names_the_notebooks_on_its_subject_and_leads_to_them(lab, browser, language):
+    page = browser.new_page()
+    page.goto(f"{lab[0]}/{language}/interference")
+    page.get_by_role("link", name=translate("app.taught", language, notebooks="2")).click()
+    page.locator(".document", has_text="make notebooks").wait_for()
+    page.close()

@@ -8,12 +8,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from playwright.sync_api import sync_playwright
 
 from lori_core import figures
 from lori_core.lessons.static import as_html
 from notebooks.build import FOLDER, notebook
+from notebooks.offline import executed
 
 SOURCE = """# %%
 from lori_core import figures
@@ -34,13 +34,7 @@ say("A computed sentence.")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A notebook run in a kernel and exported by plain nbconvert, with the settings that lie beside the notebooks."""
     folder = tmp_path_factory.mktemp("exported")
-    made = notebook(SOURCE, "solution")
-    client = NotebookClient(made, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    client.create_kernel_manager()
-    assert client.km is not None
-    client.km.kernel_cmd = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]  # pyright: ignore
-    client.execute()
-    nbformat.write(made, folder / "run.ipynb")
+    nbformat.write(executed(notebook(SOURCE, "solution"), folder), folder / "run.ipynb")
     command = [sys.executable, "-m", "nbconvert", "--to", "html", str(folder / "run.ipynb")]
     settings = {"JUPYTER_CONFIG_PATH": str(FOLDER / "jupyter")}
     subprocess.run(command, check=True, capture_output=True, env=os.environ | settings)

@@ -2,7 +2,9 @@
 
 import glob
 import json
+import os
 import re
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -12,14 +14,15 @@ import jupytext
 import nbformat
 import pytest
 import torch
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from lori_core.lessons import checks
+from lori_core.lessons.showing import PLOTLY
 from lori_core.lessons.wrong_answer import WrongAnswer
 from lori_core.translate import translate
 from notebooks.build import FOLDER, KINDS, LANGUAGES, METADATA, built, notebook, sources, unsolved
+from notebooks.offline import executed
 
 SOURCES = sources()
 NAMES = [source.stem for source in SOURCES]
@@ -41,20 +44,32 @@ def tagged(name: str, tag: str, language: str | None = None) -> list[int]:
     ]
 
 
-def executed(made: NotebookNode, folder: Path, bf16: bool | None = None) -> NotebookNode:
-    """Run in a kernel of its own, which starts in an empty folder, as this interpreter.
+def run(made: NotebookNode, folder: Path, bf16: bool | None = None) -> NotebookNode:
+    """Executed in an empty folder.
 
     bf16: whether the kernel's processor says that it has bf16 arithmetic; None: what it has.
     """
     if bf16 is not None:
         asked = f"import torch; torch.cpu.get_capabilities = lambda: {{'avx512_bf16': {bf16}}}"
         made.cells.insert(0, nbformat.v4.new_code_cell(asked))
-    client = NotebookClient(made, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    client.create_kernel_manager()
-    assert client.km is not None
-    client.km.kernel_cmd = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]  # pyright: ignore
-    client.execute()
-    return made
+    return executed(made, folder)
+
+
+def figures_in_export(made: NotebookNode, folder: Path, browser: Any) -> int:
+    """How many figures are drawn where plain nbconvert made HTML of the notebook, opened without a network."""
+    nbformat.write(made, folder / "run.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(folder / "run.ipynb")]
+    settings = {"JUPYTER_CONFIG_PATH": str(FOLDER / "jupyter")}
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | settings)
+    page = browser.new_page()
+    page.route(lambda url: url.startswith("http"), lambda route: route.abort())
+    page.goto((folder / "run.html").as_uri(), wait_until="load")
+    page.wait_for_function(
+        "[...document.querySelectorAll('[id^=lori-]')].every(each => each.querySelector('.main-svg'))"
+    )
+    found = page.locator("[id^=lori-].js-plotly-plot").count()
+    page.close()
+    return found
 
 
 def test_there_are_nine():
@@ -194,18 +209,22 @@ def test_code_that_is_seen_is_not_cut_off(name: str):
 
 # The embedded base computes in fp32 whatever the processor says (tests/embedded): so one answer a notebook, in turn.
 @pytest.mark.parametrize(("name", "bf16"), [(name, place % 2 == 0) for place, name in enumerate(NAMES)])
-def test_each_solution_runs_without_a_warning(name: str, bf16: bool, tmp_path: Path, request: pytest.FixtureRequest):
+def test_each_solution_runs_without_a_warning_and_an_export_has_every_figure(
+    name: str, bf16: bool, tmp_path: Path, browser: Any, request: pytest.FixtureRequest
+):
     """With the cells of both languages: the code that they share runs once, and every sentence is made."""
     if name == REAL:
         request.getfixturevalue("real_base_there")
     source = (FOLDER / "source" / f"{name}.py").read_text(encoding="utf-8")
-    made = executed(notebook(source, "solution"), tmp_path, bf16)
+    (tmp_path / "work").mkdir()
+    made = run(notebook(source, "solution"), tmp_path / "work", bf16)
     outputs = [output for cell in made.cells for output in cell.get("outputs", [])]
     assert [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"] == []
-    if name != NAMES[0]:  # the first one counts and compares, and draws nothing
-        assert any("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs)
     assert "Traceback" not in json.dumps(outputs)
-    assert glob.glob(str(tmp_path / "*")) == []
+    assert glob.glob(str(tmp_path / "work" / "*")) == []
+    shown = sum(PLOTLY in o.get("data", {}) for o in outputs)
+    assert shown > 0 or name == NAMES[0]  # the first one counts and compares, and draws nothing
+    assert figures_in_export(made, tmp_path, browser) == shown
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -213,7 +232,7 @@ def test_each_student_notebook_stops_at_its_first_exercise_and_says_so(name: str
     language = LANGUAGES[NAMES.index(name) % 2]
     made = nbformat.read(FOLDER / "student" / language / f"{name}.ipynb", as_version=4)
     with pytest.raises(CellExecutionError):
-        executed(made, tmp_path)
+        run(made, tmp_path)
     code = [cell for cell in made.cells if cell.cell_type == "code"]
     stopped = next(cell for cell in code if any(o.output_type == "error" for o in cell.outputs))
     assert stopped is next(cell for cell in code if FIRST_CHECK.fullmatch(cell.source))

@@ -7,7 +7,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from lori_core.tasks.encode import encode, encode_prompt, encode_response
+from lori_core.tasks import encode as encode_module
+from lori_core.tasks.encode import encode, encode_all, encode_prompt, encode_response
 from lori_core.tasks.task import Example, Prompt
 
 MARKS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
@@ -82,3 +83,24 @@ def test_a_response_has_the_tokens_that_it_has_after_its_prompt(prompt: str, res
     if prompt:  # alone, a text has its "▁"
         assert encoded.input_ids == [*together, tokenizer.eos_token_id]
     assert tokenizer.decode(encoded.input_ids, skip_special_tokens=True) == (prompt + response).lstrip()
+
+
+def test_a_data_set_that_cannot_change_is_encoded_once_and_one_that_can_each_time(monkeypatch: pytest.MonkeyPatch):
+    tokenizer, examples, seen = byte_level(), tuple(Example(f"a{i}", "b") for i in range(3)), []
+    plain = encode_module.encode
+
+    def counted(tokenizer: Any, example: Example, max_length: int) -> Any:
+        seen.append(example.prompt)
+        return plain(tokenizer, example, max_length)
+
+    monkeypatch.setattr(encode_module, "encode", counted)
+    expected = [plain(tokenizer, example, 9) for example in examples]
+    assert encode_all(tokenizer, examples, 9) == encode_all(tokenizer, examples, 9) == expected and len(seen) == 3
+    changing = list(examples)
+    encode_all(tokenizer, changing, 9)
+    changing[0] = Example("other", "b")
+    assert encode_all(tokenizer, changing, 9)[0] == plain(tokenizer, changing[0], 9)
+    assert encode_all(tokenizer, tuple(reversed(examples)), 9) == expected[::-1]  # equal in size, and another
+    assert encode_all(tokenizer, examples, 3) == [plain(tokenizer, example, 3) for example in examples]
+    tokenizer.add_tokens(["a0"])
+    assert encode_all(tokenizer, examples, 9) == [plain(tokenizer, example, 9) for example in examples]

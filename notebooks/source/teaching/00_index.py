@@ -3,10 +3,10 @@
 #
 # 日本語：[00_index](../ja/00_index.ipynb)
 #
-# Begin with notebook 1. Each has one question, asks for a guess before it shows a result, lets **your** functions do the work, sets a control beside its claim, and says what it does not show. Where you are stuck, open the first hint, then the second, then the same notebook in `solution/`, which answers every "try it yourself" as well.
+# Begin with notebook 1. Each has one question, asks for a guess before it shows a result, lets **your** functions do the work, sets a control beside its claim, and says what it does not show. Where you are stuck, open the first hint, then the second, then the solution, which answers every "try it yourself" as well.
 #
-# | notebook | question | exercises | minutes |
-# |---|---|---|---|
+# | notebook | question | exercises | minutes | stuck? |
+# |---|---|---|---|---|
 # {{map}}
 #
 # Minutes, {{total}} in all, are reckoned from the text and the exercises: nobody's time was measured. "Try it yourself" is not in them. Running a notebook takes about a minute.
@@ -26,10 +26,10 @@
 #
 # English: [00_index](../en/00_index.ipynb)
 #
-# ノートブック 1 から始めてください。どれも一つの問いから始まり、結果を見る前に予想を求め、**あなたの**関数を使って実験し、主張のそばに対照条件を置き、そこからはわからないことを述べて終わります。行き詰まったら、一つ目のヒント、二つ目のヒント、`solution/` の同じノートブックの順に開いてください。「やってみよう」の答えも、すべてそこにあります。
+# ノートブック 1 から始めてください。どれも一つの問いから始まり、結果を見る前に予想を求め、**あなたの**関数を使って実験し、主張のそばに対照条件を置き、そこからはわからないことを述べて終わります。行き詰まったら、一つ目のヒント、二つ目のヒント、解答の順に開いてください。「やってみよう」の答えも、すべて解答にあります。
 #
-# | ノートブック | 問い | 演習 | 分 |
-# |---|---|---|---|
+# | ノートブック | 問い | 演習 | 分 | 行き詰まったら |
+# |---|---|---|---|---|
 # {{map}}
 #
 # 時間は合計 {{total}} 分で、文章と演習の量から計算した目安です。実際に測ったものではありません。「やってみよう」は含みません。一つの実行にかかる時間は一分ほどです。
@@ -70,8 +70,10 @@ progress("../../student", LANGUAGE)
 #
 # - [Plans for 90 minutes and for 3 hours](01_plans.ipynb)
 # - [Wrong ideas: which prediction exposes each, which result corrects it, what to say](02_wrong_ideas.ipynb)
+# - [Slides](slides.html), with notes: open the file in a browser (arrow keys; N: notes; P: print)
 # - [Handout: one page to print](03_handout.ipynb)
 # - `lori class FOLDER` draws what a class guessed: put copies of the students' `guesses.json` into one folder, under any names. They hold no names, and no network is needed.
+# - Nothing to install: `make notebooks-offline` runs notebooks 2, 3, 5 and 6, which takes minutes, and writes one page a language, `my/lori-en.html` and `my/lori-ja.html`. A page opens in any browser, without a network; its sliders turn.
 #
 # Print or share a page with `jupyter nbconvert --to html FILE`.
 
@@ -80,7 +82,9 @@ progress("../../student", LANGUAGE)
 #
 # - [90 分の授業案と 3 時間の授業案](01_plans.ipynb)
 # - [よくある誤解：明らかにする予想、正す結果、かける言葉](02_wrong_ideas.ipynb)
+# - [スライド](slides.html)（メモ付き）：ファイルをブラウザーで開きます（矢印キーで進む、N でメモ、P で印刷）
 # - [配布資料：印刷して一枚](03_handout.ipynb)
 # - `lori class FOLDER` は、クラスの予想をグラフにします。学生の `guesses.json` を、好きな名前で一つのフォルダーに集めてください。名前は記録されず、ネットワークも要りません。
+# - インストールなしで：`make notebooks-offline` は、ノートブック 2、3、5、6 を実行し（数分かかります）、言語ごとに一つのページ `my/lori-en.html` と `my/lori-ja.html` を書き出します。どのブラウザーでも、ネットワークなしで開け、スライダーも動きます。
 #
 # `jupyter nbconvert --to html FILE` で、印刷や共有のための HTML になります。

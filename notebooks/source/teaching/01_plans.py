@@ -1,7 +1,7 @@
 # %% [markdown] lang="en"
 # # Two plans
 #
-# Before the lesson: run every notebook that the plan uses once, on a machine of the classroom. Students open `student/`; it stops at each exercise that is not solved. Where the plan leaves exercises out, hand out the notebook from `solution/`: its exercises are filled in, and its predictions are still open.
+# Before the lesson: run every notebook that the plan uses once, on a machine of the classroom. Students open the copies in `my/`; a notebook stops at each exercise that is not solved. Where the plan leaves exercises out, hand out the notebook from `solution/`: its exercises are filled in, and its predictions are still open.
 #
 # Let everybody **write the guess down** before the cell with the result is run, and ask two or three for their reason. The reason is what the lesson is about.
 #
@@ -33,7 +33,7 @@
 # %% [markdown] lang="ja"
 # # 二つの授業案
 #
-# 授業の前に：使うノートブックを、教室のパソコンで一度実行しておいてください。学生が開くのは `student/` で、解いていない演習のところで止まります。授業案にない演習を飛ばすには、`solution/` のノートブックを配ってください。演習は埋まっていますが、予想は空いたままです。
+# 授業の前に：使うノートブックを、教室のパソコンで一度実行しておいてください。学生が開くのは `my/` のコピーで、解いていない演習のところで止まります。授業案にない演習を飛ばすには、`solution/` のノートブックを配ってください。演習は埋まっていますが、予想は空いたままです。
 #
 # 結果のセルを実行する前に、全員に**予想を書かせて**ください。そして二、三人に理由を聞きます。その理由こそが、授業の内容です。
 #
