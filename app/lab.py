@@ -21,8 +21,9 @@ from app.worker import Worker
 from lori_core.assets import ASSETS
 from lori_core.config import Config
 from lori_core.errors import ConfigError, LoRIError, RunError
+from lori_core.study.examples import EXAMPLES, examples, is_example
 from lori_core.study.reach import Reach
-from lori_core.study.runs import Run
+from lori_core.study.runs import Run, list_runs
 from lori_core.study.there import check_there
 from lori_core.translate import translate
 
@@ -64,10 +65,22 @@ class Workspace:
         return self.folder / "data"
 
     def run(self, name: str) -> Run:
-        """The run of that name; raises RunError. Names come from the address of a page, so they are checked."""
+        """Of that name, an example too; raises RunError. Names come from the address of a page, so they are checked."""
         if not re.fullmatch(r"\d{8}-\d{6}-[a-z_]+-[0-9a-f]{6}", name):
             raise RunError("no_run_named", name=name[:80])
-        return Run.open(self.runs / name)
+        example = EXAMPLES / name
+        return Run.open(example if example.is_dir() else self.runs / name)
+
+    def own_run(self, name: str) -> Run:
+        """The run of that name, to change it; raises RunError as run(), and for an example."""
+        run = self.run(name)
+        if is_example(run):
+            raise RunError("run_is_example")
+        return run
+
+    def shown_runs(self) -> list[Run]:
+        """Its own, newest first, and last the examples."""
+        return [*list_runs(self.runs), *examples()]
 
 
 class Lab:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import QUIET, Context
+from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert
 from app.plot import chart, shown
 from app.shelf_views import choices
 from lori_core import figures
@@ -27,6 +27,8 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
     """
     gr.Markdown(f"## {page.say('merge.triangle')}\n\n{page.say('merge.triangle_what')}")
     hint = gr.HTML()
+    measure = gr.Button(page.say("merge.measure"), visible=False)
+    refusal = gr.HTML(padding=False)
     place = chart(page)
     found = gr.State([])  # weights of each point
     prompt = gr.Textbox(lines=3, label=page.say("merge.prompt"), info=page.say("merge.answer_info"))
@@ -37,15 +39,24 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
         by_reference = {entry["reference"]: entry for entry in entries}
         chosen = [each for each in references or [] if each in by_reference]
         if len(chosen) not in SEVERAL:
-            return None, f'<p class="empty">{escape(page.say("merge.triangle_few"))}</p>', []
+            hint = f'<p class="empty">{escape(page.say("merge.triangle_few"))}</p>'
+            return None, hint, [], gr.update(visible=False)
         names = [by_reference[each]["task"] for each in chosen]
         if len({*names, ""}) <= len(names):  # no task, or one of two adapters
             names = [label for label, _ in choices(page, [by_reference[each] for each in chosen])]
         said = page.ask("merge_triangle", references=chosen, names=names)
         if "missing" in said:
-            return None, _missing(page, said["missing"]), []
+            return None, _missing(page, said["missing"]), [], gr.update(visible=True)
         merges = from_plain(WeightedMerges, said["found"])
-        return shown(figures.merge_triangle(merges, page.language)), "", merges.weights
+        drawn = shown(figures.merge_triangle(merges, page.language))
+        return drawn, "", merges.weights, gr.update(visible=False)
+
+    def footprints(references: list[str] | None) -> str:
+        try:
+            list(page.stream("measure_footprints", references=references))
+        except gr.Error as error:
+            return alert(error.message)
+        return ""
 
     def choose(weights: Sequence[Sequence[float]], event: gr.EventData) -> list[Any]:
         """The largest becomes 1: only ratios count, and a merge of small weights would do little."""
@@ -61,9 +72,20 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
         for text in page.stream("answer_of_merge", **given):
             yield f'<pre class="answer" tabindex="0">{escape(text.strip())}</pre>'
 
-    chosen = place.select(choose, found, list(sliders), **QUIET)
-    ask.click(write, [pick, prompt, *sliders], answer, **QUIET)
-    return (look, [pick, entries], [place, hint, found]), chosen
+    def write_again(references: list[str] | None, prompt: str, *weights: float) -> Iterator[str]:
+        """After a drag, where there is something to answer."""
+        if references and prompt.strip():
+            yield from write(references, prompt, *weights)
+
+    what: list[Any] = [place, hint, found, measure]
+    asked: list[Any] = [pick, prompt, *sliders]
+    chosen = place.select(choose, found, list(sliders), trigger_mode="multiple", **AT_ONCE)
+    ask.click(write, asked, answer, **QUIET)
+    place.release(choose, found, list(sliders), **AT_ONCE).then(
+        write_again, asked, answer, trigger_mode="always_last", **QUIET
+    )
+    measure.click(footprints, pick, refusal, **PRIVATE).then(look, [pick, entries], what, **QUIET)
+    return (look, [pick, entries], what), chosen
 
 
 def _missing(page: Context, tasks: Sequence[str]) -> str:

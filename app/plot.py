@@ -39,6 +39,9 @@ TEMPLATE = """<figure class="chart" hidden>
 def chart(page: "Context", drawing: Drawing | None = None, name: str | None = None) -> gr.HTML:
     """The place of a chart; hidden until it is given a drawing. Its event `select` tells which point was clicked.
 
+    Where the layout's meta has "drag" ("both" or "across"), `select` tells the point of the first trace that is nearest
+    to the pointer while it is down, and `release` the last one.
+
     name: for comes_into_view().
     """
     return gr.HTML(

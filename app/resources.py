@@ -1,6 +1,7 @@
 """Estimate of memory and time of a study, for the page Study.
 
-Memory: `lori estimate --json` in a process of its own, since it needs torch. Time: what earlier studies here took.
+Memory: `lori estimate --json` in a process of its own, since it needs torch. Time: what earlier studies here took,
+or what a short measurement of this machine says (slowness.py).
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from app.jobs import environment
 from app.lab import Context, alert
+from app.slowness import is_measured, time_of
 from lori_core.bases.download import DOWNLOADS
 from lori_core.config import Method
 from lori_core.errors import RunError
@@ -18,9 +20,8 @@ from lori_core.figures.wording import listed, method_label
 from lori_core.report.verdict import duration
 from lori_core.study.layout import variant_of
 from lori_core.study.machine import device_label
-from lori_core.study.pace import expected_seconds
-from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
+from lori_core.study.yardstick import yardstick
 from lori_core.training.recipes import training_for
 
 # What libraries tell of retries and rates is for a log; only what the command itself says is shown.
@@ -88,9 +89,10 @@ def _memory(page: Context, found: dict) -> str:
 
 
 def _time(page: Context, config: StudyConfig) -> str:
-    seconds = expected_seconds(config, list_runs(page.workspace.runs))
+    seconds, by_runs = time_of(page, config)
     if seconds is None:
-        said = page.say("fit.time_unknown")
+        known = is_measured() or yardstick(config) is None  # as much as there will be without a study
+        said = page.say("fit.time_unknown" if known else "home.time_asked")
     else:
-        said = page.say("fit.time", time=duration(seconds, page.language))
+        said = page.say("fit.time" if by_runs else "fit.time_measured", time=duration(seconds, page.language))
     return f"<p>{escape(said)}</p>"

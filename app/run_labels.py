@@ -5,18 +5,24 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from app.lab import Context
-from lori_core.study.runs import Run, list_runs
+from lori_core.study.examples import is_example
+from lori_core.study.runs import Run
 from lori_core.tasks.registry import name_of
 
 
 def finished(page: Context, *kinds: str) -> list[Run]:
-    """Those of the kinds, newest first."""
-    return [run for run in list_runs(page.workspace.runs) if run.kind in kinds and run.state() == "finished"]
+    """Those of the kinds, newest first, and last the examples."""
+    return [run for run in page.workspace.shown_runs() if run.kind in kinds and run.state() == "finished"]
 
 
-def label(run: Run) -> str:
+def label(page: Context, run: Run) -> str:
     """When it was made, and of what: "2026-11-24 09:12 · math, code"."""
-    return " · ".join(filter(None, [when(run.path.name), tasks_of(run)]))
+    return " · ".join(filter(None, [made(page, run), tasks_of(run)]))
+
+
+def made(page: Context, run: Run) -> str:
+    """When, or that it is an example."""
+    return page.say("runs.example") if is_example(run) else when(run.path.name)
 
 
 def told_apart(choices: Sequence[tuple[str, str]], mark: Callable[[str], str]) -> list[tuple[str, str]]:
@@ -25,7 +31,7 @@ def told_apart(choices: Sequence[tuple[str, str]], mark: Callable[[str], str]) -
     return [(f"{label} · {mark(value)}" if count[label] > 1 else label, value) for label, value in choices]
 
 
-def run_choices(runs: Sequence[Run], label: Callable[[Run], str] = label) -> list[tuple[str, str]]:
+def run_choices(runs: Sequence[Run], label: Callable[[Run], str]) -> list[tuple[str, str]]:
     """For a picker of runs: label -> name, namesakes told apart by the random part of their names."""
     return told_apart([(label(run), run.path.name) for run in runs], lambda name: name.rpartition("-")[2])
 

@@ -17,7 +17,8 @@ from app.wording import state_of
 from lori_core.assets import ASSETS
 from lori_core.figures.wording import listed, method_label, number
 from lori_core.report.verdict import duration
-from lori_core.study.runs import LONGEST_NAME, LONGEST_NOTE, Run, list_runs
+from lori_core.study.examples import is_example
+from lori_core.study.runs import LONGEST_NAME, LONGEST_NOTE, Run
 from lori_core.study.specs import JOBS
 from lori_core.translate import messages
 
@@ -56,17 +57,19 @@ def table_of(page: Context, shown: str | None = None) -> str:
     head = {column: page.say(f"runs.column.{column}") for column in COLUMNS}
     words = {key: page.say(f"runs.{key}") for key in ("tick", "open", "name", "note", "name_of", "note_of")}
     longest = {"name": LONGEST_NAME, "note": LONGEST_NOTE}
-    rows = [_row(page, run) for run in list_runs(page.workspace.runs)]
+    rows = [_row(page, run) for run in page.workspace.shown_runs()]
     return json.dumps({"head": head, "words": words, "longest": longest, "rows": rows, "shown": shown})
 
 
 def _row(page: Context, run: Run) -> dict[str, Any]:
-    name, note = run.label
+    example = is_example(run)
+    name, note = (page.say("runs.example"), "") if example else run.label
     kind = page.say(f"kind.{run.kind}") if run.kind in JOBS else run.kind
     top = best(run)
     label = method_label(top.method, page.language) if top and top.method else ""
     state = state_of(page, run)
-    ended = state not in ("running", "starting", "waiting", "created")
+    # Of an example by the clock, which says nothing: its units tell the processor's time.
+    ended = state not in ("running", "starting", "waiting", "created") and not example
     cells = {
         "name": name,
         "made": when(run.path.name),
@@ -80,7 +83,7 @@ def _row(page: Context, run: Run) -> dict[str, Any]:
         "note": note,
     }
     order = {"made": run.path.name, "score": top.score if top else -1.0, "took": run.span if ended else -1.0}
-    return {"run": run.path.name, "cells": cells, "order": order}
+    return {"run": run.path.name, "cells": cells, "order": order, "example": example}
 
 
 def _methods(page: Context, run: Run) -> str:

@@ -11,7 +11,7 @@ from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label, number, percent, size
 
 Listed = dict[str, Any]  # an Entry of lori_core/service/shelf.py as JSON
-PLACES = ("store", "run", "ready")
+PLACES = ("store", "run", "ready", "example")
 ROWS = 100  # that a table shows and a picker beside it offers: a browser needs seconds for thousands
 
 
@@ -29,6 +29,8 @@ def label(page: Context, entry: Listed) -> str:
             return f"{rest}{known}"
         case "run":
             return f"{when(run)} · {learned(page, entry) or name}{known}"
+        case "example":
+            return f"{learned(page, entry) or name}{known}"
     return f"{entry['name']}{known}"
 
 
@@ -48,7 +50,8 @@ def of_run(entries: list[Listed], run: str | None) -> list[str]:
 
     An adapter that learned several tasks in a sequence repeats them, so it is left out where others are to be compared.
     """
-    found = [entry for entry in entries if entry["reference"].startswith(f"run/{run}/") and not entry["wrong"]]
+    of = (f"run/{run}/", f"example/{run}/")
+    found = [entry for entry in entries if entry["reference"].startswith(of) and not entry["wrong"]]
     alone = [entry for entry in found if not entry["order"]]
     found = alone if len(alone) > 1 else found  # of a sequence's own run there is only its first task's
     for method in ("lori_s", "lori_d", "lora", "lori_s_conditioned", "lori_d_conditioned"):

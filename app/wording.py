@@ -2,7 +2,7 @@
 
 from app.following import Stage
 from app.lab import Context
-from app.run_labels import tasks_of, when
+from app.run_labels import made, tasks_of
 from lori_core.figures.wording import method_label
 from lori_core.study.runs import Run
 from lori_core.study.specs import JOBS
@@ -29,7 +29,7 @@ def run_words(page: Context, run: Run) -> str:
     """A run in a list: "2026-11-24 09:12 · study · running · math, code · 3f9a10"; the last tells namesakes apart."""
     name = run.path.name
     kind = page.say(f"kind.{run.kind}") if run.kind in JOBS else run.kind
-    parts = (when(name), kind, state_words(page, run), tasks_of(run), name.rpartition("-")[2])
+    parts = (made(page, run), kind, state_words(page, run), tasks_of(run), name.rpartition("-")[2])
     return " · ".join(filter(None, parts))
 
 

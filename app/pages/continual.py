@@ -27,7 +27,6 @@ METHODS: tuple[StudyMethod, ...] = ("lori_s", "lori_d", "lora", "lori_s_conditio
 
 def build(page: Context) -> None:
     gr.Markdown(f"# {page.say('continual.title')}\n\n{page.say('continual.what')}")
-    empty = gr.Markdown(page.say("continual.none"), visible=False)
     pick = gr.Dropdown(
         [], multiselect=True, label=page.say("continual.pick"), info=page.say("continual.pick_info"), interactive=True
     )
@@ -40,7 +39,7 @@ def build(page: Context) -> None:
         names = [run.path.name for run in runs]
         value = [name for name in asked(request, "run") if name in names] or names[:1]
         choices = run_choices(runs, lambda run: _label(page, run))
-        return gr.update(choices=choices, value=value, visible=bool(runs)), gr.update(visible=not runs)
+        return gr.update(choices=choices, value=value)
 
     def compare(names: list[str]) -> Any:
         found = _sequences(page, names)
@@ -57,7 +56,7 @@ def build(page: Context) -> None:
             return None
         return shown(figures.continual_matrix(found[index], page.language))
 
-    on_load(first, None, [pick, empty]).then(compare, pick, [curves, axes, one], **QUIET).then(
+    on_load(first, None, pick).then(compare, pick, [curves, axes, one], **QUIET).then(
         look, [pick, one], matrix, **QUIET
     )
     kept_in_address(pick, "run")
@@ -150,7 +149,7 @@ def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:
 
 def _label(page: Context, run: Run) -> str:
     what = page.say("continual.study") if run.kind == "study" else method_label(study_method(run), page.language)
-    return f"{label(run)} · {what}"
+    return f"{label(page, run)} · {what}"
 
 
 def study_method(run: Run) -> str:

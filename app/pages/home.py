@@ -6,15 +6,15 @@ from random import Random
 
 import gradio as gr
 
-from app.lab import Context, on_load
+from app.lab import QUIET, Context, on_load
 from app.method_picture import method_picture
 from app.pages.runs import offer_interrupted, opens_run
+from app.slowness import is_measured, measure, time_of
 from lori_core.config import Method, TrainConfig
 from lori_core.figures.wording import listed, method_label
 from lori_core.report.verdict import duration
+from lori_core.study.examples import examples
 from lori_core.study.machine import device_label
-from lori_core.study.pace import expected_seconds
-from lori_core.study.runs import list_runs
 from lori_core.study.specs import StudyConfig
 from lori_core.tasks.mini import ITEMS, USUAL_LEVEL
 from lori_core.training.recipes import training_for
@@ -22,6 +22,7 @@ from lori_core.training.recipes import training_for
 EXAMPLES = ("nlu", "math", "code", "safety")
 METHODS = ("lora", "lori_d", "lori_s")
 FURTHER = ("usage", "own_data", "method", "footprints", "measured", "notebooks")  # pages of app/pages/docs.py
+SHOWN = ("runs", "report", "masks", "interference", "continual", "merge", "try")  # pages that an example fills
 STEPS = 30  # of the demo: its masks have settled by then
 SHORT: dict[Method, TrainConfig] = {
     method: training.changed(steps=STEPS)
@@ -32,12 +33,10 @@ SHORT: dict[Method, TrainConfig] = {
 
 @dataclass(frozen=True)
 class Offer:
-    """A study by one click. seconds: what it took on that many CPU cores, for who has not run one here yet."""
+    """A study by one click."""
 
     name: str
     config: StudyConfig
-    seconds: float
-    cores: int
 
 
 OFFERS = (
@@ -52,8 +51,6 @@ OFFERS = (
             validation_examples=20,
             test_examples=40,
         ),
-        seconds=36,
-        cores=1,
     ),
     Offer(  # all of it in minutes: few examples, no control, the shortest sequence
         "full",
@@ -65,8 +62,6 @@ OFFERS = (
             validation_examples=50,
             test_examples=100,
         ),
-        seconds=420,
-        cores=2,
     ),
 )
 
@@ -78,6 +73,7 @@ def build(page: Context) -> None:
         with gr.Column(min_width=320):
             gr.Markdown(f"# {page.say('home.claim')}\n\n{page.say('home.what')}")
             promises = [_offer(page, offer) for offer in OFFERS]
+            gr.HTML(_example(page))
         with gr.Column(min_width=320):
             gr.HTML(method_picture(page))
     gr.HTML(_words(page))
@@ -87,10 +83,10 @@ def build(page: Context) -> None:
     def promise() -> list[str]:
         """With the device, which a process has to be asked for that has torch."""
         device = device_label(page.ask("device"))
-        known = list_runs(page.workspace.runs)
-        return [_promise(page, each, device, expected_seconds(each.config, known)) for each in OFFERS]
+        return [_promise(page, each, device, _time(page, each)) for each in OFFERS]
 
-    on_load(promise, None, promises)
+    told = on_load(promise, None, promises)
+    told.then(lambda: measure(page), None, None, **QUIET).then(promise, None, promises, **QUIET)
 
 
 def _offer(page: Context, offer: Offer) -> gr.HTML:
@@ -98,16 +94,20 @@ def _offer(page: Context, offer: Offer) -> gr.HTML:
     with gr.Column(elem_classes="offer"):
         button = gr.Button(page.say(f"home.{offer.name}"), variant="primary" if offer is OFFERS[0] else "secondary")
         opens_run(button, lambda: page.submit("study", offer.config), None)
-        return gr.HTML(_promise(page, offer, "…"))
+        return gr.HTML(_promise(page, offer, "…", "…"))
 
 
-def _promise(page: Context, offer: Offer, device: str, seconds: float | None = None) -> str:
-    """What is done, where, and how long it takes: that many seconds, where an earlier study tells it."""
-    config = offer.config
+def _time(page: Context, offer: Offer) -> str:
+    """How long it takes here, and how that is known."""
+    seconds, by_runs = time_of(page, offer.config)
     if seconds is None:
-        time = page.say("home.time_elsewhere", time=duration(offer.seconds, page.language), cores=offer.cores)
-    else:
-        time = page.say("home.time_here", time=duration(seconds, page.language))
+        return page.say("fit.time_unknown" if is_measured() else "home.time_asked")
+    return page.say("home.time_here" if by_runs else "home.time_measured", time=duration(seconds, page.language))
+
+
+def _promise(page: Context, offer: Offer, device: str, time: str) -> str:
+    """What is done, where, and how long it takes."""
+    config = offer.config
     steps = training_for(config.base, config.train)["lori_s"].steps
     methods = listed((method_label(method, page.language) for method in config.methods), page.language)
     facts = {
@@ -122,6 +122,16 @@ def _promise(page: Context, offer: Offer, device: str, seconds: float | None = N
         for name, value in facts.items()
     )
     return f'<dl class="promise">{said}</dl>'
+
+
+def _example(page: Context) -> str:
+    """Links to the pages that show a finished study, before the reader has one."""
+    links = []
+    for name in SHOWN:
+        kind = "merge_trial" if name == "merge" else "study"
+        run = next(run.path.name for run in examples() if run.kind == kind)
+        links.append(f'<a href="/{page.language}/{name}?run={run}">{escape(page.say(f"home.example.{name}"))}</a>')
+    return f'<p>{escape(page.say("home.example"))}</p><p class="links">{" · ".join(links)}</p>'
 
 
 def _words(page: Context) -> str:

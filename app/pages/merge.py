@@ -9,7 +9,7 @@ from app.lab import QUIET, Context, on_load
 from app.merge_triangle import merge_triangle
 from app.pages.runs import opens_run
 from app.plot import chart, shown
-from app.run_labels import finished, run_choices, when
+from app.run_labels import finished, made, run_choices
 from app.shelf_views import choices
 from lori_core import figures
 from lori_core.config import MERGE_BUDGET, MERGE_WEIGHTS, METHOD_OPTIONS, NEED_FOOTPRINTS, Granularity, MergeOptions
@@ -141,7 +141,6 @@ def build(page: Context) -> None:
 def _results(page: Context) -> None:
     """Merges that were scored."""
     gr.Markdown(f"## {page.say('merge.results')}")
-    empty = gr.Markdown(page.say("merge.none"), visible=False)
     pick = gr.Dropdown([], label=page.say("merge.trial"), interactive=True)
     dumbbells, curve = chart(page), chart(page)
 
@@ -149,7 +148,7 @@ def _results(page: Context) -> None:
         names = run_choices(finished(page, "merge_trial"), lambda run: _label(page, run))
         known = [name for _, name in names]
         value = next((name for name in [*asked(request, "run"), *known] if name in known), None)
-        return gr.update(choices=names, value=value, visible=bool(names)), gr.update(visible=not names)
+        return gr.update(choices=names, value=value)
 
     def look(name: str | None) -> Any:
         if not name:
@@ -161,7 +160,7 @@ def _results(page: Context) -> None:
         search = figures.weight_search(trial, page.language) if trial.validation else None
         return shown(figures.before_after(trial, page.language)), shown(search)
 
-    on_load(first, None, [pick, empty]).then(look, pick, [dumbbells, curve], **QUIET)
+    on_load(first, None, pick).then(look, pick, [dumbbells, curve], **QUIET)
     kept_in_address(pick, "run")
     pick.change(look, pick, [dumbbells, curve], **QUIET)
 
@@ -172,4 +171,4 @@ def _label(page: Context, run: Run) -> str:
     known = merge if isinstance(merge, dict) else {}
     how, name = str(known.get("method", "")), str(known.get("name", ""))
     how = page.say(f"merge.method.{how}") if how in METHOD_OPTIONS else how
-    return " · ".join(filter(None, [when(run.path.name), name, how]))
+    return " · ".join(filter(None, [made(page, run), name, how]))

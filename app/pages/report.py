@@ -1,21 +1,26 @@
 """Report: of a finished study, what it found in one sentence, and the page to hand out, shown and downloadable."""
 
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi import HTTPException, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse, Response
 
 from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, Lab, on_load
 from app.passwords import user_of
-from app.run_labels import finished, run_choices
+from app.run_labels import finished, label, run_choices
 from lori_core.errors import LoRIError
+from lori_core.files import read_file
+from lori_core.report.page import study_page
 from lori_core.report.verdict import risks, verdict
 from lori_core.results import StudyResult
+from lori_core.study.examples import is_example
 from lori_core.study.layout import Layout
+from lori_core.study.runs import Run
 from lori_core.translate import LANGUAGES, translate
 
 SANDBOX = "allow-scripts allow-downloads"  # without its own origin: nothing in a report can act as the reader
@@ -36,11 +41,9 @@ def build(page: Context) -> None:
         runs = finished(page, "study")
         names = [run.path.name for run in runs]
         value = next((name for name in [*asked(request, "run"), *names] if name in names), None)
-        return gr.update(choices=run_choices(runs), value=value)
+        return gr.update(choices=run_choices(runs, lambda run: label(page, run)), value=value)
 
-    def look(name: str | None, language: str) -> str:
-        if not name:
-            return f'<p class="empty">{escape(page.say("report.none"))}</p>'
+    def look(name: str, language: str) -> str:
         try:
             result = page.workspace.run(name).result_as(StudyResult)
         except LoRIError as error:
@@ -52,18 +55,30 @@ def build(page: Context) -> None:
     gr.on([pick.change, language.change], look, [pick, language], shown, **QUIET)
 
 
-def serve(lab: Lab, run: str, language: str, request: Request) -> FileResponse:
-    """The page of a study's folder, as text that only the reader's own machine can run; `?save` downloads it."""
+def serve(lab: Lab, run: str, language: str, request: Request) -> Response:
+    """The page of a study, as text that only the reader's own machine can run; `?save` downloads it."""
     try:
-        path: Path = Layout(lab.workspace(user_of(request.state)).run(run).path).report(language)
-    except LoRIError:
-        path = Path()
-    if language not in LANGUAGES or not path.is_file():
+        found = lab.workspace(user_of(request.state)).run(run)
+        page = (
+            _of_example(found.path, language) if is_example(found) else read_file(Layout(found.path).report(language))
+        )
+    except (LoRIError, OSError):
+        page = b""
+    if language not in LANGUAGES or not page:
         raise HTTPException(404)
-    name = f"{run}.{language}.html"
     kind = "attachment" if "save" in request.query_params else "inline"
-    headers = {"Content-Security-Policy": f"sandbox {SANDBOX}", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(path, filename=name, content_disposition_type=kind, headers=headers)
+    headers = {
+        "Content-Disposition": f'{kind}; filename="{run}.{language}.html"',
+        "Content-Security-Policy": f"sandbox {SANDBOX}",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return HTMLResponse(page, headers=headers)
+
+
+@lru_cache(maxsize=4)
+def _of_example(path: Path, language: str) -> bytes:
+    """It ships without: with the plotting library in it, it is larger than all the rest."""
+    return study_page(Run.open(path).result_as(StudyResult), language).encode()
 
 
 def _sentences(result: StudyResult, language: str) -> str:

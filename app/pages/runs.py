@@ -21,11 +21,13 @@ from app.run_end import tells_end
 from app.run_log import log_of, log_place
 from app.run_results import results
 from app.runs_table import runs_table, table_of
+from app.slowness import time_of
 from app.wording import run_words, stage_key, stage_words, state_of, state_words
 from lori_core import figures
 from lori_core.errors import LoRIError
 from lori_core.report.verdict import duration
-from lori_core.study.pace import expected_seconds, seconds_left
+from lori_core.study.examples import MADE_BY, is_example, made_at
+from lori_core.study.pace import seconds_left
 from lori_core.study.runs import LARGEST_SPEC, Run, list_runs, size_of
 from lori_core.study.specs import StudyConfig
 from lori_core.translate import messages, translate
@@ -128,7 +130,7 @@ def build(page: Context) -> None:
         def act(name: str | None) -> str:
             try:
                 if name:
-                    getattr(page.jobs, action)(page.workspace.run(name))
+                    getattr(page.jobs, action)(page.workspace.own_run(name))
             except LoRIError as error:
                 return alert(page.in_words(error))
             return ""
@@ -151,7 +153,7 @@ def build(page: Context) -> None:
 
     def edited(event: gr.EventData) -> str:
         try:
-            page.workspace.run(str(event.run)).set_label(str(event.name), str(event.note))
+            page.workspace.own_run(str(event.run)).set_label(str(event.name), str(event.note))
         except LoRIError as error:
             return alert(page.in_words(error))
         return ""
@@ -180,7 +182,7 @@ def build(page: Context) -> None:
 
 def _choices(page: Context) -> list[tuple[str, str, str]]:
     """(what is shown, name, state) of each run, newest first."""
-    runs = list_runs(page.workspace.runs)
+    runs = page.workspace.shown_runs()
     return [(run_words(page, run), run.path.name, state_of(page, run)) for run in runs]
 
 
@@ -202,7 +204,7 @@ def offer_interrupted(page: Context) -> str:
 
 
 def _buttons(state: str | None) -> list[Any]:
-    """Stop, resume, discard: what can be done in that state; None: there is no run."""
+    """Stop, resume, discard: what can be done in that state; None: there is no run, or nobody may change it."""
     goes, ended = ("running", "starting", "waiting"), ("created", "stopped", "orphaned", "failed")
     return [gr.update(interactive=able) for able in (state in goes, state in ended, state is not None)]
 
@@ -251,7 +253,7 @@ def _seldom(page: Context, run: Run) -> list[Any]:
     calibrations = [forming(run, task, looks) for task, looks in found.looks.items()]
     output, spec = end_of(run.path / "log.txt", LOG), end_of(run.path / "spec.json", LARGEST_SPEC)
     return [
-        *_buttons(state_of(page, run)),
+        *_buttons(None if is_example(run) else state_of(page, run)),
         results(page, run),
         shown(figures.mask(calibrations[-1], page.language)) if calibrations else None,
         shown(figures.mask_settling(calibrations, page.language)) if calibrations else None,
@@ -294,7 +296,7 @@ def _status(page: Context, run: Run, found: Following) -> str:
             f'<progress value="{len(found.done)}" max="{found.planned}" aria-label="{escape(page.say("runs.units"))}">'
         )
         bar += "</progress>"
-    if found.stage:
+    if found.stage and run.state() != "finished":
         facts.append((stage_words(page, found.stage[0]), f"{found.stage[1]} / {found.stage[2]}"))
     if found.pace and run.state() == "running":
         minutes, seconds = divmod(round(found.pace.seconds_left), 60)
@@ -305,7 +307,15 @@ def _status(page: Context, run: Run, found: Following) -> str:
         facts.append((page.say("runs.device"), found.device))
     listed = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts)
     error = alert(escape(_refusal(page, found.error))) if found.error else ""
-    return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}'
+    return f'<dl class="facts">{listed}</dl>{bar}{error}{_leads_on(page, run)}{_is_example(page, run)}'
+
+
+def _is_example(page: Context, run: Run) -> str:
+    """What an example is, and where it comes from."""
+    if not is_example(run):
+        return ""
+    said = page.say("runs.is_example", command=f"<code>{MADE_BY}</code>", commit=f"<code>{escape(made_at())}</code>")
+    return f'<p class="hint">{said}</p>'
 
 
 def _left(page: Context, run: Run, found: Following) -> float | None:
@@ -325,17 +335,17 @@ def in_queue(page: Context, run: Run) -> list[tuple[str, str]]:
     facts = [(page.say("runs.place"), page.say("runs.place_of", place=own + 1, count=len(waiting)))]
     known = list_runs(page.workspace.runs)
     before = [_left(page, each, follow(each)) for each in known if each.state() == "running"]
-    before += [_whole(each, known) for each in known if each.path in waiting[:own]]
+    before += [_whole(page, each) for each in known if each.path in waiting[:own]]
     if None not in before and len(before) >= own:
         facts.append((page.say("runs.starts_in"), duration(sum(filter(None, before)), page.language)))
     return facts
 
 
-def _whole(run: Run, known: Sequence[Run]) -> float | None:
+def _whole(page: Context, run: Run) -> float | None:
     if run.kind != "study":
         return None
     with suppress(LoRIError):
-        return expected_seconds(StudyConfig(**run.config), known)
+        return time_of(page, StudyConfig(**run.config))[0]
     return None
 
 

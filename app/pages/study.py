@@ -11,6 +11,7 @@ from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert, on_load
 from app.own_file import own_file
 from app.pages.runs import opens_run
 from app.resources import fit, is_here, plan_of
+from app.slowness import measure
 from lori_core.commands.typed import study_command
 from lori_core.config import AdapterConfig, StudyMethod
 from lori_core.errors import LoRIError
@@ -89,7 +90,8 @@ def build(page: Context) -> None:
     changes = [each.change for each in given]
     gr.on(changes, follow, given, [plan, typed], trigger_mode="always_last", **AT_ONCE)
     gr.on(changes, follow_memory, given, fits, trigger_mode="always_last", concurrency_limit=1, **QUIET)
-    on_load(follow, given, [plan, typed])
+    told = on_load(follow, given, [plan, typed])
+    told.then(lambda: measure(page), None, None, **QUIET).then(follow, given, [plan, typed], **QUIET)
     opens_run(button, start, given)
 
 

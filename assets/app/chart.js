@@ -58,6 +58,48 @@ const tabulate = () => {
   part(".table").replaceChildren(table);
 };
 
+// Where a drawing says so (layout.meta.drag), what of its first trace lies nearest to the pointer is chosen for as long
+// as the pointer is down: `select` as it moves, `release` at the end. A trace named "chosen" goes along at once.
+const PAUSE = 80; // milliseconds between two moves that are told
+const drags = (plot) => {
+  const how = () => current.figure.layout.meta?.drag;
+  let down = false, place = -1, told = 0;
+  const nearest = (event) => {
+    const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.data[0];
+    const box = plot.querySelector(".nsewdrag").getBoundingClientRect();
+    const off = (point) => Math.hypot(
+      xaxis.d2p(x[point]) - (event.clientX - box.left),
+      how() === "both" ? yaxis.d2p(y[point]) - (event.clientY - box.top) : 0,
+    );
+    return x.reduce((best, _, point) => (off(point) < off(best) ? point : best), 0);
+  };
+  const move = (event) => {
+    const found = nearest(event), { x, y } = plot.data[0];
+    if (found === place) return;
+    place = found;
+    const mark = plot.data.findIndex((trace) => trace.meta === "chosen"), trace = plot.data[mark];
+    const rest = how() === "both" ? { y: [trace.y.map(() => y[place])] } : {};
+    window.Plotly.restyle(plot, { x: [trace.x.map(() => x[place])], ...rest, visible: true }, [mark]);
+    const since = Date.now() - told;
+    clearTimeout(plot.later);
+    plot.later = setTimeout(() => {
+      told = Date.now();
+      trigger("select", { index: [place] });
+    }, Math.max(0, PAUSE - since));
+  };
+  plot.addEventListener("pointerdown", (event) => {
+    if (!how() || !event.target.closest(".nsewdrag")) return;
+    down = true;
+    place = -1;
+    move(event);
+  });
+  window.addEventListener("pointermove", (event) => down && move(event));
+  window.addEventListener("pointerup", () => {
+    if (down) trigger("release", { index: [place] });
+    down = false;
+  });
+};
+
 const draw = async () => {
   current = props.value ? JSON.parse(props.value) : null;
   if (current) current.figure = JSON.parse(current.figure);
@@ -75,11 +117,15 @@ const draw = async () => {
   const { data, layout } = fitted(current.figure);
   plot.style.minHeight = `${layout.height || 320}px`;
   const Plotly = await ready();
+  if (layout.meta?.drag) Object.assign(layout, { dragmode: false });
+  plot.style.touchAction = layout.meta?.drag ? "none" : ""; // else a finger would scroll the page
   await Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
   plot.removeAttribute("aria-busy");
   if (!plot.dataset.listens) {
     plot.dataset.listens = "yes";
+    drags(plot);
     plot.on("plotly_click", (event) => {
+      if (current.figure.layout.meta?.drag) return;
       const point = event.points[0];
       const index = Array.isArray(point.pointNumber) ? point.pointNumber : [point.pointNumber];
       trigger("select", { x: point.x, y: point.y, z: point.z ?? null, index, curve: point.curveNumber });

@@ -46,7 +46,7 @@ const opener = (row) => {
 
 const line = (row) => {
   const cells = Object.keys(current.head).map((column) => {
-    if (column === "name") return make("td", {}, field(row, "name"), field(row, "note"));
+    if (column === "name" && !row.example) return make("td", {}, field(row, "name"), field(row, "note"));
     return column === "made" ? make("th", { scope: "row" }, opener(row)) : make("td", { textContent: row.cells[column] });
   });
   const made = make("tr", {}, make("td", {}, tick(row)), ...cells);
@@ -69,6 +69,7 @@ const heading = ([column, text]) => {
 };
 
 const compare = (one, other) => {
+  if (one.example !== other.example) return one.example - other.example; // below what is the reader's own
   const exact = sorted.by in one.order; // numbers, and names of runs
   const [a, b] = [one, other].map(({ order, cells }) => (exact ? order : cells)[sorted.by]);
   const found = exact ? (a > b) - (a < b) : a.localeCompare(b, document.documentElement.lang, { numeric: true });

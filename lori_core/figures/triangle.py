@@ -18,7 +18,10 @@ TICKS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 def merge_triangle(found: WeightedMerges, language: str = "en") -> Drawing:
-    """A point's place in `found` is its number in the first trace of three, and in each trace of two."""
+    """A point's place in `found` is its number in the first trace of three, and in each trace of two.
+
+    One can be chosen by dragging (app/plot.py); the trace "chosen" marks it.
+    """
     least = found.least
     worst = found.worst[least]
     summary = translate(
@@ -67,6 +70,17 @@ def _triangle(found: WeightedMerges, language: str) -> go.Figure:
         hoverinfo="skip",
         showlegend=False,
     )
+    figure.add_scatter(
+        x=[0.5],
+        y=[0],
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 22, "color": "#D55E00", "line": {"width": 3}},
+        hoverinfo="skip",
+        showlegend=False,
+        visible=False,
+        meta="chosen",
+    )
+    figure.update_layout(meta={"drag": "both"})
     corners = ((0, -0.07, "left"), (1, -0.07, "right"), (0.5, HEIGHT + 0.07, "center"))
     for (x, y, anchor), name in zip(corners, found.names, strict=True):
         figure.add_annotation(x=x, y=y, text=plain(name), showarrow=False, xanchor=anchor, font={"size": 14})
@@ -90,6 +104,17 @@ def _line(found: WeightedMerges, language: str) -> go.Figure:
             text=[_hover(found, place, language) for place in range(len(found.weights))],
             hovertemplate="%{text}<extra></extra>",
         )
+    figure.add_scatter(
+        x=[0.5, 0.5],
+        y=[LOWEST, HIGHEST],
+        mode="lines",
+        line={"color": "#D55E00", "width": 3},
+        hoverinfo="skip",
+        showlegend=False,
+        visible=False,
+        meta="chosen",
+    )
+    figure.update_layout(meta={"drag": "across"})
     figure.update_xaxes(title_text=translate("figures.axis.share_of_weight", language), range=[-0.02, 1.02])
     figure.update_yaxes(
         title_text=translate("figures.axis.foreign", language),

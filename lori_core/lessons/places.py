@@ -9,6 +9,7 @@ PAGE_OF = {
     6: "merge",
     7: "continual",
     8: "study",
+    9: "merge",
 }  # number of the notebook -> page, a name in app/pages
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.method.masks import kept_fractions, magnitude_masks, matched_masks
 from lori_core.results import Calibration, Magnitudes, MaskGrid, MaskLayout, MaskPair, from_json
-from lori_core.service.shelf import Shelf
+from lori_core.service.shelf import OF_RUNS, Shelf
 from lori_core.storage.adapter_files import load_entries
 from lori_core.storage.header import StoredAdapter, read_header
 from lori_core.storage.mask_files import Mask, save_mask
@@ -151,7 +151,7 @@ class MaskViews:
     def mask_replay(self, reference: str) -> dict[str, Any] | None:
         """Calibration of the adapter's mask, look by look; None where no run keeps it."""
         (folder,) = map(Path, self.shelf.folders([reference]))
-        place = calibration_of(folder) if reference.startswith("run/") else None
+        place = calibration_of(folder) if reference.startswith(OF_RUNS) else None
         if place is None or not place.is_file():
             return None
         return asdict(from_json(Calibration, place.read_text(encoding="utf-8")))
@@ -173,7 +173,9 @@ class MaskViews:
         if beside == RANDOM:
             names.append("matched_masks")
             lines.append("random = matched_masks(masks, seed=0)")
-        return "\n".join([f"from lori_core import {', '.join(sorted(names))}", "", *lines])
+        head = [f"from lori_core import {', '.join(sorted(names))}"]
+        head += ["from lori_core.assets import ASSETS"] if reference.startswith("example/") else []
+        return "\n".join([*head, "", *lines])
 
     def _all(
         self, references: Sequence[str], sparsity: float | None
@@ -229,6 +231,8 @@ def _opened(reference: str) -> tuple[str, str]:
     first, _, second = rest.partition("/")
     if kind == "ready":
         return "ready_made", f"ready_made({first!r}, {second!r})"
+    if kind == "example":
+        return "load_adapter", f"load_adapter(ASSETS / {f'examples/{first}/adapters/{second}'!r})"
     return "load_adapter", f"load_adapter({f'runs/{first}/adapters/{second}'!r})"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lori_core.config import BaseConfig
 from lori_core.errors import AdapterError, ConfigError, RunError
-from lori_core.service.shelf import Shelf
+from lori_core.service.shelf import OF_RUNS, Shelf
 from lori_core.storage.header import read_header
 from lori_core.study.reach import SHOWN
 from lori_core.study.runs import Run
@@ -34,7 +34,7 @@ def origin_of(shelf: Shelf, reference: str) -> Origin:
     (folder,) = map(Path, shelf.folders([reference]))
     header, _ = read_header(folder)
     name = str(header.record.get("task", ""))
-    if reference.startswith("run/"):
+    if reference.startswith(OF_RUNS):
         with suppress(RunError):
             return _of_run(Run.open(folder.parent.parent), name)
     known = header.record.get("base")

@@ -1,7 +1,8 @@
 """Shelf: all adapters of a workspace, in its store, in its runs, and those that ship. Plain values in and out.
 
-An adapter is named by a reference: "store/NAME@3", "run/<run>/<adapter>" or "ready/<task>/<variant>". Only what is in
-the store can be tagged or deleted. worker.py answers with the operations as a process.
+An adapter is named by a reference: "store/NAME@3", "run/<run>/<adapter>", "ready/<task>/<variant>", or of a run that
+ships "example/<run>/<adapter>". Only what is in the store can be tagged or deleted. worker.py answers with the
+operations as a process.
 """
 
 import json
@@ -28,10 +29,12 @@ from lori_core.storage.peft import export_peft
 from lori_core.storage.store import AdapterStore, Version, checked_name
 from lori_core.storage.summary import Summary, dictionaries, summary_of
 from lori_core.storage.uploads import UploadFormat, exact_precision, read_adapters, unpack
+from lori_core.study.examples import EXAMPLES, examples
 from lori_core.study.layout import Layout, is_intermediate, is_sequence, score_file
 from lori_core.study.reach import Reach
-from lori_core.study.runs import list_runs
+from lori_core.study.runs import Run, list_runs
 
+OF_RUNS = ("run/", "example/")  # how references of adapters begin that lie in a run's folder
 _IN_RUN = re.compile(r"[\w-]+/[\w+-]+")
 
 
@@ -67,7 +70,7 @@ class Shelf:
         self.reach = Reach((store.resolve(), runs.resolve()), tuple(base.resolve() for base in bases))
 
     def contents(self) -> list[dict[str, Any]]:
-        """Every Entry in one piece: the store's, newest first, those of runs, the ready-made ones."""
+        """Every Entry in one piece: the store's, newest first, those of runs, the ready-made ones, the examples'."""
         return [entry.plain() for entry in self._entries()]
 
     def folders(self, references: Sequence[str]) -> list[str]:
@@ -147,11 +150,11 @@ class Shelf:
         kind, _, rest = reference.partition("/")
         if kind == "store":
             return self.store.folder(rest)
-        root = {"run": self.runs, "ready": READY_MADE}.get(kind)
+        root = {"run": self.runs, "ready": READY_MADE, "example": EXAMPLES}.get(kind)
         if root is None or not _IN_RUN.fullmatch(rest):
             raise AdapterError("no_such_reference", reference=reference[:120])
         run, _, name = rest.partition("/")
-        return Layout(root / run).adapter(name) if kind == "run" else root / run / name
+        return root / run / name if kind == "ready" else Layout(root / run).adapter(name)
 
     def _stored(self, reference: str) -> str:
         if not reference.startswith("store/"):
@@ -161,19 +164,24 @@ class Shelf:
     def _entries(self) -> Iterator[Entry]:
         for version in reversed(self.store.versions()):
             yield _stored_entry(self.store, version)
-        for run in list_runs(self.runs):
-            folders = (run.path / "adapters").glob("[!.]*")
-            for folder in sorted(folders, key=lambda folder: (is_sequence(folder.name), folder.name)):
-                if not is_intermediate(folder.name):
-                    yield _entry(f"run/{run.path.name}/{folder.name}", folder.name, folder)
+        yield from _of_runs("run", list_runs(self.runs))
         for head in sorted(READY_MADE.glob("*/*/adapter.json"), key=lambda head: (head.parts[-3] in REAL_TASKS, head)):
             variant = head.parent
             yield _entry(f"ready/{variant.parent.name}/{variant.name}", variant.parent.name, variant)
+        yield from _of_runs("example", examples())
 
     def _with_scores(self, reference: str, adapter: Adapter) -> Adapter:
         """With the scores of its run in its record, where the record has none."""
         scores = _run_scores(self._folder(reference))
         return replace(adapter, record={"scores": scores} | adapter.record) if scores else adapter
+
+
+def _of_runs(kind: str, runs: Sequence[Run]) -> Iterator[Entry]:
+    for run in runs:
+        folders = (run.path / "adapters").glob("[!.]*")
+        for folder in sorted(folders, key=lambda folder: (is_sequence(folder.name), folder.name)):
+            if not is_intermediate(folder.name):
+                yield _entry(f"{kind}/{run.path.name}/{folder.name}", folder.name, folder)
 
 
 def _stored_entry(store: AdapterStore, version: Version) -> Entry:

@@ -1,6 +1,6 @@
-"""Weights of a merge: what a shelf's footprints forecast of all of them at once, without the base."""
+"""Weights of a merge: what a shelf's footprints forecast of all of them at once, without the base; and footprints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,13 +11,16 @@ from pydantic import Field
 from lori_core.errors import LoRIError, RunError
 from lori_core.method.footprint import Footprint
 from lori_core.method.triangle import weighted_merges
-from lori_core.service.shelf import Shelf
+from lori_core.service.base_cache import BaseCache
+from lori_core.service.origins import origin_of
+from lori_core.service.shelf import OF_RUNS, Shelf
 from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.footprint_files import load_footprint
 from lori_core.storage.footprint_store import FootprintStore
 from lori_core.study.layout import Layout
 from lori_core.study.runs import Run
-from lori_core.tasks.registry import name_of
+from lori_core.tasks.registry import load_task, name_of
+from lori_core.training.footprints import task_footprint
 
 TwoOrThree = Annotated[list[str], Field(min_length=2, max_length=3)]
 
@@ -25,8 +28,8 @@ TwoOrThree = Annotated[list[str], Field(min_length=2, max_length=3)]
 class Weighing:
     """Questions about weights."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, shelf: Shelf, bases: BaseCache) -> None:
+        self.shelf, self.bases = shelf, bases
 
     def merge_triangle(self, references: TwoOrThree, names: TwoOrThree) -> dict[str, Any]:
         """{"found": WeightedMerges} or, where there are no footprints of some tasks, {"missing": their names}.
@@ -43,10 +46,18 @@ class Weighing:
         named = [replace(adapter, name=name) for adapter, name in zip(adapters, names, strict=True)]
         return {"found": asdict(weighted_merges(named, [each for each in footprints if each is not None]))}
 
+    def measure_footprints(self, references: TwoOrThree) -> Iterator[str]:
+        """Measures into the store what each adapter's task feeds into its base, where that is not known; its names."""
+        for reference, folder in zip(references, self.shelf.folders(references), strict=True):
+            origin = origin_of(self.shelf, reference)
+            if self._footprint(reference, Path(folder), name_of(origin.task)) is None:
+                task = load_task(origin.task, origin.base.allow_code_execution)
+                yield FootprintStore(self.shelf.store.root).save(task_footprint(self.bases.base(origin.base), task))
+
     def _footprint(self, reference: str, folder: Path, task: str) -> Footprint | None:
         """Of the adapter's own run, else the newest version in the store."""
         places: list[Path] = []
-        if reference.startswith("run/"):
+        if reference.startswith(OF_RUNS):
             with suppress(RunError):
                 run = Run.open(folder.parent.parent)
                 places.append(Layout(run.path).footprint(str(_place(run.config.get("tasks"), task))))

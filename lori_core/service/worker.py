@@ -58,7 +58,7 @@ OPERATIONS: dict[type, tuple[str, ...]] = {
     Interference: ("in_weights", "in_function"),
     Forecasting: ("before_training", "spectrum"),
     BaseCache: ("device",),
-    Weighing: ("merge_triangle",),
+    Weighing: ("merge_triangle", "measure_footprints"),
     Trying: ("example", "answers_of", "answer_of_merge"),
     PromptLens: ("prompt_lens",),
 }
@@ -76,8 +76,8 @@ class Question(Config):
 def operations(shelf: Shelf) -> Operations:
     """Each by its name, checking its arguments."""
     bases = BaseCache()
-    over_bases = (each(shelf, bases) for each in (Interference, Forecasting, Trying, PromptLens))
-    owners = (shelf, bases, MaskViews(shelf), Weighing(shelf), *over_bases)
+    over_bases = (each(shelf, bases) for each in (Interference, Forecasting, Weighing, Trying, PromptLens))
+    owners = (shelf, bases, MaskViews(shelf), *over_bases)
     return {name: validate_call(getattr(owner, name)) for owner in owners for name in OPERATIONS[type(owner)]}
 
 

@@ -10,9 +10,11 @@ from app.pages.home import FURTHER, OFFERS
 from lori_core.bases.load import load_base
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.probe import cross_talk
+from lori_core.report.verdict import duration
 from lori_core.study.layout import planned
 from lori_core.study.machine import processor
 from lori_core.study.runs import Run
+from lori_core.study.yardstick import yardstick
 from lori_core.tasks.mini import mini_task
 from lori_core.translate import LANGUAGES, translate
 
@@ -53,8 +55,8 @@ def test_who_asks_for_less_motion_sees_the_picture_still_and_who_holds_it_stops_
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_both_studies_name_methods_base_and_device_and_their_time_once_it_is_known_here(lab, browser, language):
-    demo = OFFERS[0]
+def test_both_studies_name_methods_base_device_and_time_which_a_study_here_tells_better(lab, browser, language):
+    demo, full = (offer.config for offer in OFFERS)
     page = browser.new_page()
     page.goto(f"{lab[0]}/{language}/")
     promises = page.locator(".promise")
@@ -62,16 +64,19 @@ def test_both_studies_name_methods_base_and_device_and_their_time_once_it_is_kno
     for place, method in enumerate(("LoRI-S", "LoRA")):
         expect(promises.nth(place)).to_contain_text(method)
         expect(promises.nth(place)).to_contain_text("embedded")
-    elsewhere = translate("app.home.time_elsewhere", language, time="{time}", cores=demo.cores).partition("{time}")[2]
-    expect(promises.first).to_contain_text(elsewhere)
-    run = Run.create(lab[1] / "runs", "study", demo.config.model_dump(mode="json"))
+    measure = yardstick(full)
+    assert measure is not None
+    for place, config in enumerate((demo, full)):  # by the measurement, which a lab that starts nothing has as 1
+        time = duration(measure.whole(config), language)
+        expect(promises.nth(place)).to_contain_text(translate("app.home.time_measured", language, time=time))
+    run = Run.create(lab[1] / "runs", "study", demo.model_dump(mode="json"))
     (run.path / "seconds").mkdir()
-    units = planned(demo.config)
-    for unit in units:
-        (run.path / "seconds" / unit).write_text(str(44 / len(units)))
+    for unit in planned(demo):
+        (run.path / "seconds" / unit).write_text(str(3 * measure.seconds(unit, demo)))
     page.reload()
-    time = translate("report.duration.seconds", language, count="44")
-    promises.filter(has_text=translate("app.home.time_here", language, time=time)).wait_for()
+    for place, config in enumerate((demo, full)):  # the demo alone tells of both
+        time = duration(3 * measure.whole(config), language)
+        expect(promises.nth(place)).to_contain_text(translate("app.home.time_here", language, time=time))
     (run.path / "spec.json").unlink()
     page.close()
 

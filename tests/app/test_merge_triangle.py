@@ -1,4 +1,4 @@
-"""The merge triangle in a real browser: what to do where there are no footprints, and what a click on a merge does."""
+"""The merge triangle in a real browser: footprints that are missing, a click on a merge, a drag over many."""
 
 import pytest
 from served import serving
@@ -22,7 +22,24 @@ def say(key: str, **values: str) -> str:
     return translate(f"app.merge.{key}", "en", **values)
 
 
-def test_three_adapters_are_a_triangle_a_click_in_it_sets_their_weights_and_the_merge_answers(lab, browser):
+def weight(page, task: str):
+    return page.get_by_label(f"number input for {say('weight', adapter=f'Ready-made: {task} · LoRI-S')}")
+
+
+def inside(figure) -> dict[str, float]:
+    """Where the triangle is."""
+    figure.locator(".plot:not([aria-busy])").wait_for()
+    drag = figure.locator(".nsewdrag")
+    drag.scroll_into_view_if_needed()
+    return drag.bounding_box()
+
+
+def at(box: dict[str, float], down: float) -> tuple[float, float]:
+    """In the middle, that far down."""
+    return box["x"] + box["width"] / 2, box["y"] + down * box["height"]
+
+
+def test_three_adapters_are_a_triangle_whose_points_set_the_weights_as_one_drags_and_at_the_end_answer(lab, browser):
     place, folder = lab
     page = browser.new_page(viewport={"width": 1100, "height": 1400})
     page.goto(f"{place}/en/merge")
@@ -31,23 +48,48 @@ def test_three_adapters_are_a_triangle_a_click_in_it_sets_their_weights_and_the_
     page.get_by_text(say("triangle_missing", tasks="nlu, math, code")).wait_for()
     command = page.locator("code", has_text="lori footprint nlu math code --store")
     assert str(folder / "store") in command.inner_text()
-    base, store = load_base("embedded", device="cpu"), FootprintStore(folder / "store")
-    for task in ("nlu", "math", "code"):
-        store.save(task_footprint(base, mini_task(task), examples=4))
-    page.reload()
+    page.get_by_role("button", name=say("measure"), exact=True).click()
     figure = page.locator("figure.chart:not([hidden])", has_text="nlu, math, code")
-    figure.locator(".plot:not([aria-busy])").wait_for()
-    weights = [
-        page.get_by_label(f"number input for {say('weight', adapter=f'Ready-made: {task} · LoRI-S')}")
-        for task in ("nlu", "math", "code")
-    ]
-    drag = figure.locator(".nsewdrag")
-    drag.scroll_into_view_if_needed()
-    box = drag.bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 0.8 * box["height"])  # between the lower corners
-    page.wait_for_function("(box) => Number(box.value) < 0.5", arg=weights[2].element_handle())
-    assert max(float(each.input_value()) for each in weights[:2]) == 1
+    box = inside(figure)
+    assert FootprintStore(folder / "store").folder("math").is_dir()
+    third = weight(page, "code")
+
+    page.mouse.click(*at(box, 0.8))  # between the lower corners
+    page.wait_for_function("(box) => Number(box.value) < 0.5", arg=third.element_handle())
+    assert max(float(weight(page, task).input_value()) for task in ("nlu", "math")) == 1
+
     page.get_by_label(say("prompt")).fill("user : how do i wash the cup ?\nbot :")
+    box = inside(figure)  # to write moves the page
+    page.mouse.move(*at(box, 0.8))
+    page.mouse.down()
+    page.mouse.move(*at(box, 0.2), steps=10)  # to the upper corner
+    page.wait_for_function("(box) => Number(box.value) === 1", arg=third.element_handle())
+    assert page.locator("pre.answer").count() == 0  # it answers once the pointer is let go
+    page.mouse.move(*at(box, 0.8), steps=10)
+    page.wait_for_function("(box) => Number(box.value) < 0.5", arg=third.element_handle())
+    page.mouse.up()
+    page.locator("pre.answer:not(:empty)").wait_for()
+    page.mouse.move(box["x"], box["y"], steps=5)  # nothing is dragged any more
     page.get_by_role("button", name=say("answer"), exact=True).click()
     page.locator("pre.answer:not(:empty)").wait_for()
+    assert float(third.input_value()) < 0.5
+    page.close()
+
+
+def test_two_adapters_are_a_line_along_which_one_drags(lab, browser):
+    place, folder = lab
+    base, store = load_base("embedded", device="cpu"), FootprintStore(folder / "store")
+    for task in ("nlu", "math"):
+        store.save(task_footprint(base, mini_task(task), examples=4))
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    page.goto(f"{place}/en/merge")
+    for _ in range(2):
+        page.locator(".token-remove:not(.remove-all)").last.click()
+    box = inside(page.locator("figure.chart:not([hidden])", has_text="nlu, math"))
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 10, steps=5)
+    page.mouse.up()
+    page.wait_for_function("(box) => Number(box.value) < 0.5", arg=weight(page, "nlu").element_handle())
+    assert float(weight(page, "math").input_value()) == 1
     page.close()

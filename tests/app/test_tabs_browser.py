@@ -8,6 +8,7 @@ from served import serving
 
 from app.main import address as address_of
 from app.pages import PAGES
+from lori_core.study.examples import examples
 from lori_core.study.runs import Run
 from lori_core.study.specs import StudyConfig
 from lori_core.translate import translate
@@ -49,8 +50,9 @@ def test_eight_tabs_of_one_browser_follow_a_run(lab, browser):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_text_of_all_pages_is_read_on_its_background(lab, browser, scheme):
     page = browser.new_page(color_scheme=scheme)
-    for name in PAGES:
-        page.goto(f"{lab[0]}{address_of('en', name)}")
+    finished = f"/en/runs?run={examples()[0].path.name}"
+    for name in (*(address_of("en", name) for name in PAGES), finished):
+        page.goto(f"{lab[0]}{name}")
         page.locator("h1").first.wait_for()
         page.locator("button:visible, .empty:visible").last.wait_for()
         assert page.evaluate(CONTRAST, LEAST) == [], name

@@ -37,7 +37,7 @@ def references(run: Run) -> list[str]:
 
 def test_footprints_are_missing_by_name_then_found_in_the_store_and_before_that_in_the_run(lab):
     shelf, run, footprints = lab
-    ask = Weighing(shelf).merge_triangle
+    ask = Weighing(shelf, BaseCache()).merge_triangle
     assert ask(references(run), ["a", "b"]) == {"missing": ["after", "before"]}
     FootprintStore(shelf.store.root).save(footprints[0])
     assert ask(references(run), ["a", "b"]) == {"missing": ["before"]}

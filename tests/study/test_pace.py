@@ -58,11 +58,12 @@ def test_a_study_on_other_terms_tells_nothing(tmp_path, differs):
     assert expected_seconds(StudyConfig(adapter=AdapterConfig(rank=8)), [told, run]) is not None
 
 
-def test_a_study_that_did_not_get_to_the_first_merge_tells_nothing(tmp_path):
-    run = study(tmp_path, StudyConfig(), lambda name: 1)
+def test_of_other_tasks_than_ours_a_study_that_did_not_get_to_the_first_merge_tells_nothing(tmp_path):
+    config = StudyConfig(tasks=("a", "b"))
+    run = study(tmp_path, config, lambda name: 1)
     for path in (run.path / "seconds").glob("merge-*"):
         path.unlink()
-    assert expected_seconds(StudyConfig(), [run]) is None
+    assert expected_seconds(config, [run]) is None
 
 
 def test_training_grows_with_the_steps_and_scoring_with_the_examples(tmp_path):
