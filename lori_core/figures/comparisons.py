@@ -135,7 +135,7 @@ def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: st
 
 
 def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = "en") -> Drawing:
-    """A number (0 to 1) along a setting; a line for each name. The settings are equally far apart, whatever they are.
+    """A number (1 at most) along a setting; a line for each name. The settings are equally far apart, whatever they are.
 
     Args:
         kind: what is turned and what is read, texts `figures.dial.<kind>.*`.
@@ -157,9 +157,10 @@ def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = 
             cliponaxis=False,
         )
         rows += [[label, f"{setting:g}", number(value)] for setting, value in points.items()]
+    lowest = min(value for points in lines.values() for value in points.values())
     figure.update_xaxes(title_text=translate(f"figures.dial.{kind}.setting", language))
     figure.update_xaxes(**categories([f"{setting:g}" for setting in settings]))
-    figure.update_yaxes(title_text=translate(f"figures.dial.{kind}.value", language), range=[0, 1.03])
+    figure.update_yaxes(title_text=translate(f"figures.dial.{kind}.value", language), range=[min(0.0, 1.05 * lowest), 1.03])
     each = (
         f"{variant_label(name, language)} {number(min(points.values()), 2)} – {number(max(points.values()), 2)}"
         for name, points in lines.items()
