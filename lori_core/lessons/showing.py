@@ -17,7 +17,7 @@ from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
 from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept, read_guesses
 from lori_core.lessons.static import as_html
-from lori_core.lessons.working import watched
+from lori_core.lessons.working import told, watched
 from lori_core.method.adapter import Adapter
 from lori_core.report.compared import compared
 from lori_core.report.findings import warnings
@@ -25,7 +25,7 @@ from lori_core.results import Score
 from lori_core.tasks.task import Task
 from lori_core.translate import translate
 
-__all__ = ["compared", "embedded_base", "guessed", "percent", "progress", "say", "score", "show", "warnings"]
+__all__ = ["compared", "embedded_base", "guessed", "percent", "progress", "say", "score", "show", "told", "warnings"]
 
 say = Markdown  # a sentence that is computed
 PLOTLY = "application/vnd.plotly.v1+json"  # drawn by JupyterLab itself, which does not look at the HTML beside it
