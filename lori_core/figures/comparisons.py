@@ -160,7 +160,9 @@ def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = 
     lowest = min(value for points in lines.values() for value in points.values())
     figure.update_xaxes(title_text=translate(f"figures.dial.{kind}.setting", language))
     figure.update_xaxes(**categories([f"{setting:g}" for setting in settings]))
-    figure.update_yaxes(title_text=translate(f"figures.dial.{kind}.value", language), range=[min(0.0, 1.05 * lowest), 1.03])
+    figure.update_yaxes(
+        title_text=translate(f"figures.dial.{kind}.value", language), range=[min(0.0, 1.05 * lowest), 1.03]
+    )
     each = (
         f"{variant_label(name, language)} {number(min(points.values()), 2)} – {number(max(points.values()), 2)}"
         for name, points in lines.items()

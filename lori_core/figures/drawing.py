@@ -118,7 +118,7 @@ def drawing(
     filled = [place for place in range(len(header)) if not rows or any(row[place] != NO_NUMBER for row in rows)]
     title = translate(f"figures.{kind}.title", language, **title_values)
     figure.update_layout(template=_TEMPLATE, height=height, title_text=plain(title))
-    if any(trace.type == "heatmap" for trace in figure.data):
+    if any(figure.select_traces({"type": "heatmap"})):
         figure.update_xaxes(title_standoff=BELOW_A_BAR)
     return Drawing(
         figure,

@@ -18,7 +18,7 @@ from lori_core.figures import Drawing
 from lori_core.figures.wording import percent, sentences
 from lori_core.lessons.guesses import FILE, QUESTIONS, Guess, checked, kept, read_guesses
 from lori_core.lessons.static import as_html
-from lori_core.lessons.working import watched
+from lori_core.lessons.working import told, watched
 from lori_core.lessons.wrong_answer import WrongAnswer
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import kept_fractions
@@ -40,6 +40,7 @@ __all__ = [
     "say",
     "score",
     "show",
+    "told",
     "warnings",
 ]
 

@@ -48,8 +48,7 @@ from lori_core import (
 )
 from lori_core.lessons import checks
 from lori_core.lessons.controls import judge
-from lori_core.lessons.showing import embedded_base, guessed, percent, say, score, show, warnings
-from lori_core.lessons.working import told
+from lori_core.lessons.showing import embedded_base, guessed, percent, say, score, show, told, warnings
 
 folder = Path(mkdtemp(prefix="lori-"))
 

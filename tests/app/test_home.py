@@ -119,5 +119,5 @@ def test_a_page_names_the_notebooks_on_its_subject_and_leads_to_them(lab, browse
     page = browser.new_page()
     page.goto(f"{lab[0]}/{language}/interference")
     page.get_by_role("link", name=translate("app.taught", language, notebooks="2")).click()
-    page.locator(".document", has_text="make notebooks").wait_for()
+    page.get_by_role("heading", name="Notebooks", exact=True).wait_for()
     page.close()

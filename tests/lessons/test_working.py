@@ -1,6 +1,7 @@
 """The line below a cell that works for long: it comes late, says how far the cell is, and goes."""
 
 import sys
+from collections import defaultdict
 
 import nbformat
 import pytest
@@ -39,12 +40,15 @@ CELLS = {
 }
 
 
+SEEN: dict[int, list[str]] = defaultdict(list)  # place of a cell -> what was displayed while it ran
+
+
 class Watching(NotebookClient):
     """Keeps what was displayed while cells ran."""
 
     def process_message(self, msg, cell, cell_index):  # pyright: ignore
         if msg["msg_type"] in ("display_data", "update_display_data"):
-            self.__dict__.setdefault("seen", {}).setdefault(cell_index, []).append(msg["content"]["data"]["text/plain"])
+            SEEN[cell_index].append(msg["content"]["data"]["text/plain"])
         return super().process_message(msg, cell, cell_index)
 
 
@@ -57,7 +61,7 @@ def ran() -> tuple[dict[str, list[str]], dict[str, NotebookNode]]:
     assert client.km is not None
     client.km.kernel_cmd = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]  # pyright: ignore
     client.execute()
-    seen = {name: client.__dict__["seen"].get(place, []) for place, name in enumerate(CELLS)}
+    seen = {name: SEEN[place] for place, name in enumerate(CELLS)}
     return seen, dict(zip(CELLS, made.cells, strict=True))
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from notebooks.build import FOLDER
 
-NAME = "02_why_a_random_a.ipynb"  # draws four figures and trains nothing
-FIGURES = 4
+NAME = "02_why_a_random_a.ipynb"  # draws five figures and trains nothing
+FIGURES = 5
 
 
 @pytest.fixture(scope="module")
