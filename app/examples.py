@@ -41,8 +41,13 @@ def main() -> None:
         kept = tuple(single_unit("lori_s", index, 0) for index in range(len(full.tasks)))
         shipped = Layout(ship(study, (*kept, "continual-lori_s-0")).relative_to(Path.cwd()))
         merge = MergeJob(adapters=tuple(str(shipped.adapter(name)) for name in kept), weights=(1.0,) * len(kept))
-        scored = {"validation_examples": full.validation_examples, "test_examples": full.test_examples}
-        trial = MergeTrialJob(merge=merge, tasks=full.tasks, scales=MERGE_WEIGHTS, **scored)
+        trial = MergeTrialJob(
+            merge=merge,
+            tasks=full.tasks,
+            scales=MERGE_WEIGHTS,
+            validation_examples=full.validation_examples,
+            test_examples=full.test_examples,
+        )
         ship(made(Path(place), "merge_trial", trial), adapters=())
 
 

@@ -29,6 +29,8 @@ EVERY: list[Look] = [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW
 HEIGHT, TALLEST, COLOURS = 900, 1400, 128  # few colours keep the files small
 SETTLED = 2000  # milliseconds that what is there has to come to rest
 PATIENCE = 120_000  # milliseconds for what has to be computed first
+BEGINS = {"merge": "h2"}  # page -> where its picture begins, so that the triangle is in it
+TOP = "(each) => each.getBoundingClientRect().top + scrollY"
 WAITS = "(each) => each.innerText.includes('…')"
 LENS = "lens"  # the picture of what the page Interference has behind its tab for one prompt
 SHOWS = {  # page -> what is there once it is complete
@@ -97,9 +99,11 @@ def _picture(
     page.wait_for_timeout(SETTLED)
     taken = page.locator("#lens-view").screenshot() if name == LENS else page.screenshot(full_page=True)
     image = Image.open(io.BytesIO(taken))
+    top = int(page.locator(BEGINS[name]).first.evaluate(TOP)) if name in BEGINS else 0
     page.close()
     small = io.BytesIO()
-    image.crop((0, 0, image.width, min(image.height, TALLEST))).quantize(COLOURS).save(small, "PNG", optimize=True)
+    shown = image.crop((0, top, image.width, min(image.height, top + TALLEST)))
+    shown.quantize(COLOURS).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 

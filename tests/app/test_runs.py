@@ -21,6 +21,7 @@ from app.pages.runs import in_queue
 from app.passwords import add
 from lori_core.config import AdapterConfig
 from lori_core.results import to_json
+from lori_core.study.examples import examples
 from lori_core.study.runs import Run, list_runs
 from lori_core.study.specs import StudyConfig
 from lori_core.translate import translate
@@ -173,7 +174,7 @@ def line(page, lab, run):
     """The run's row of the table, which has the newest first."""
     names = [each.path.name for each in list_runs(lab[1] / "runs")]
     rows = page.locator(".runs-table tbody tr")
-    expect(rows).to_have_count(len(names))
+    expect(rows).to_have_count(len(names) + len(examples()))
     return rows.nth(names.index(run.path.name))
 
 

@@ -120,3 +120,11 @@ def test_a_weight_of_a_merge_belongs_to_its_adapter_also_after_a_reload(lab, bro
     weight.wait_for()
     page.wait_for_function("(box) => box.value === '0.5'", arg=weight.element_handle())
     page.close()
+
+
+def test_a_page_stays_in_its_language_for_who_hears_it_whatever_the_browser_s_is(lab, browser):
+    page = browser.new_page(locale="en-US")
+    page.goto(f"{lab[0]}/ja/")
+    page.locator("button:visible").last.wait_for()
+    assert page.evaluate("document.documentElement.lang") == "ja"
+    page.close()
