@@ -135,7 +135,7 @@ def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: st
 
 
 def dial(kind: str, lines: Mapping[str, Mapping[float, float]], language: str = "en") -> Drawing:
-    """A number (1 at most) along a setting; a line for each name. The settings are equally far apart, whatever they are.
+    """A number (1 at most) along a setting; a line for each name. Settings are equally far apart, whatever they are.
 
     Args:
         kind: what is turned and what is read, texts `figures.dial.<kind>.*`.
