@@ -7,13 +7,21 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import AT_ONCE, PRIVATE, QUIET, Context, alert
+from app.lab import PRIVATE, QUIET, Context, alert
 from app.plot import chart, shown
 from app.shelf_views import choices
 from lori_core import figures
 from lori_core.results import WeightedMerges, from_plain
 
 SEVERAL = (2, 3)  # adapters whose merges a plane can show
+# The weights of the chosen point, the largest made 1: only ratios count, and a merge of small weights would do little.
+# In the browser, so that sliders follow a drag at once and no late answer overtakes a newer one. What comes before the
+# sliders' values stays as it is.
+CHOOSE = """(...values) => {
+  const { place, meta } = window.chosenPoint, weights = meta.weights[place];
+  const shares = weights.map((each) => Math.round((100 * each) / Math.max(...weights)) / 100);
+  return values.map((value, at) => shares[at - BEFORE] ?? value);
+}"""
 
 
 def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders: Sequence[gr.Slider]) -> Any:
@@ -22,15 +30,14 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
     pick: references of the adapters; entries: what page.ask("contents") said; sliders: the adapters' weights.
 
     Returns:
-        what to do, as (handler, inputs, outputs), once other adapters are chosen; and the event of a chosen merge,
-        after which the sliders have other values.
+        what to do, as (handler, inputs, outputs), once other adapters are chosen; and what a chosen merge is told to,
+        called with a handler, what it takes before the sliders' values, and what it gives.
     """
     gr.Markdown(f"## {page.say('merge.triangle')}\n\n{page.say('merge.triangle_what')}")
     hint = gr.HTML()
     measure = gr.Button(page.say("merge.measure"), visible=False)
     refusal = gr.HTML(padding=False)
     place = chart(page)
-    found = gr.State([])  # weights of each point
     prompt = gr.Textbox(lines=3, label=page.say("merge.prompt"), info=page.say("merge.answer_info"))
     ask = gr.Button(page.say("merge.answer"))
     answer = gr.HTML()
@@ -40,16 +47,15 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
         chosen = [each for each in references or [] if each in by_reference]
         if len(chosen) not in SEVERAL:
             hint = f'<p class="empty">{escape(page.say("merge.triangle_few"))}</p>'
-            return None, hint, [], gr.update(visible=False)
+            return None, hint, gr.update(visible=False)
         names = [by_reference[each]["task"] for each in chosen]
         if len({*names, ""}) <= len(names):  # no task, or one of two adapters
             names = [label for label, _ in choices(page, [by_reference[each] for each in chosen])]
         said = page.ask("merge_triangle", references=chosen, names=names)
         if "missing" in said:
-            return None, _missing(page, said["missing"]), [], gr.update(visible=True)
+            return None, _missing(page, said["missing"]), gr.update(visible=True)
         merges = from_plain(WeightedMerges, said["found"])
-        drawn = shown(figures.merge_triangle(merges, page.language))
-        return drawn, "", merges.weights, gr.update(visible=False)
+        return shown(figures.merge_triangle(merges, page.language)), "", gr.update(visible=False)
 
     def footprints(references: list[str] | None) -> str:
         try:
@@ -57,11 +63,6 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
         except gr.Error as error:
             return alert(error.message)
         return ""
-
-    def choose(weights: Sequence[Sequence[float]], event: gr.EventData) -> list[Any]:
-        """The largest becomes 1: only ratios count, and a merge of small weights would do little."""
-        chosen = weights[event.index[0]]
-        return [round(each / max(chosen), 2) for each in chosen] + [gr.skip()] * (len(sliders) - len(chosen))
 
     def write(references: list[str] | None, prompt: str, *weights: float) -> Iterator[str]:
         if not prompt.strip():
@@ -77,13 +78,16 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
         if references and prompt.strip():
             yield from write(references, prompt, *weights)
 
-    what: list[Any] = [place, hint, found, measure]
+    what: list[Any] = [place, hint, measure]
     asked: list[Any] = [pick, prompt, *sliders]
-    chosen = place.select(choose, found, list(sliders), trigger_mode="multiple", **AT_ONCE)
+    place.select(None, list(sliders), list(sliders), js=CHOOSE.replace("BEFORE", "0"), api_visibility="private")
     ask.click(write, asked, answer, **QUIET)
-    place.release(choose, found, list(sliders), **AT_ONCE).then(
-        write_again, asked, answer, trigger_mode="always_last", **QUIET
-    )
+    place.release(write_again, asked, answer, js=CHOOSE.replace("BEFORE", "2"), trigger_mode="always_last", **QUIET)
+
+    def chosen(handler: Any, inputs: list[Any], outputs: Any) -> None:
+        js = CHOOSE.replace("BEFORE", str(len(inputs)))
+        place.select(handler, [*inputs, *sliders], outputs, js=js, trigger_mode="always_last", **QUIET)
+
     measure.click(footprints, pick, refusal, **PRIVATE).then(look, [pick, entries], what, **QUIET)
     return (look, [pick, entries], what), chosen
 

@@ -127,7 +127,7 @@ def build(page: Context) -> None:
     weighed: list[Any] = [*sliders, tasks]
     on_load(offer, [pick, kept], [pick, entries]).then(weigh, [pick, entries, kept], weighed, **QUIET)
     pick.change(weigh, [pick, entries, kept], weighed, **QUIET).then(*look, **QUIET)
-    chosen.then(keep_weights, [pick, kept, *sliders], kept, **QUIET)
+    chosen(keep_weights, [pick, kept], kept)
     pick.input(lambda chosen, kept: kept | {"chosen": chosen or []}, [pick, kept], kept, **QUIET)
     changed = [each for slider in sliders for each in (slider.input, slider.release)]
     gr.on(changed, keep_weights, [pick, kept, *sliders], kept, trigger_mode="always_last", **QUIET)

@@ -61,6 +61,10 @@ const tabulate = () => {
 // Where a drawing says so (layout.meta.drag), what of its first trace lies nearest to the pointer is chosen for as long
 // as the pointer is down: `select` as it moves, `release` at the end. A trace named "chosen" goes along at once.
 const PAUSE = 80; // milliseconds between two moves that are told
+const tell = (event, place) => {
+  window.chosenPoint = { place, meta: current.figure.layout.meta }; // what a handler in the browser reads
+  trigger(event, { index: [place] });
+};
 const drags = (plot) => {
   const how = () => current.figure.layout.meta?.drag;
   let down = false, place = -1, told = 0;
@@ -84,7 +88,7 @@ const drags = (plot) => {
     clearTimeout(plot.later);
     plot.later = setTimeout(() => {
       told = Date.now();
-      trigger("select", { index: [place] });
+      tell("select", place);
     }, Math.max(0, PAUSE - since));
   };
   plot.addEventListener("pointerdown", (event) => {
@@ -95,7 +99,8 @@ const drags = (plot) => {
   });
   window.addEventListener("pointermove", (event) => down && move(event));
   window.addEventListener("pointerup", () => {
-    if (down) trigger("release", { index: [place] });
+    clearTimeout(plot.later);
+    if (down) ["select", "release"].forEach((event) => tell(event, place));
     down = false;
   });
 };

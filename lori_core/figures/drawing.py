@@ -29,7 +29,7 @@ class Drawing:
     axes: what the figure's axes measure, in names for programs: {"xaxis": "step", "yaxis": "loss"}; where known.
     """
 
-    figure: go.Figure
+    figure: Any  # a go.Figure: what its attributes are, plotly's code tells no type checker in the same way twice
     title: str
     summary: str
     limits: str
@@ -98,7 +98,7 @@ _TEMPLATE = go.layout.Template(
 def drawing(
     kind: str,
     language: str,
-    figure: go.Figure,
+    figure: Any,
     summary: str,
     header: Iterable[str],
     rows: list[list[str]],
@@ -118,7 +118,7 @@ def drawing(
     filled = [place for place in range(len(header)) if not rows or any(row[place] != NO_NUMBER for row in rows)]
     title = translate(f"figures.{kind}.title", language, **title_values)
     figure.update_layout(template=_TEMPLATE, height=height, title_text=plain(title))
-    if any(figure.select_traces({"type": "heatmap"})):
+    if any(trace.type == "heatmap" for trace in figure.data):
         figure.update_xaxes(title_standoff=BELOW_A_BAR)
     return Drawing(
         figure,
@@ -165,7 +165,7 @@ def _mark_of(variant: str) -> tuple[str, str] | None:
     return colour, shape if name == method else f"{shape}-open"
 
 
-def write_cells(figure: go.Figure, texts: Sequence[Sequence[str]]) -> None:
+def write_cells(figure: Any, texts: Sequence[Sequence[str]]) -> None:
     """Write a text into each cell of the figure's heatmap, black or white, whichever is read better on its colour.
 
     Plotly's own choice has contrasts down to 2.5 : 1. The heatmap needs zmin and zmax.

@@ -32,6 +32,7 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
     # At least four null deviations to either side, so that noise is not painted as a finding.
     reach = max([abs((_at(matrix.values, pair) or 0.0) - centre) for pair in away] + [4 * spread, 1e-9])
     values = [[None if i == j else matrix.values[i][j] for j in range(size)] for i in range(size)]
+    texts = [["" if value is None else number(value) for value in row] for row in values]
     measure = translate(f"figures.measure.{matrix.measure}", language)
     figure = go.Figure(
         go.Heatmap(
@@ -39,12 +40,12 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
             zmin=centre - reach,
             zmax=centre + reach,
             colorscale="PuOr",
-            text=[["" if value is None else number(value) for value in row] for row in values],
+            text=texts,
             hoverinfo="text",
             colorbar={"title": {"text": measure}},
         )
     )
-    write_cells(figure, figure.data[0].text)
+    write_cells(figure, texts)
     across, down = ("inputs_of", "adapter_of") if directed else ("task", "task")
     figure.update_xaxes(title_text=translate(f"figures.axis.{across}", language), showgrid=False)
     figure.update_yaxes(title_text=translate(f"figures.axis.{down}", language), showgrid=False)

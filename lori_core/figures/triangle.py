@@ -80,7 +80,7 @@ def _triangle(found: WeightedMerges, language: str) -> go.Figure:
         visible=False,
         meta="chosen",
     )
-    figure.update_layout(meta={"drag": "both"})
+    figure.update_layout(meta={"drag": "both", "weights": found.weights})
     corners = ((0, -0.07, "left"), (1, -0.07, "right"), (0.5, HEIGHT + 0.07, "center"))
     for (x, y, anchor), name in zip(corners, found.names, strict=True):
         figure.add_annotation(x=x, y=y, text=plain(name), showarrow=False, xanchor=anchor, font={"size": 14})
@@ -114,7 +114,7 @@ def _line(found: WeightedMerges, language: str) -> go.Figure:
         visible=False,
         meta="chosen",
     )
-    figure.update_layout(meta={"drag": "across"})
+    figure.update_layout(meta={"drag": "across", "weights": found.weights})
     figure.update_xaxes(title_text=translate("figures.axis.share_of_weight", language), range=[-0.02, 1.02])
     figure.update_yaxes(
         title_text=translate("figures.axis.foreign", language),

@@ -78,7 +78,7 @@ def test_settings_of_any_shape_end_no_page(tmp_path, field):
 
 def look_at(page: Context, run: Run) -> None:
     """All that the pages make of a run folder."""
-    assert runs._choices(page) and runs._mark(page, run) and run_labels.label(run)
+    assert runs._choices(page) and runs._mark(page, run) and run_labels.label(page, run)
     for part in (*runs._often(page, run), *runs._seldom(page, run)):
         json.dumps(part)
 

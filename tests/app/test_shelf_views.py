@@ -4,6 +4,7 @@ import pytest
 
 from app.jobs import Jobs
 from app.lab import Context, Lab
+from app.run_labels import label as run_label
 from app.run_labels import run_choices
 from app.shelf_views import choices, of_run, table
 from lori_core.study.runs import Run
@@ -47,9 +48,9 @@ def test_no_two_adapters_have_one_label(page):
     assert "sequence safety → math" in labels[0]
 
 
-def test_no_two_runs_have_one_label(tmp_path):
+def test_no_two_runs_have_one_label(tmp_path, page):
     runs = [Run.create(tmp_path, "study", {"tasks": ["math"]}) for _ in range(3)]
-    labels = [label for label, _ in run_choices(runs)]
+    labels = [label for label, _ in run_choices(runs, lambda run: run_label(page, run))]
     assert len(set(labels)) == 3
 
 
