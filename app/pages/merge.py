@@ -126,7 +126,8 @@ def build(page: Context) -> None:
 
     weighed: list[Any] = [*sliders, tasks]
     on_load(offer, [pick, kept], [pick, entries]).then(weigh, [pick, entries, kept], weighed, **QUIET)
-    pick.change(weigh, [pick, entries, kept], weighed, **QUIET).then(*look, **QUIET)
+    # always_last: a choice that comes while the triangle of the one before is computed must not be dropped
+    pick.change(weigh, [pick, entries, kept], weighed, **QUIET).then(*look, trigger_mode="always_last", **QUIET)
     chosen(keep_weights, [pick, kept], kept)
     pick.input(lambda chosen, kept: kept | {"chosen": chosen or []}, [pick, kept], kept, **QUIET)
     changed = [each for slider in sliders for each in (slider.input, slider.release)]
