@@ -60,7 +60,9 @@ def build(page: Context) -> None:
         look, [pick, one], matrix, **QUIET
     )
     kept_in_address(pick, "run")
-    pick.change(compare, pick, [curves, axes, one], **QUIET).then(look, [pick, one], matrix, trigger_mode="always_last", **QUIET)
+    pick.change(compare, pick, [curves, axes, one], **QUIET).then(
+        look, [pick, one], matrix, trigger_mode="always_last", **QUIET
+    )
     one.change(look, [pick, one], matrix, **QUIET)
     _form(page)
 
