@@ -121,7 +121,9 @@ def _words(language: str) -> str:
     """Scripts that put the language's words in place of gradio's own, and keep the focus where the reader left it."""
     words = [(english, translate(key, language, label="{label}")) for english, key in GRADIO.items()]
     script, focus = ((ASSETS / "app" / name).read_text(encoding="utf-8") for name in ("words.js", "focus.js"))
-    return f"<script>{script.replace('= WORDS', f'= {json.dumps(words, ensure_ascii=False)}')}{focus}</script>"
+    for name, value in {"WORDS": words, "LANGUAGE": language}.items():
+        script = script.replace(f"= {name}", f"= {json.dumps(value, ensure_ascii=False)}")
+    return f"<script>{script}{focus}</script>"
 
 
 def _page(context: Context, name: str) -> None:

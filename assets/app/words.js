@@ -28,8 +28,11 @@
     }
   }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true, attributeFilter: names });
   // It also says that the page is in the browser's language; a voice that reads a page out goes by its own.
-  const page = document.documentElement, language = page.lang;
-  new MutationObserver(() => {
+  const page = document.documentElement;
+  const language = LANGUAGE;
+  const stay = () => {
     if (page.lang !== language) page.lang = language;
-  }).observe(page, { attributeFilter: ["lang"] });
+  };
+  stay();
+  new MutationObserver(stay).observe(page, { attributeFilter: ["lang"] });
 })();

@@ -44,7 +44,7 @@ def test_an_adapter_is_added_tagged_deleted_and_swept_away(root, tmp_path):
     assert "best" in store(root, "list", "code").stdout
     assert str(root / ".trash") in store(root, "delete", "code@best").stdout
     assert "code@1" not in store(root, "list").stdout
-    assert "0 bytes" not in store(root, "gc").stdout
+    assert not store(root, "gc").stdout.startswith("0 bytes")
     assert "2 versions" in store(root, "reindex").stdout
 
 
