@@ -72,6 +72,7 @@ def smollm2(real_base_there):
 def browser(chromium):
     """Headless, one a test file: while it is open the process has an event loop, which others must not meet."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+    sync_api.expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield Browser(opened)
