@@ -2,6 +2,7 @@
 
 table(), from results/methods.json and footprints.json: what is merged under a conditioned A is merged at weight 1, the
 others at the weight that was best on validation. real_table(), from results/real.json: held-out loss on SmolLM2-135M.
+sequence_table(), from results/sequences_at_equal_learning.json.
 """
 
 import json
@@ -29,6 +30,9 @@ WORDS = {
         "searched": "at its best weight",
         "removal": "by removal at weight 1",
         "worst": "worst task",
+        "old_kept": "old tasks kept in the end, %, where the new ones reach",
+        "lori_s_continued": "LoRI-S, masks continued",
+        "lori_s_own_run": "LoRI-S, masks of their own runs (official code)",
     },
     "ja": {
         "head": "スコア(%、3 シード)",
@@ -46,6 +50,9 @@ WORDS = {
         "searched": "最良の重みで",
         "removal": "removal で重み 1",
         "worst": "最悪のタスク",
+        "old_kept": "新しいタスクが次のスコアに達したとき、最後に残る以前のタスク(%)",
+        "lori_s_continued": "LoRI-S、マスクは続きから",
+        "lori_s_own_run": "LoRI-S、マスクは各タスク単独の学習から(公式コード)",
     },
 }
 
@@ -91,6 +98,17 @@ def real_table(language: str, seed: int = 0) -> str:
     return "\n".join(lines)
 
 
+def sequence_table(language: str) -> str:
+    """Rows: ways to learn in sequence; columns: new-task scores that all of them reach, but for the lowest."""
+    text = (RESULTS / "sequences_at_equal_learning.json").read_text(encoding="utf-8")
+    words, found = WORDS[language], json.loads(text)["results"]["at_equal_learning"]
+    levels = [f"{_percent(level)} %" for level in found["new_learned"][1:]]
+    lines = [_row(words["old_kept"], levels), "|---" * (len(levels) + 1) + "|"]
+    for variant, kept in found["old_kept"].items():
+        lines.append(_row(LABELS.get(variant) or words[variant], [_with_interval(each) for each in kept[1:]]))
+    return "\n".join(lines)
+
+
 def of_lora(results: dict[str, Any], variant: str) -> float:
     """The variant's gain over the base as a share of LoRA's, mean of the tasks."""
     own, lora = (results["summary"][each]["single_loss"] for each in (variant, "lora"))
@@ -123,4 +141,4 @@ def _with_interval(over_seeds: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     asked = sys.argv[1] if len(sys.argv) > 1 else "en"
-    print(table(asked), real_table(asked), sep="\n\n")
+    print(table(asked), real_table(asked), sequence_table(asked), sep="\n\n")

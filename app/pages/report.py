@@ -57,15 +57,15 @@ def build(page: Context) -> None:
 
 def serve(lab: Lab, run: str, language: str, request: Request) -> Response:
     """The page of a study, as text that only the reader's own machine can run; `?save` downloads it."""
+    if language not in LANGUAGES:
+        raise HTTPException(404)
     try:
         found = lab.workspace(user_of(request.state)).run(run)
         page = (
             _of_example(found.path, language) if is_example(found) else read_file(Layout(found.path).report(language))
         )
     except (LoRIError, OSError):
-        page = b""
-    if language not in LANGUAGES or not page:
-        raise HTTPException(404)
+        raise HTTPException(404) from None
     kind = "attachment" if "save" in request.query_params else "inline"
     headers = {
         "Content-Disposition": f'{kind}; filename="{run}.{language}.html"',

@@ -127,7 +127,8 @@ class LoRILinear(nn.Module):
         return _Scatter.apply(self.values, self.index, self.frozen, self.shape, dtype)  # pyright: ignore[reportReturnType]
 
     def gradient(self) -> Tensor:
-        """(out_features, rank), of B, zero where it does not move or no gradient is there."""
+        """(out_features, rank), of B, zero where it does not move or no gradient is there; it stays when the
+        parameter's own is clipped."""
         dense = torch.zeros(self.shape, device=self.A.device)
         if self.values is None or self.values.grad is None:
             return dense

@@ -27,13 +27,41 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
     Args:
         scores: variant -> task -> score.
     """
-    tasks = list(dict.fromkeys(task for by_task in scores.values() for task in by_task))
-    figure, rows, marks = go.Figure(), [], variant_marks(list(scores))
-    for place, (variant, by_task) in enumerate(scores.items()):
+    figure, rows = _in_lanes(scores, language)
+    counts = [str(score.n) for by_task in scores.values() for score in by_task.values()]
+    cells = [[*row, count] for row, count in zip(rows, counts, strict=True)]
+    summary = translate("figures.compared_scores.summary", language, means=_means(scores, language))
+    header = ("task", "variant", "score", "low", "high", "n")
+    return drawing("compared_scores", language, figure, summary, header, cells, _height(scores))
+
+
+def kept_gains(kept: Mapping[str, Mapping[str, Interval]], language: str = "en") -> Drawing:
+    """Shares of a single adapter's gain that merges keep, with 95 % intervals, a row a task, a mark a variant.
+
+    Args:
+        kept: variant -> task -> share; below 0 the merge does worse than the bare base.
+    """
+    figure, rows = _in_lanes(kept, language)
+    figure.update_xaxes(title_text=translate("figures.axis.kept_gain", language), range=None)
+    for end in (0, 1):
+        figure.add_vline(x=end, line={"color": GREY, "width": 1, "dash": "dot"})
+    summary = translate("figures.kept_gains.summary", language, means=_means(kept, language))
+    header = ("task", "variant", "kept_gain", "low", "high")
+    return drawing("kept_gains", language, figure, summary, header, rows, _height(kept))
+
+
+Measured = Mapping[str, Mapping[str, Score]] | Mapping[str, Mapping[str, Interval]]  # variant -> task -> measure
+
+
+def _in_lanes(measured: Measured, language: str) -> tuple[go.Figure, list[list[str]]]:
+    """Marks with their intervals, and a row of the table for each: task, variant, value, low, high."""
+    tasks = list(dict.fromkeys(task for by_task in measured.values() for task in by_task))
+    figure, rows, marks = go.Figure(), [], variant_marks(list(measured))
+    for place, (variant, by_task) in enumerate(measured.items()):
         label, (colour, shape) = variant_label(variant, language), marks[variant]
-        lane = lane_of(place, len(scores))
+        lane = lane_of(place, len(measured))
         figure.add_scatter(
-            x=[score.value for score in by_task.values()],
+            x=[each.value for each in by_task.values()],
             y=[tasks.index(task) + lane for task in by_task],
             error_x=error_bars(list(by_task.values())),
             mode="markers",
@@ -43,50 +71,24 @@ def compared_scores(scores: Mapping[str, Mapping[str, Score]], language: str = "
             cliponaxis=False,
             hovertemplate="%{x:.3f}<extra>" + plain(label) + "</extra>",
         )
-        rows += [[task, label, *map(number, (s.value, s.low, s.high)), str(s.n)] for task, s in by_task.items()]
+        rows += [[task, label, *map(number, (e.value, e.low, e.high))] for task, e in by_task.items()]
     score_axes(figure, tasks, language)
-    means = [
+    return figure, rows
+
+
+def _means(measured: Measured, language: str) -> str:
+    """Mean and worst task of each variant."""
+    each = (
         f"{variant_label(variant, language)} {mean_and_worst(values_of(by_task), language)}"
-        for variant, by_task in scores.items()
-    ]
-    summary = translate("figures.compared_scores.summary", language, means=listed(means, language))
-    header = ("task", "variant", "score", "low", "high", "n")
-    tall = height(tasks, list(scores)) + 20  # names of variants are longer than those of methods: two lines of legend
-    return drawing("compared_scores", language, figure, summary, header, rows, tall)
+        for variant, by_task in measured.items()
+    )
+    return listed(each, language)
 
 
-def kept_gains(kept: Mapping[str, Mapping[str, Interval]], language: str = "en") -> Drawing:
-    """Shares of a single adapter's gain that merges keep, with 95 % intervals, a row a task, a mark a variant.
-
-    Args:
-        kept: variant -> task -> share; below 0 the merge does worse than the bare base.
-    """
-    tasks = list(dict.fromkeys(task for by_task in kept.values() for task in by_task))
-    figure, rows = go.Figure(), []
-    for place, (variant, by_task) in enumerate(kept.items()):
-        label, (colour, shape) = variant_label(variant, language), variant_marks(list(kept))[variant]
-        figure.add_scatter(
-            x=[share.value for share in by_task.values()],
-            y=[tasks.index(task) + lane_of(place, len(kept)) for task in by_task],
-            error_x=error_bars(list(by_task.values())),
-            mode="markers",
-            marker={"color": colour, "symbol": shape, "size": 10},
-            name=plain(label),
-            meta=variant,
-            hovertemplate="%{x:.2f}<extra>" + plain(label) + "</extra>",
-        )
-        rows += [[task, label, *map(number, (share.value, share.low, share.high))] for task, share in by_task.items()]
-    score_axes(figure, tasks, language)
-    figure.update_xaxes(title_text=translate("figures.axis.kept_gain", language), range=None)
-    for end in (0, 1):
-        figure.add_vline(x=end, line={"color": GREY, "width": 1, "dash": "dot"})
-    means = [
-        f"{variant_label(variant, language)} {mean_and_worst(values_of(by_task), language)}"
-        for variant, by_task in kept.items()
-    ]
-    summary = translate("figures.kept_gains.summary", language, means=listed(means, language))
-    header = ("task", "variant", "kept_gain", "low", "high")
-    return drawing("kept_gains", language, figure, summary, header, rows, height(tasks, list(kept)) + 20)
+def _height(measured: Measured) -> int:
+    """Names of variants are longer than those of methods: two lines of legend."""
+    tasks = list(dict.fromkeys(task for by_task in measured.values() for task in by_task))
+    return height(tasks, list(measured)) + 20
 
 
 def mask_gain(scores: Mapping[str, Mapping[str, Score | Interval]], language: str = "en") -> Drawing:

@@ -34,10 +34,10 @@ def slider(setting: str, drawings: Mapping[float, Drawing], start: float, langua
     turning = {"active": values.index(start), "steps": steps, "pad": {"t": ROOM - 40}, "len": 0.9, "x": 0.05}
     look = {"bgcolor": FAINT, "bordercolor": GREY, "tickcolor": GREY, "activebgcolor": GREY}
     figure.update_layout(
-        height=shown.figure.to_dict()["layout"]["height"] + ROOM,
+        height=shown.figure.layout.height + ROOM,
         sliders=[turning | look | {"currentvalue": {"prefix": f"{label}: "}}],
     )
-    if shown.figure.to_dict()["layout"]["yaxis"].get("range") is None:
+    if shown.figure.layout.yaxis.range is None:
         figure.update_yaxes(range=_range_of_all(figure))
     ends = sorted({values[0], start, values[-1]}, key=values.index)
     said = (
@@ -57,8 +57,8 @@ def _trace(trace: Any, visible: bool) -> Any:
     return type(trace)(trace).update(visible=visible)
 
 
-def _range_of_all(figure: go.Figure) -> list[float]:
+def _range_of_all(figure: Any) -> list[float]:
     """Else the axis would follow the traces that are seen, and turning would seem to change nothing."""
-    values = [value for trace in figure.data for value in trace.y]  # pyright: ignore
+    values = [value for trace in figure.data for value in trace.y]
     margin = 0.05 * (max(values) - min(values))
     return [min(values) - margin, max(values) + margin]

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lori_core.bases.attach import attach
 from lori_core.bases.load import Base, target_modules
 from lori_core.config import AdapterConfig, Method, TrainConfig
-from lori_core.lessons.controls import Estimate
+from lori_core.figures.means import Interval
 from lori_core.method.adapter import Adapter, blank, dense_factors
 from lori_core.method.footprint import Footprint
 from lori_core.method.masks import Masks
@@ -101,7 +101,7 @@ def gains_by(
     bare: Mapping[str, Loss],
     alone: Mapping[str, Loss],
     merged: Mapping[str, Loss],
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """Task -> the share of a single adapter's gain that a merge keeps, with its 95 % interval over the examples.
 
     A bootstrap draws examples, and each draw has one set of them for all three losses.
@@ -116,7 +116,7 @@ def gains_by(
         drawn = torch.randint(len(lengths), (DRAWS, len(lengths)), generator=torch.Generator().manual_seed(0))
         means = (nats[:, drawn].sum(-1) / lengths[drawn].sum(-1)).T.tolist()
         low, high = torch.tensor([kept_gain(*each) for each in means]).quantile(torch.tensor([0.025, 0.975])).tolist()
-        found[task] = Estimate(kept_gain(*(each.value for each in losses)), low, high)
+        found[task] = Interval(kept_gain(*(each.value for each in losses)), low, high)
     return found
 
 

@@ -128,11 +128,7 @@ def layout_of(adapter: Adapter) -> MaskLayout:
 
 def losses(base: Base, tasks: Sequence[Task], adapter: Adapter | None = None) -> dict[str, Loss]:
     """Task -> the loss of its right responses, of the base with the adapter, or of the bare base; as score()."""
-    found = {}
-    with merged_into(base.model, adapter) if adapter else nullcontext():
-        for task in tasks:
-            found[task.name] = evaluate(base.model, base.tokenizer, task, "test").score.loss
-    return found
+    return {name: found.loss for name, found in score(base, adapter, tasks).items() if found.loss}
 
 
 def score(

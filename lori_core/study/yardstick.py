@@ -46,7 +46,8 @@ class Yardstick:
         if stage in SEVERAL:
             return self.factors[stage] * _of_all(self.step, self.example, unit, config)
         kind, task = kind_of(unit), _task(unit, config)
-        trained = 0.0 if stage == "base" else steps_of(config, unit) * _like(self.step, kind, task)
+        calibrated = kind.startswith("single-lori_d") and config.adapter.calibration == "dense"  # which trained it
+        trained = 0.0 if stage == "base" or calibrated else steps_of(config, unit) * _like(self.step, kind, task)
         return trained + (0.0 if stage == "calibrate" else scored_in(config, stage) * _like(self.example, kind, task))
 
 

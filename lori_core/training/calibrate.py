@@ -132,7 +132,7 @@ class MaskWatch:
         self.looks: list[MaskSnapshot] = []
         self.last: dict[str, Tensor] | None = None
         summed = attached.layers.items() if config.calibration != "dense" else ()
-        self.sums: dict[str, Tensor] = {module: torch.zeros_like(layer.gradient()) for module, layer in summed}
+        self.sums: dict[str, Tensor] = {module: layer.gradient() for module, layer in summed}  # zeros
         self.gradients: dict[str, Tensor] = {}
 
     def before_step(self) -> None:

@@ -137,8 +137,10 @@ def test_its_report_is_served_in_both_languages_and_no_other_file_of_it(lab):
         with urlopen(f"{lab[0]}/report/{name}/{language}") as answer:
             assert f'lang="{language}"'.encode() in answer.read()
     for path in (f"{examples()[2].path.name}/en", f"{name}/fr", "made.json/en"):
-        with pytest.raises(HTTPError):
+        with pytest.raises(HTTPError) as refused:
             urlopen(f"{lab[0]}/report/{path}")
+        assert refused.value.code == 404
+        refused.value.close()  # it holds the connection
 
 
 def test_a_program_reads_an_example_as_any_run(lab):

@@ -84,6 +84,15 @@ def test_a_task_or_method_that_the_example_has_not_takes_what_those_like_it_take
     assert each["single-lori_d-1-0"] > each["single-lori_d-0-0"]  # stories are longer than questions
 
 
+def test_a_lori_d_that_is_the_dense_run_of_its_calibration_is_not_trained_again():
+    dense = StudyConfig(tasks=("nlu",), methods=("lori_d",))
+    short = dense.changed(adapter=dense.adapter.changed(calibration="one_pass"))
+    unit, step = "single-lori_d-0-0", measure().seconds("calibrate-own-0-0", dense) / steps_of(dense, "calibrate-own")
+    more = measure().seconds(unit, short) - measure().seconds(unit, dense)
+    assert measure().seconds(unit, dense) > 0 and more > 0.5 * step * steps_of(short, unit)
+    assert "calibrate-own-0-0" in planned(dense) and "calibrate-own-0-0" not in planned(short)
+
+
 @pytest.mark.parametrize(
     "change", [{"base": "other"}, {"precision": "bf16"}, {"tasks": ("mine=rows.csv",)}, {"train": LARGER}]
 )

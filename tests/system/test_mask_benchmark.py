@@ -4,7 +4,9 @@ import pytest
 
 from benchmarks import masks
 from benchmarks.masks import CHEAP, KINDS, together
+from benchmarks.record import RESULTS, results_of
 from lori_core.method.masks import kept_count, sparsity_of
+from lori_core.translate import LANGUAGES, translate
 
 
 @pytest.mark.parametrize("kind", CHEAP)
@@ -13,6 +15,13 @@ def test_a_cheap_mask_keeps_as_many_entries_as_the_own_one(kind: str):
     entries = sum(mask.numel() for mask in found.values())
     assert sum(int(mask.sum()) for mask in found.values()) == kept_count(entries, 0.9)
     assert sparsity_of(found) == pytest.approx(0.9, abs=1e-4)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_form_says_what_short_calibrations_were_measured_to_lose(language: str):
+    lost = results_of(RESULTS / "masks.json")["scores"]
+    said = translate("app.advanced.calibration_info", language)
+    assert all(f"{100 * lost[kind]['less_than_own']['mean']:.1f}" in said for kind in ("early", "one_pass"))
 
 
 def test_the_parts_of_a_mask_s_gain_add_up_to_the_whole():
