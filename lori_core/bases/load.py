@@ -5,7 +5,7 @@ shapes = target_modules(base.model)    # {"model.layers.0.self_attn.q_proj": (ou
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from lori_core.bases.fingerprint import fingerprint, vectors_fingerprint, weight_files
-from lori_core.bases.gguf import stored_as
+from lori_core.bases.gguf import read_once, stored_as
 from lori_core.bases.quantize import quantization_config
 from lori_core.bases.sharded import make_room, sharding
 from lori_core.bases.source import checked_source, source_of
@@ -125,32 +125,33 @@ def load_base(
     device = checked_device(device)
     weights = DTYPES[dtype or default_precision(device, name)]
     revision = _commit(name, revision)
-    config = load_config(name, revision, trust_remote_code)
-    options: dict[str, Any] = sharding(processes) if processes > 1 else {}
-    if options and (gguf or quantization):
-        raise ModelError("sharded_not_whole", name=name)
-    if gguf and quantization:
-        raise ModelError("gguf_quantised", name=name, quantization=quantization)
-    if gguf:  # whose config was read: reading it again takes seconds
-        options = {"config": config, "quantization_config": GgufConfig(dequantize=True), **gguf}
-    elif quantization:
-        quantizer = quantization_config(quantization, device, weights)
-        options = {"quantization_config": quantizer, "device_map": {"": device}}
-    with _refused(name, attention):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=revision,
-            dtype=weights,
-            attn_implementation=attention or default_attention(device),
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **options,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=trust_remote_code, **gguf
-        )
-        stored = stored_as(Path(source, gguf["gguf_file"])) if gguf else None
+    with read_once(Path(source, gguf["gguf_file"])) if gguf else nullcontext():
+        config = load_config(name, revision, trust_remote_code)
+        options: dict[str, Any] = sharding(processes) if processes > 1 else {}
+        if options and (gguf or quantization):
+            raise ModelError("sharded_not_whole", name=name)
+        if gguf and quantization:
+            raise ModelError("gguf_quantised", name=name, quantization=quantization)
+        if gguf:  # whose config was read: reading it again takes seconds
+            options = {"config": config, "quantization_config": GgufConfig(dequantize=True), **gguf}
+        elif quantization:
+            quantizer = quantization_config(quantization, device, weights)
+            options = {"quantization_config": quantizer, "device_map": {"": device}}
+        with _refused(name, attention):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source,
+                revision=revision,
+                dtype=weights,
+                attn_implementation=attention or default_attention(device),
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **options,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                source, revision=revision, trust_remote_code=trust_remote_code, **gguf
+            )
+            stored = stored_as(Path(source, gguf["gguf_file"])) if gguf else None
     model, loading = loaded  # in eval mode
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them with random numbers
         raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))

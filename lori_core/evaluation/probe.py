@@ -62,13 +62,14 @@ def cross_talk(
     _check(model, adapters, tasks)
     device = next(model.parameters()).device
     maps = {m: [input_map(adapter.factors[m]).to(device) for adapter in adapters] for m in adapters[0].factors}
+    # A turned update is so many times orthonormal rows.
+    sizes = {m: [torch.linalg.svdvals(P.double()).cpu() for P in each] for m, each in maps.items()}
     turns = _random_frames(maps, seed)
     found: dict[str, list[list[Cell]]] = {module: [] for module in maps}  # module -> column by column
     for task in tasks:
         batches = in_batches(sampled(tokenizer, task, "validation", examples, seed, max_length))
-        energies = _energies(model, batches, maps, turns)
-        for module, cells in energies.items():
-            found[module].append(cells)
+        for module, sums in _sums(model, batches, maps, turns).items():
+            found[module].append(_cells(maps[module], sizes[module], *sums))
     total = [[_sum_cells([found[m][t][s] for m in found]) for s in range(len(adapters))] for t in range(len(tasks))]
     names = [adapter.name for adapter in adapters]
     return pair_matrix("function", names, _readings(total), {m: _readings(each) for m, each in found.items()})
@@ -100,15 +101,15 @@ def _random_frames(maps: Mapping[str, Sequence[Tensor]], seed: int) -> dict[int,
     }
 
 
-def _energies(
+def _sums(
     model: nn.Module,
     batches: Iterable[Tensor],
     maps: Mapping[str, Sequence[Tensor]],
     turns: Mapping[int, Tensor],
-) -> dict[str, list[Cell]]:
-    """module -> for each adapter the energy Σ ‖dW x‖² over the tokens, and its mean and variance by chance."""
+) -> dict[str, list[Tensor]]:
+    """module -> Σ (P x)² by row, Σ (turn x)² by draw and row, Σ ‖x‖², over the tokens."""
     stacked = {module: torch.cat(list(each)) for module, each in maps.items()}  # one product for all adapters
-    seen: dict[str, list[Tensor]] = {}  # module -> Σ (P x)² by row, Σ (turn x)² by draw and row, Σ ‖x‖²
+    seen: dict[str, list[Tensor]] = {}
     last: tuple[Tensor, list[Tensor]] | None = None  # an input, and the two sums that do not depend on the module
 
     def listen(module: str, given: Tensor) -> None:
@@ -124,14 +125,19 @@ def _energies(
     with listening(model, maps, listen):
         for batch in batches:
             model(input_ids=batch.to(next(model.parameters()).device))
-    return {module: _cells(maps[module], *(each.double().cpu() for each in sums)) for module, sums in seen.items()}
+    return {module: [each.double().cpu() for each in sums] for module, sums in seen.items()}
 
 
-def _cells(maps: Sequence[Tensor], energy: Tensor, turned: Tensor, inputs: Tensor) -> list[Cell]:
-    """One module. energy: (Σ ranks,), turned: (DRAWS, rank), inputs: ()."""
+def _cells(
+    maps: Sequence[Tensor], sizes: Sequence[Tensor], energy: Tensor, turned: Tensor, inputs: Tensor
+) -> list[Cell]:
+    """For each adapter the energy Σ ‖dW x‖² of one module, and its mean and variance by chance.
+
+    Args:
+        sizes: singular values of the maps. energy: (Σ ranks,), turned: (DRAWS, rank), inputs: (): see _sums().
+    """
     cells = []
-    for P, rows in zip(maps, energy.split([len(P) for P in maps]), strict=True):
-        S = torch.linalg.svdvals(P.double()).cpu()  # a turned update is S times orthonormal rows
+    for P, S, rows in zip(maps, sizes, energy.split([len(P) for P in maps]), strict=True):
         mean = S.square().sum() * inputs / P.shape[1]
         variance = (turned[:, : len(S)] @ S.square() - mean).square().mean()
         cells.append((rows.sum().item(), mean.item(), variance.item()))

@@ -84,7 +84,7 @@ def mask_overlap(adapters: Sequence[Adapter]) -> PairMatrix:
         IncompatibleAdapters: the masks differ in shape.
     """
     _check_masks(adapters)
-    return compare("jaccard", adapters, lambda factors: (factors.mask, factors.A), _mask_parts, _read_jaccard)
+    return compare("jaccard", adapters, _mask_and_projection, _mask_parts, _read_jaccard)
 
 
 def principal_angles(
@@ -182,11 +182,15 @@ def _check_masks(adapters: Sequence[Adapter]) -> None:
                 raise IncompatibleAdapters("masks_differ", module=module, left_shape=left, right_shape=right, **names)
 
 
-def _mask_parts(s: tuple[Tensor, Tensor], t: tuple[Tensor, Tensor]) -> tuple[float, ...]:
+def _mask_and_projection(factors: Factors) -> tuple[np.ndarray, Tensor]:
+    return factors.mask.numpy().astype(np.float32), factors.A  # sums of ones are exact up to 2^24
+
+
+def _mask_parts(s: tuple[np.ndarray, Tensor], t: tuple[np.ndarray, Tensor]) -> tuple[float, ...]:
     """Entries kept by both, by s, by t; mean and variance of the first by chance, and its mean by counts alone."""
     (mask_s, A_s), (mask_t, A_t) = s, t
-    both, a, b = (int(kept.count_nonzero()) for kept in (mask_s & mask_t, mask_s, mask_t))
-    return both, a, b, *chance_overlap(mask_s, mask_t, same_projection(A_s, A_t)), a * b / mask_s.numel()
+    both, a, b = (float(np.vdot(x, y)) for x, y in ((mask_s, mask_t), (mask_s, mask_s), (mask_t, mask_t)))
+    return both, a, b, *chance_overlap(mask_s, mask_t, same_projection(A_s, A_t)), a * b / mask_s.size
 
 
 def _read_jaccard(parts: Sequence[float]) -> Reading | None:

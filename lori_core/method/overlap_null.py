@@ -20,15 +20,17 @@ from torch import Tensor
 Moments = tuple[float, float]  # mean, variance
 
 
-def chance_overlap(s: Tensor, t: Tensor, shared: bool) -> Moments:
+def chance_overlap(s: np.ndarray, t: np.ndarray, shared: bool) -> Moments:
     """Mean and variance of the entries that both keep.
 
     Args:
-        s, t: (out_features, rank) bool, of one module.
+        s, t: (out_features, rank) of ones and zeros, of one module; of fewer than 2^24 outputs.
         shared: both have the same A.
     """
-    ones_s, ones_t = (mask.numpy().astype(np.float64) for mask in (s, t))
-    return _within_rows_alike(ones_s, ones_t) if shared else _permuted(ones_s.T @ ones_t)
+    if shared:
+        return _within_rows_alike(s.astype(np.float64), t.astype(np.float64))
+    ones_s, ones_t = (mask.astype(np.float32, copy=False) for mask in (s, t))  # counts are exact in fp32 too
+    return _permuted((ones_s.T @ ones_t).astype(np.float64))
 
 
 def same_projection(s: Tensor, t: Tensor) -> bool:

@@ -59,12 +59,17 @@ def compare(
     read: Callable[[Sequence[float]], Reading | None],
     combine: Callable[..., np.ndarray] = np.sum,
 ) -> PairMatrix:
-    """Parts of each pair and module, one module's tensors at a time; read by module, and combined over modules."""
+    """Parts of each pair and module, one module's tensors at a time; read by module, and combined over modules.
+
+    Args:
+        parts: of a pair; what is read from them does not depend on which of the two comes first.
+    """
     check_comparable(adapters)
-    found = {}  # module -> (T, T, parts)
+    found, tasks = {}, range(len(adapters))  # found: module -> (T, T, parts)
     for module in adapters[0].factors:
         ready = [prepare(adapter.factors[module]) for adapter in adapters]
-        found[module] = np.array([[parts(s, t) for t in ready] for s in ready], dtype=np.float64)
+        once = {(s, t): parts(ready[s], ready[t]) for t in tasks for s in tasks[: t + 1]}
+        found[module] = np.array([[once[min(s, t), max(s, t)] for t in tasks] for s in tasks], dtype=np.float64)
     total = combine(np.stack(list(found.values())), axis=0)
     by_module = {module: [[read(pair) for pair in row] for row in each.tolist()] for module, each in found.items()}
     names = [adapter.name for adapter in adapters]

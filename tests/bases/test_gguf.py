@@ -176,3 +176,19 @@ def test_a_damaged_header_gives_a_model_or_a_refusal_and_nothing_else(file, tmp_
             load_base(str(damaged), device="cpu")
         except ModelError as error:
             assert error.key in {"gguf_not_loadable", "gguf_in_parts", "weights_missing", "not_causal"}
+
+
+def test_a_load_parses_the_file_once_and_leaves_the_package_as_it_was(file, monkeypatch):
+    import gguf as package
+
+    own, parsed = package.GGUFReader, []
+
+    def counted(path, *rest):
+        parsed.append(path)
+        return own(path, *rest)
+
+    monkeypatch.setattr(package, "GGUFReader", counted)
+    load_base(str(file), device="cpu", dtype="fp32")
+    load_base(str(file), device="cpu", dtype="fp32")
+    assert len(parsed) == 2  # one a load: the file may have changed between two
+    assert package.GGUFReader is counted

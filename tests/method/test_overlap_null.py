@@ -18,7 +18,7 @@ def random_mask(seed: int, outputs: int, rank: int, density: float = 0.5) -> Ten
 def test_under_independent_projections_the_moments_are_those_of_all_orders_of_the_columns(outputs, rank):
     s, t = random_mask(1, outputs, rank), random_mask(2, outputs, rank)
     seen = [int((s & t[:, list(order)]).sum()) for order in itertools.permutations(range(rank))]
-    assert chance_overlap(s, t, shared=False) == pytest.approx((np.mean(seen), np.var(seen)))
+    assert chance_overlap(s.numpy(), t.numpy(), shared=False) == pytest.approx((np.mean(seen), np.var(seen)))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -30,7 +30,7 @@ def test_under_one_shared_projection_they_are_those_of_all_orders_of_rows_alike(
     for first, second in itertools.product(itertools.permutations(range(5)), itertools.permutations(range(5, 8))):
         seen.append(int((s & t[[*first, *second, 8]]).sum()))
     assert np.var(seen) > 0
-    assert chance_overlap(s, t, shared=True) == pytest.approx((np.mean(seen), np.var(seen)))
+    assert chance_overlap(s.numpy(), t.numpy(), shared=True) == pytest.approx((np.mean(seen), np.var(seen)))
 
 
 def preferring(generator: np.random.Generator, outputs: np.ndarray, ranks: np.ndarray) -> Tensor:
@@ -55,7 +55,7 @@ def test_independent_masks_have_z_of_mean_0_and_deviation_1_whatever_outputs_and
             columns = preference(8, "columns")
             others = columns if shared else preference(8, "columns")
             s, t = (preferring(generator, rows, each) for each in (columns, others))
-            by_chance = chance_overlap(s, t, shared)
+            by_chance = chance_overlap(s.numpy(), t.numpy(), shared)
             both, mean, variance = both + int((s & t).sum()), mean + by_chance[0], variance + by_chance[1]
         found.append((both - mean) / variance**0.5)
     assert 0.9 < np.std(found) < 1.1
@@ -68,16 +68,16 @@ def test_entries_in_common_stand_out_from_rows_in_common():
     s, t = (preferring(generator, rows, np.ones(8)) for _ in range(2))
     agreeing = torch.where(random_mask(0, 512, 8, 0.3), s, t)
     for shared in (False, True):
-        mean, variance = chance_overlap(s, agreeing, shared)
+        mean, variance = chance_overlap(s.numpy(), agreeing.numpy(), shared)
         assert (int((s & agreeing).sum()) - mean) / variance**0.5 > 5
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_masks_without_a_choice_leave_chance_no_room(shared):
     full, other = torch.ones(7, 3, dtype=torch.bool), random_mask(0, 7, 3)
-    assert chance_overlap(full, other, shared) == pytest.approx((int(other.sum()), 0))
-    assert chance_overlap(full, other, shared)[1] == 0.0
-    assert chance_overlap(~full, other, shared) == (0.0, 0.0)
+    assert chance_overlap(full.numpy(), other.numpy(), shared) == pytest.approx((int(other.sum()), 0))
+    assert chance_overlap(full.numpy(), other.numpy(), shared)[1] == 0.0
+    assert chance_overlap(~full.numpy(), other.numpy(), shared) == (0.0, 0.0)
 
 
 def test_a_projection_is_the_same_by_its_numbers():
