@@ -1,6 +1,6 @@
 """Rows of our own in the form of the data sets that the real model's adapters learned, so that a notebook needs none.
 
-assets/lessons has eight of each data set. They are new to every adapter, and easier than the data sets' own.
+assets/lessons has five of each data set. They are new to every adapter, and easier than the data sets' own.
 """
 
 from dataclasses import replace

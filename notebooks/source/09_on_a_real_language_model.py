@@ -109,6 +109,8 @@ def mean(values):
 found = mean([overlap.values[s][t] for s, t in pairs])
 module_chance = mean(by_counts.values())
 row_chance = mean([overlap.null_mean[s][t] for s, t in pairs])
+cosines = cosine_matrix(list(random.values()))
+largest = max(abs(cosines.values[s][t]) for s, t in pairs)
 plain_chance = overlap_by_counts([0.1], [0.1], [1])
 show(figures.pairs("lori_s", overlap, LANGUAGE))
 
@@ -117,7 +119,7 @@ say(
     f"Two masks share {found:.3f} on average. Masks without any preference would share {plain_chance:.3f}; with the same counts in each module, by your function, {module_chance:.3f}; "
     f"with the same preferred outputs as well {row_chance:.3f}. "
     + ("So nearly all of the overlap is a preference for the same places, as on the toy. " if found - row_chance < 0.25 * (found - plain_chance) else "So a good part of the overlap is agreement on entries, unlike on the toy. ")
-    + f"Cosines of the updates are at most {max(abs(cosine_matrix(list(random.values())).values[s][t]) for s, t in pairs):.3f}."
+    + f"Cosines of the updates are at most {largest:.3f}."
 )
 
 # %% lang="ja" tags=["said"]
@@ -125,7 +127,7 @@ say(
     f"二つのマスクの重なりは、平均 {found:.3f} です。偏りのないマスクなら {plain_chance:.3f}、モジュールごとの残す要素数が同じなら、あなたの関数で {module_chance:.3f}、"
     f"さらに偏る出力まで同じなら {row_chance:.3f} です。"
     + ("重なりのほとんどは、同じ場所への偏りです。これは小さなベースでも同じでした。" if found - row_chance < 0.25 * (found - plain_chance) else "重なりのかなりの部分は、個々の要素の一致です。これは小さなベースと違います。")
-    + f"更新のコサインは、最大でも {max(abs(cosine_matrix(list(random.values())).values[s][t]) for s, t in pairs):.3f} です。"
+    + f"更新のコサインは、最大でも {largest:.3f} です。"
 )
 
 # %% [markdown] lang="en"
@@ -339,7 +341,7 @@ say(
 # %%
 few = [tasks[name] for name in names]
 talk_random, talk_conditioned = (
-    cross_talk(base.model, base.tokenizer, list(each.values()), few, examples=4) for each in (random, conditioned)
+    cross_talk(base.model, base.tokenizer, list(each.values()), few, examples=3) for each in (random, conditioned)
 )
 show(figures.pairs("lori_s", talk_conditioned, LANGUAGE))
 
@@ -417,7 +419,7 @@ say(
 #
 # ## What this does not show
 #
-# Anything about larger models, or about answers: these losses are of eight easy rows a task, one seed, and adapters of thirty short steps. The study behind them, with data sets' own rows and intervals, is in `docs/measured.md`.
+# Anything about larger models, or about answers: these losses are of five easy rows a task, one seed, and adapters of thirty short steps. The study behind them, with data sets' own rows and intervals, is in `docs/measured.md`.
 
 # %% [markdown] lang="ja"
 # ## やってみよう
@@ -427,7 +429,7 @@ say(
 #
 # ## ここからはわからないこと
 #
-# もっと大きなモデルについても、答えそのものについても、何もわかりません。損失は、タスクごとに八個の易しい例、一つのシード、短い三十ステップで学習したアダプターのものです。データセットの例で測り、区間も付けた検証は `docs/measured.ja.md` にあります。
+# もっと大きなモデルについても、答えそのものについても、何もわかりません。損失は、タスクごとに五個の易しい例、一つのシード、短い三十ステップで学習したアダプターのものです。データセットの例で測り、区間も付けた検証は `docs/measured.ja.md` にあります。
 
 # %% [markdown] lang="en" tags=["answer"]
 # ## Answers to "Try it yourself"
