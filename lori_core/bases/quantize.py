@@ -2,13 +2,17 @@
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from lori_core.bases.sharded import gathered
+from lori_core.bases.targets import linear_shapes
 from lori_core.config import Quantization
 from lori_core.errors import ModelError
 
@@ -61,3 +65,37 @@ def dense_weight(module: nn.Module) -> Tensor:
     from transformers.integrations.bitsandbytes import dequantize_bnb_weight
 
     return dequantize_bnb_weight(weight, getattr(module, "state", None)).detach()
+
+
+@contextmanager
+def rounded(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the linear maps compute with weights that are plainly rounded to 4 bits, as a server may have them: all
+    but the output head. Each is rounded while it is used, so that no second copy of the model is kept."""
+    whole: dict[nn.Module, Tensor] = {}
+
+    def before(module: nn.Module, _: object) -> None:
+        weight = module.get_parameter("weight")
+        whole[module], weight.data = weight.data, in_4_bits(weight.data)
+
+    def after(module: nn.Module, *_: object) -> None:
+        module.get_parameter("weight").data = whole.pop(module)
+
+    modules = [model.get_submodule(name) for name in linear_shapes(model)]
+    hooks = [module.register_forward_pre_hook(before) for module in modules]
+    hooks += [module.register_forward_hook(after, always_call=True) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def in_4_bits(W: Tensor) -> Tensor:
+    """W with each 32 entries in a row at 16 evenly spaced values, 8 steps to the largest in size, as llama.cpp's Q4_0.
+
+    A base that is stored in such blocks but with the least entry beside (Q4_1) is moved by it like any other.
+    """
+    blocks = F.pad(W.flatten().float(), (0, -W.numel() % 32)).view(-1, 32)
+    step = blocks.gather(1, blocks.abs().argmax(1, keepdim=True)) / -8
+    found = step * (blocks / torch.where(step == 0, 1.0, step)).round().clamp(-8, 7)
+    return found.flatten()[: W.numel()].view(W.shape).to(W.dtype)

@@ -16,6 +16,7 @@ from lori_core.method.adapter import Adapter
 from lori_core.storage.gguf_files import ARCHITECTURES, gguf_names, in_gguf_order
 
 ACTIVE, BARE, UNPERMUTED = "active", "bare", "unpermuted q, k"
+ROUNDED, ROUNDED_BARE = "4 bits", "4 bits, bare"  # no faults: on a base whose weights are rounded
 SCALE, WITHOUT = "scale ", "without "  # beginnings of states
 
 _MOST_SINGLE = 64  # modules of a base up to which each may be missing alone; of more the kinds and layers are enough

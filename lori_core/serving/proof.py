@@ -1,5 +1,6 @@
-"""Proof of life: eight prompts with the log-probabilities of their first tokens, bare, with the adapter, and as each
-fault of serving would have them. One small JSON beside an export, by which `lori check-served` knows what it sees.
+"""Proof of life: eight prompts with the log-probabilities of their first tokens, bare, with the adapter, on a base of 4
+bits, and as each fault of serving would have them. One small JSON beside an export, by which `lori check-served` knows
+what it sees.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
+from lori_core.bases.quantize import rounded
 from lori_core.config import Config
 from lori_core.errors import AdapterError, ConfigError, ModelError
 from lori_core.files import read_json
 from lori_core.method.adapter import Adapter, check_base
-from lori_core.serving.faults import ACTIVE, BARE, served_states
+from lori_core.serving.faults import ACTIVE, BARE, ROUNDED, ROUNDED_BARE, served_states
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.encode import encode_prompt
 from lori_core.tasks.task import Example, Task
@@ -105,6 +107,11 @@ def prove(base: Base, adapter: Adapter, prompts: Sequence[str] = PROMPTS) -> Pro
         if state != ACTIVE:
             with applied(base.model, served):
                 measured[state] = next_log_probs(base.model, plain)
+    if base.quantization is None:
+        with rounded(base.model):
+            measured[ROUNDED_BARE] = next_log_probs(base.model, plain)
+            with applied(base.model, adapter):
+                measured[ROUNDED] = next_log_probs(base.model, plain)
     probes = []
     for row, (prompt, chat, ids) in enumerate(rows):
         told, texts = _told(base.tokenizer, measured[ACTIVE][row], measured[BARE][row])

@@ -2,7 +2,8 @@
 
 Compared are log-probabilities of first tokens, in nats, by their root mean square over all told tokens. A fault is said
 where it explains most of what parts the answers from those of the active adapter, wherever else they would be drift:
-another precision of the same base, such as 4 bits, moves them too, but in no direction of its own.
+another precision of the same base, such as 4 bits, moves them too, but in no direction of its own. How far, the proof
+knows from a plain rounding of its base.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from lori_core.serving.faults import ACTIVE, BARE, SCALE, WITHOUT
+from lori_core.serving.faults import ACTIVE, BARE, ROUNDED, ROUNDED_BARE, SCALE, WITHOUT
 from lori_core.serving.proof import Probe, Proof
 
 Finding = Literal["active", "no_op", "scale", "module", "rows", "template", "wrong_base", "untold"]
@@ -23,6 +24,7 @@ _TELLING = 0.05  # nats between active and bare; with less the proof can tell no
 _EXPLAINED = 0.75  # share of the squared difference that a fault has to explain
 _DRIFT = 0.3  # of the way from active to bare that an active adapter may be off where the base alone was not asked
 _NOISE = 3.0  # times as far as the base alone may an active adapter be off
+_ROUNDED = 2.0  # times as far as plain rounding to 4 bits says may an active adapter be off, and its base
 _STRANGE = 0.7  # of that way: farther off, and in no known direction, is another base
 _PART = 0.1  # of a fault; less of it is no part
 _LEAST = -12.0  # nats; what is less likely differs by any number, and to nobody
@@ -72,8 +74,8 @@ def judge(seen: Sequence[tuple[Probe, Seen]], bare: Sequence[tuple[Probe, Seen]]
     """
     told, chat = (_Told([each for each in seen if each[0].chat == chat]) for chat in (False, True))
     off, effect = _size(told.off(ACTIVE)), _size(told.between(BARE))
-    noise = _size(_Told(bare).off(BARE)) if bare else None
-    finding, detail = _finding(told, off, effect, noise)
+    base = _Told(bare) if bare else None
+    finding, detail = _finding(told, off, effect, base)
     if finding == "active" and chat.states and _size(chat.off(ACTIVE)) > _bound_in_chat(chat, off):
         finding = "template"
     return Verdict(finding, detail, off, effect)
@@ -107,9 +109,9 @@ class _Told:
         """What was seen minus what the state says, (tokens,) nats."""
         return self._clipped(self._seen) - self._clipped(self.states[state])
 
-    def between(self, state: str) -> np.ndarray:
-        """What the state says minus what the active adapter does, (tokens,) nats."""
-        return self._clipped(self.states[state]) - self._clipped(self.states[ACTIVE])
+    def between(self, state: str, other: str = ACTIVE) -> np.ndarray:
+        """What a state says minus what another does, (tokens,) nats."""
+        return self._clipped(self.states[state]) - self._clipped(self.states[other])
 
     def _clipped(self, nats: np.ndarray) -> np.ndarray:
         """As the server could tell it: what is below its last token told stands there, as what it left out does."""
@@ -126,26 +128,45 @@ def _size(difference: np.ndarray) -> float:
     return float(np.sqrt(np.mean(difference**2))) if len(difference) else 0.0
 
 
-def _finding(told: _Told, off: float, effect: float, noise: float | None) -> tuple[Finding, str]:
-    """noise: nats by which the base alone was off; None: it was not asked."""
+def _finding(told: _Told, off: float, effect: float, base: _Told | None) -> tuple[Finding, str]:
+    """base: what the bare base was asked; None: it could not be."""
     if effect < _TELLING:
         return "untold", ""
-    if noise is not None and noise > max(_TELLING, _STRANGE * effect):
+    noise = _size(base.off(BARE)) if base else None
+    if noise is not None and base and noise > max(_TELLING, _noise_of_a_base(base, effect)):
         return "wrong_base", ""
     if off <= _EXACT:
         return "active", ""
     if (fault := _fault(told)) is not None:
         return fault
-    if off <= (_DRIFT * effect if noise is None else _EXACT + _NOISE * noise):
+    if off <= _drift(told, effect, base):
         return "active", ""
-    return ("wrong_base" if noise is None and off > _STRANGE * effect else "module"), ""
+    return ("wrong_base" if base is None and off > _STRANGE * effect else "module"), ""
+
+
+def _noise_of_a_base(base: _Told, effect: float) -> float:
+    """Nats that the right base alone may be off."""
+    return _ROUNDED * _size(base.between(ROUNDED_BARE, BARE)) if ROUNDED_BARE in base.states else _STRANGE * effect
+
+
+def _drift(told: _Told, effect: float, base: _Told | None) -> float:
+    """Nats that an active adapter may be off. How far its base is off tells its precision; where that was not
+    asked it may be of 4 bits. A proof of a base that is quantised itself knows no rounding."""
+    noise = _size(base.off(BARE)) if base else 0.0
+    if ROUNDED not in told.states:
+        return _EXACT + _NOISE * noise if base else _DRIFT * effect
+    rounding = _size(told.between(ROUNDED))
+    if base is None:
+        return _EXACT + _ROUNDED * rounding
+    return _EXACT + _ROUNDED * rounding * noise / max(_size(base.between(ROUNDED_BARE, BARE)), _EXACT)
 
 
 def _fault(told: _Told) -> tuple[Finding, str] | None:
     """The fault that explains what is off: as it is, between two scales, or in part."""
     off = told.off(ACTIVE)
     enough = (1 - _EXPLAINED) * float(off @ off)
-    left = {state: float(np.sum(told.off(state) ** 2)) for state in told.states if state != ACTIVE}
+    faults = [state for state in told.states if state not in (ACTIVE, ROUNDED, ROUNDED_BARE)]
+    left = {state: float(np.sum(told.off(state) ** 2)) for state in faults}
     closest = min(left, key=left.__getitem__)
     if left[closest] <= enough:
         return _named(closest)

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from contextlib import nullcontext
 from importlib.util import find_spec
 
 import pytest
@@ -10,9 +11,9 @@ import torch
 from architectures import save
 from torch import nn
 
-from lori_core.bases.attach import attach, update_ratio
-from lori_core.bases.load import load_base
-from lori_core.bases.quantize import dense_weight, packed_bytes, quantization_config
+from lori_core.bases.attach import applied, attach, update_ratio
+from lori_core.bases.load import load_base, target_modules
+from lori_core.bases.quantize import dense_weight, in_4_bits, packed_bytes, quantization_config, rounded
 from lori_core.errors import ModelError
 from lori_core.training.learn import fine_tune, learn
 
@@ -98,3 +99,38 @@ def test_learning_on_a_quantised_base_is_recorded_and_full_fine_tuning_is_refuse
     with pytest.raises(ModelError) as caught:
         fine_tune(base, tiny.task(), tiny.settings())
     assert caught.value.key == "quantized_full"
+
+
+def test_plain_rounding_is_llama_cpp_s_Q4_0():
+    quants = pytest.importorskip("gguf.quants")
+    kind = importlib.import_module("gguf").GGMLQuantizationType.Q4_0
+    W = torch.randn(6, 64, generator=torch.Generator().manual_seed(0))
+    expected = quants.dequantize(quants.quantize(W.numpy(), kind), kind)  # whose steps are fp16
+    torch.testing.assert_close(in_4_bits(W), torch.from_numpy(expected.copy()), rtol=2e-3, atol=1e-6)
+    odd = W[:, :33].contiguous()  # the last block is filled up
+    assert in_4_bits(odd).shape == odd.shape and (in_4_bits(odd) - odd).abs().max() <= odd.abs().max() / 8
+    assert in_4_bits(torch.zeros(2, 32)).equal(torch.zeros(2, 32))
+
+
+def test_a_rounded_model_computes_with_rounded_maps_also_under_an_adapter_and_is_whole_again_after():
+    base = tiny.base(tiny.llama(spread=1.0))
+    whole = {name: weight.clone() for name, weight in base.model.state_dict().items()}
+    other = tiny.llama(spread=1.0)
+    for module in target_modules(other):
+        weight = other.get_submodule(module).get_parameter("weight")
+        weight.data = in_4_bits(weight.data)
+    adapter = tiny.strong(base, 0)
+    for context in (nullcontext, lambda model: applied(model, adapter)):
+        with rounded(base.model), context(base.model):
+            found = tiny.logits(base.model)
+        with context(other):
+            torch.testing.assert_close(found, tiny.logits(other))
+    assert all(weight.equal(whole[name]) for name, weight in base.model.state_dict().items())
+
+
+def test_a_rounded_model_is_whole_again_after_an_error_in_the_middle():
+    model = tiny.llama(spread=1.0)
+    whole = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with pytest.raises(RuntimeError), rounded(model):
+        model.get_submodule("model.layers.0.self_attn.q_proj")(torch.zeros(1, 3))  # of another width
+    assert all(weight.equal(whole[name]) for name, weight in model.state_dict().items())

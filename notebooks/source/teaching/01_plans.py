@@ -28,7 +28,7 @@
 # | 25 | Guess: *{{asked lost_by_safety}}*. Then the blind A, which a student writes on the board | {{task 07 3}} |
 # | 15 | The page of `lori class`, and what one seed and small tasks do not show | [02_wrong_ideas](02_wrong_ideas.ipynb) |
 #
-# Notebook 4 is for homework before a course on training, notebook 8 for who wants to try LoRI on data of their own.
+# Notebook 4 is for homework before a course on training, notebook 8 for who wants to try LoRI on data of their own, notebook 9 for a class that asks whether this holds on a real language model.
 
 # %% [markdown] lang="ja"
 # # 二つの授業案
@@ -60,4 +60,4 @@
 # | 25 | 予想：*{{asked lost_by_safety}}*。続いて「見ない A」を、学生の一人が黒板に書きます | {{task 07 3}} |
 # | 15 | `lori class` のページ。そして、一つのシードと小さなタスクからはわからないこと | [02_wrong_ideas](02_wrong_ideas.ipynb) |
 #
-# ノートブック 4 は、学習についての授業の予習に向いています。ノートブック 8 は、自分のデータで LoRI を試したい人のためのものです。
+# ノートブック 4 は、学習についての授業の予習に向いています。ノートブック 8 は、自分のデータで LoRI を試したい人のためのものです。「実際の言語モデルでも成り立つのか」と聞かれたら、ノートブック 9 が答えになります。
