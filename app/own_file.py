@@ -12,7 +12,7 @@ from lori_core.errors import ConfigError, LoRIError
 from lori_core.figures.wording import listed, reasons
 from lori_core.study.reach import SHOWN
 from lori_core.tasks.check import TaskCheck, check_task
-from lori_core.tasks.own_files import KINDS, Quality, columns, keep_file, spec_of
+from lori_core.tasks.own_files import KINDS, Quality, columns, keep_file, likely_columns, spec_of
 from lori_core.tasks.registry import load_task
 from lori_core.translate import translate
 
@@ -47,7 +47,8 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
             raise page.error(error) from None
         finally:
             Path(file).unlink(missing_ok=True)
-        return str(place), gr.update(choices=found, value=found[0]), gr.update(choices=found, value=found[-1])
+        asked, answered = likely_columns(found)
+        return str(place), gr.update(choices=found, value=asked), gr.update(choices=found, value=answered)
 
     def preview(*given: str) -> Any:
         try:

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,24 @@ from lori_core.tasks.task import SPLITS, Task
 
 KINDS = (".csv", ".jsonl", ".json")
 LARGEST = 100_000_000  # bytes
+# Names of columns, most telling first.
+ASKED = ("question", "prompt", "instruction", "query", "input", "text", "sentence", "q")
+ASKED += ("質問", "問い合わせ", "質問文", "問題", "設問", "指示", "入力", "本文", "文")
+ANSWERED = ("answer", "response", "completion", "output", "reply", "target", "label", "category", "class", "a")
+ANSWERED += (
+    "回答",
+    "回答文",
+    "答え",
+    "解答",
+    "正解",
+    "返答",
+    "応答",
+    "出力",
+    "ラベル",
+    "カテゴリ",
+    "カテゴリー",
+    "分類",
+)
 LABELS = 20  # at most so many different answers are taken for labels, whose balance is worth a look
 _MARKUP = re.compile(rb"\s*<(!doctype|html|head|script|\?xml)", re.IGNORECASE)
 
@@ -74,6 +93,24 @@ def keep_file(file: Path, data: Path) -> Path:
 def columns(file: Path) -> list[str]:
     """The columns of a file's first row."""
     return list(read_rows(file)[0].values)
+
+
+def likely_columns(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Which column is asked and which is answered, by their names, or where there are two by their order; None where
+    nothing tells: a wrong column would be learned without a word.
+
+    Args:
+        names: of columns, at least one.
+    """
+    known = {name.strip().casefold(): name for name in reversed(names)}
+    answered = next((known[each] for each in ANSWERED if each in known), None)
+    asked = next((known[each] for each in ASKED if each in known), None)
+    others = [name for name in names if name not in (asked, answered)]
+    if len(others) == 1 and len(names) == 2:
+        asked, answered = asked or others[0], answered or others[0]
+    elif len(names) == 2 and not (asked or answered):
+        asked, answered = names
+    return asked, answered
 
 
 def spec_of(name: str, file: Path, prompt: str, response: str, scorer: str = "exact") -> str:

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from lori_core.errors import DataError, TaskError
-from lori_core.tasks.own_files import columns, examine, keep_file, spec_of
+from lori_core.tasks.own_files import columns, examine, keep_file, likely_columns, spec_of
 from lori_core.tasks.registry import load_task
 
 ROWS = "q,a\n" + "".join(f"how many is {n} ?,{'even' if n % 2 == 0 else 'odd'}\n" for n in range(60))
@@ -93,3 +93,22 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path):
         with pytest.raises(DataError) as caught:
             keep_file(tmp_path / name, tmp_path / "data")
         assert caught.value.key == "data_unreadable" and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "likely"),
+    [
+        (["質問", "回答", "メモ"], ("質問", "回答")),
+        (["id", "Question ", "Answer", "source"], ("Question ", "Answer")),
+        (["instruction", "input", "output"], ("instruction", "output")),
+        (["label", "text"], ("text", "label")),
+        (["x", "y"], ("x", "y")),
+        (["label", "x"], ("x", "label")),
+        (["x", "question"], ("question", "x")),
+        (["x", "y", "z"], (None, None)),
+        (["question", "first", "second"], ("question", None)),
+        (["only"], (None, None)),
+    ],
+)
+def test_columns_are_chosen_by_their_names_and_left_open_where_nothing_tells(names, likely):
+    assert likely_columns(names) == likely
