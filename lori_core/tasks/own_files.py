@@ -18,10 +18,12 @@ from urllib.parse import quote, urlencode
 
 from lori_core.errors import DataError, TaskError
 from lori_core.files import folder_atomic, open_plain
+from lori_core.tasks.encodings import MARKS
 from lori_core.tasks.files import read_rows
 from lori_core.tasks.task import SPLITS, Task
 
-KINDS = (".csv", ".jsonl", ".json")
+TEXTS = (".csv", ".tsv", ".txt", ".jsonl", ".json")
+KINDS = (*TEXTS, ".xlsx", ".parquet")
 LARGEST = 100_000_000  # bytes
 # Names of columns, most telling first.
 ASKED = ("question", "prompt", "instruction", "query", "input", "text", "sentence", "q")
@@ -69,7 +71,7 @@ def keep_file(file: Path, data: Path) -> Path:
     """A copy in a new folder of `data`, once every row of it was read; its own name is not used.
 
     Raises:
-        DataError: it is of another kind, too large, no text in UTF-8, or a row of it cannot be read. Nothing is kept.
+        DataError: it is of another kind, too large, no text, or a row of it cannot be read. Nothing is kept.
     """
     kind = file.suffix.lower()
     if kind not in KINDS:
@@ -81,13 +83,19 @@ def keep_file(file: Path, data: Path) -> Path:
         raise DataError("data_unreadable", file=file.name, reason=error.strerror) from None
     if size > LARGEST:
         raise DataError("own_file_too_large", name=file.name[:80], size=size / 1e6, largest=LARGEST / 1e6)
-    if _MARKUP.match(start.removeprefix(b"\xef\xbb\xbf")) or b"\0" in start:
+    if kind in TEXTS and _is_no_table(start):
         raise DataError("upload_no_rows", name=file.name[:80], known=", ".join(KINDS))
     read_rows(file)
     place = data / secrets.token_hex(6)
     with folder_atomic(place) as folder:
         shutil.copyfile(file, folder / f"rows{kind}")
     return place / f"rows{kind}"
+
+
+def _is_no_table(start: bytes) -> bool:
+    """Of the beginning of a text: a page of the web, or zeros, which only two and four bytes a letter have."""
+    wide = any(start.startswith(mark) for mark, encoding in MARKS if encoding != "utf-8-sig")
+    return bool(_MARKUP.match(start.removeprefix(b"\xef\xbb\xbf"))) or (b"\0" in start and not wide)
 
 
 def columns(file: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import zipfile
 
+import openpyxl
 import pytest
 
 from lori_core.errors import DataError, TaskError
@@ -112,3 +113,14 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path):
 )
 def test_columns_are_chosen_by_their_names_and_left_open_where_nothing_tells(names, likely):
     assert likely_columns(names) == likely
+
+
+def test_a_table_of_Excel_and_one_in_UTF_16_are_kept_and_read_as_they_are(given, tmp_path):
+    book = openpyxl.Workbook()
+    for row in [("質問", "回答"), ("何時まで ?", "五時"), ("どこ ?", "二階")]:
+        book.active.append(row)
+    book.save(tmp_path / "faq.xlsx")
+    excel = keep_file(tmp_path / "faq.xlsx", tmp_path / "data")
+    wide = keep_file(given("faq.tsv", "質問\t回答\nいつ ?\t五時\n".encode("utf-16")), tmp_path / "data")
+    assert columns(excel) == columns(wide) == ["質問", "回答"]
+    assert load_task(spec_of("faq", excel, "質問", "回答")).name == "faq"
