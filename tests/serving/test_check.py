@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from gguf import GGMLQuantizationType
+from gguf.quants import dequantize, quantize
 from openai_server import answering, openai_server
 from safetensors.torch import load_file, save_file
 
@@ -180,6 +182,25 @@ def test_another_precision_of_the_same_base_is_no_fault(exported, monkeypatch):
     monkeypatch.setattr("lori_core.bases.load.default_precision", lambda device, name: "bf16")
     _, verdict = check_served(str(exported / "peft"))
     assert verdict.active and verdict.off > 0.01, verdict
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0"])
+def test_a_base_that_is_served_in_few_bits_is_no_fault_whether_or_not_it_can_be_asked_alone(
+    kind, base, adapter, exported, tmp_path
+):
+    def packed(weight: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(dequantize(quantize(weight.numpy(), form), form).copy())
+
+    form = GGMLQuantizationType[kind]
+    rounded = load_base(other_base(base, tmp_path / "other", packed), device="cpu", dtype="fp32")
+    for parent in ("base", None):
+        verdict = served(rounded, adapter, exported, parent=parent)
+        assert verdict.active and verdict.off > 0.02, verdict
+
+
+def test_a_base_that_is_near_the_right_one_is_told_where_it_can_be_asked_alone(base, adapter, exported, tmp_path):
+    near = other_base(base, tmp_path / "other", lambda weight: weight + 0.7 * (noisy(weight) - weight))
+    assert served(load_base(near, device="cpu"), adapter, exported, parent="base").finding == "wrong_base"
 
 
 # --- llama.cpp
