@@ -117,8 +117,9 @@ def test_columns_are_chosen_by_their_names_and_left_open_where_nothing_tells(nam
 
 def test_a_table_of_Excel_and_one_in_UTF_16_are_kept_and_read_as_they_are(given, tmp_path):
     book = openpyxl.Workbook()
+    sheet = book.create_sheet(index=0)
     for row in [("質問", "回答"), ("何時まで ?", "五時"), ("どこ ?", "二階")]:
-        book.active.append(row)
+        sheet.append(row)
     book.save(tmp_path / "faq.xlsx")
     excel = keep_file(tmp_path / "faq.xlsx", tmp_path / "data")
     wide = keep_file(given("faq.tsv", "質問\t回答\nいつ ?\t五時\n".encode("utf-16")), tmp_path / "data")
