@@ -24,8 +24,8 @@ _TELLING = 0.05  # nats between active and bare; with less the proof can tell no
 _EXPLAINED = 0.75  # share of the squared difference that a fault has to explain
 _DRIFT = 0.3  # of the way from active to bare that an active adapter may be off where the base alone was not asked
 _NOISE = 3.0  # times as far as the base alone may an active adapter be off
-_ROUNDED = 2.0  # times as far as plain rounding to 4 bits says may an active adapter be off, and its base
 _STRANGE = 0.7  # of that way: farther off, and in no known direction, is another base
+_ROUNDED = 2.0  # times as far as plain rounding to 4 bits says may an active adapter be off, and its base
 _PART = 0.1  # of a fault; less of it is no part
 _LEAST = -12.0  # nats; what is less likely differs by any number, and to nobody
 _CHAT = 0.15  # nats that the answers in a chat may be off more than those without
@@ -132,8 +132,7 @@ def _finding(told: _Told, off: float, effect: float, base: _Told | None) -> tupl
     """base: what the bare base was asked; None: it could not be."""
     if effect < _TELLING:
         return "untold", ""
-    noise = _size(base.off(BARE)) if base else None
-    if noise is not None and base and noise > max(_TELLING, _noise_of_a_base(base, effect)):
+    if base and _size(base.off(BARE)) > max(_TELLING, _noise_of_a_base(base, effect)):
         return "wrong_base", ""
     if off <= _EXACT:
         return "active", ""
