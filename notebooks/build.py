@@ -12,6 +12,8 @@ In code, what a student has to write is marked, and becomes three dots in the st
     # solution            all lines up to "# end", at this indentation; "return ..." where one of them returns
     # end
 
+In text, ![what it shows](attachment:factors.svg) is a picture of pictures.py, which the cell then holds.
+
 The teacher's pack is built from source/teaching in the same way, in one kind; course.py fills facts about the notebooks
 into its text. slides.py builds the slides that belong to it.
 
@@ -21,6 +23,7 @@ after a guess. Cell ids come from the content, so that the same source gives the
 
 import hashlib
 import re
+from base64 import b64encode
 from pathlib import Path
 
 import jupytext
@@ -30,6 +33,7 @@ from nbformat import NotebookNode
 from lori_core.lessons.places import PAGE_OF
 from lori_core.translate import translate
 from notebooks import course, slides
+from notebooks.pictures import as_file
 
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
@@ -39,6 +43,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 
+_DRAWN = re.compile(r"\]\(attachment:(\w+)\.svg\)")
 _LINE = re.compile(r"^(?P<left>\s*[\w, ]+ = ).*  # solution$")
 _START = re.compile(r"^(?P<indent>\s*)# solution$")
 _END = re.compile(r"^\s*# end$")
@@ -72,6 +77,10 @@ def notebook(source: str, kind: str, languages: tuple[str, ...] = LANGUAGES) -> 
                 made.metadata |= {"jupyter": {"source_hidden": True}, "tags": ["said"]}
         else:
             made = nbformat.v4.new_markdown_cell(text)
+            if drawn := _DRAWN.findall(text):
+                made.attachments = {
+                    f"{name}.svg": {"image/svg+xml": b64encode(as_file(name)).decode()} for name in drawn
+                }
         seen[text] = seen.get(text, 0) + 1
         made.id = hashlib.sha256(f"{cell.cell_type} {seen[text]} {text}".encode()).hexdigest()[:12]
         cells.append(made)

@@ -1,4 +1,4 @@
-"""Pictures of the slides: SVG in the page's own colours, of what is done and never of what came out.
+"""Pictures of the slides and notebooks: SVG in the page's own colours, of what is done and never of what came out.
 
 Texts inside are letters and numbers of formulas, the same in every language.
 """
@@ -136,3 +136,11 @@ PICTURES: dict[str, Callable[[], str]] = {
     "concat": concat,
     "knobs": knobs,
 }
+
+
+def as_file(name: str) -> bytes:
+    """The picture as a file of its own, in its own size; texts in a colour that is read on white and on black."""
+    drawn = PICTURES[name]().replace("currentColor", "#7d8790").replace(' role="img" aria-hidden="true"', "")
+    width, height = drawn.split('viewBox="0 0 ')[1].split('"')[0].split()
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+    return drawn.replace("<svg ", start, 1).encode()

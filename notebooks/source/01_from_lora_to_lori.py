@@ -7,6 +7,8 @@
 #
 # $$y = W x + \text{scaling} \cdot B A x, \qquad A: (\text{rank}, \text{in\_features}), \quad B: (\text{out\_features}, \text{rank})$$
 #
+# ![W, frozen, in grey; beside it B under its mask, green where it is trained, times A, which is drawn, in orange](attachment:factors.svg)
+#
 # LoRA trains `A` and `B`. **LoRI** draws `A` at random, freezes it, and trains only `B` (LoRI-D, dense), or only the entries of `B` that a mask keeps (LoRI-S, sparse).
 #
 # You will count, write the layer in ten lines, and check it against one matrix and two other programs.
@@ -21,6 +23,8 @@
 # モデルの線形写像は、`out_features` 行 `in_features` 列の行列 `W` です。LoRA は `W` をそのままにして、その横に、細長い二つの行列の積を足します。
 #
 # $$y = W x + \text{scaling} \cdot B A x, \qquad A: (\text{rank}, \text{in\_features}), \quad B: (\text{out\_features}, \text{rank})$$
+#
+# ![灰色の W は固定。横に、マスクの下の B（緑の要素だけを学習）と、ランダムに決めた A（オレンジ）の積](attachment:factors.svg)
 #
 # LoRA は `A` と `B` を学習します。**LoRI** は `A` をランダムに決めて固定し、`B` だけを学習するか（LoRI-D、密）、`B` のうちマスクが残す要素だけを学習します（LoRI-S、疎）。
 #

@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jupytext
 import nbformat
@@ -88,6 +90,15 @@ def test_built_notebooks_are_valid_and_hold_no_output():
         assert made.metadata == METADATA, path
         assert len({cell.id for cell in made.cells}) == len(made.cells)
         assert not any(cell.get("outputs") for cell in made.cells)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_picture_that_a_text_shows_lies_in_its_cell_as_a_whole_file(language: str, kind: str):
+    first = nbformat.read(FOLDER / kind / language / "01_from_lora_to_lori.ipynb", 4).cells[0]
+    assert re.findall(r"\]\(attachment:(\S+)\)", first.source) == list(first.attachments) == ["factors.svg"]
+    drawn = b64decode(first.attachments["factors.svg"]["image/svg+xml"])
+    assert ElementTree.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg" and b"currentColor" not in drawn
 
 
 def test_building_twice_gives_the_same_bytes():
