@@ -12,6 +12,7 @@ import copy
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -27,13 +28,14 @@ from benchmarks.adapters import TASKS
 from benchmarks.record import record_part
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, load_base
+from lori_core.bases.merged_gguf import write_base_gguf
 from lori_core.bases.source import source_of
 from lori_core.bases.targets import linear_shapes
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.answers import stream_answer
 from lori_core.lessons.real_rows import real_tasks
 from lori_core.method.adapter import Adapter
-from lori_core.serving.faults import ACTIVE, served_states
+from lori_core.serving.faults import ACTIVE, BARE, served_states
 from lori_core.serving.proof import PROMPTS, Probe, Proof, next_log_probs, prove
 from lori_core.serving.verdict import Seen, Verdict, judge, tells
 from lori_core.storage.gguf_lora import LORA_FILE, export_gguf_lora
@@ -85,13 +87,13 @@ def told(model: PreTrainedModel, base: Base, probes: Sequence[Probe]) -> list[tu
 
 
 def judged(
-    model: PreTrainedModel, base: Base, proof: Proof, adapters: Iterable[Adapter]
+    model: PreTrainedModel, base: Base, proof: Proof, adapters: Iterable[Adapter | None]
 ) -> Iterator[dict[str, Verdict]]:
-    """For each adapter the verdict where the bare base can be asked, and where it cannot."""
+    """For each adapter, None: a server without, the verdict where the bare base can be asked, and where it cannot."""
     probes = [probe for probe in proof.probes if not probe.chat]
     bare = told(model, base, probes)
     for adapter in adapters:
-        with applied(model, adapter):
+        with applied(model, adapter) if adapter else nullcontext():
             seen = told(model, base, probes)
         yield {"asked": judge(seen, bare), "not_asked": judge(seen)}
 
@@ -109,9 +111,9 @@ def verdicts() -> dict[str, Any]:
             if (name, precision) not in models:
                 models[name, precision] = in_precision(base, change)
             model = models[name, precision]
-            states = dict(served_states(adapter, base.model.config))
-            if precision not in WITH_FAULTS:
-                states = {ACTIVE: adapter}
+            states: dict[str, Adapter | None] = {ACTIVE: adapter}
+            if precision in WITH_FAULTS:
+                states |= {BARE: None} | dict(served_states(adapter, base.model.config))
             for state, each in zip(states, judged(model, base, proof, states.values()), strict=True):
                 for door, verdict in each.items():
                     where = f"{precision} {door}"
@@ -143,52 +145,63 @@ def _told_right(state: str, verdict: Verdict) -> str:
     if verdict.off < NOTHING:
         return "changes nothing"
     named = f"{verdict.finding} {verdict.detail}".strip()
-    right = {"scale": f"scale {state.split()[-1]}", "without": f"module {state.removeprefix('without ')}"}
+    right = {
+        "scale": f"scale {state.split()[-1]}",
+        "without": f"module {state.removeprefix('without ')}",
+        BARE: "no_op",
+    }
     if named == right.get(state.split()[0], "rows"):
         return "named"
-    return "missed" if verdict.active else "found"
+    return "missed" if verdict.active else "untold" if verdict.finding == "untold" else "found"
 
 
 # --- llama.cpp beside PyTorch
 
 
-def prompts() -> list[tuple[str, str]]:
-    """(task, prompt): 20 of the rows that the lessons use, five a task."""
-    return [(task.name, row.prompt) for task in real_tasks() for row in task.examples("test")[:5]]
+def prompts(name: str) -> list[str]:
+    """The rows of one data set that the lessons use: five."""
+    return next([row.prompt for row in task.examples("test")[:5]] for task in real_tasks() if task.name == name)
 
 
 def llama_cpp() -> dict[str, Any]:
-    """By prompt: whether the greedy answers are the same, and how far log-probabilities are apart."""
+    """File of the base -> by prompt: whether the greedy answers are the same, how far log-probabilities are apart.
+
+    The file that the base comes in has 4 bits, with which llama.cpp multiplies activations of 8 bits; one in fp32 has
+    the weights that PyTorch has.
+    """
     base = load_base("smollm2", device="cpu", dtype="fp32")
     source, options = source_of("smollm2")
-    rows = []
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for task in REAL:
-            adapter = ready_made(task, "lori_s")
-            export_gguf_lora(adapter, base.model.config, Path(folder) / task)
-            served = {
-                how: _Server(Path(source, options["gguf_file"]), lora)
-                for how, lora in (("adapter", Path(folder) / task / LORA_FILE), ("bare", None))
-            }
-            for prompt in (prompt for name, prompt in prompts() if name == task):
-                ids = encode_prompt(base.tokenizer, prompt)
-                with applied(base.model, adapter):
-                    ours = next_log_probs(base.model, [ids])[0]
-                    *_, text = stream_answer(base.model, base.tokenizer, prompt, TOKENS)
-                bare = next_log_probs(base.model, [ids])[0]
-                theirs, theirs_bare = (each.log_probs(ids, len(ours)) for each in served.values())
-                rows.append(
-                    {
-                        "task": task,
-                        "same_text": served["adapter"].text(ids) == text,
-                        "same_first_token": bool(ours.argmax() == theirs.nan_to_num(-torch.inf).argmax()),
-                        "rms": _rms(ours, theirs),
-                        "rms_bare": _rms(bare, theirs_bare),
-                        "rms_of_the_adapter": _rms(ours, bare),
-                    }
-                )
-                print(rows[-1], flush=True)
-    return {"prompts": len(rows), "same_text": sum(row["same_text"] for row in rows), "rows": rows}
+        whole = Path(folder) / "whole.gguf"
+        write_base_gguf(base, whole)
+        for file, model in (("Q4_1", Path(source, options["gguf_file"])), ("fp32", whole)):
+            rows = [row for task in REAL for row in _beside(base, model, task, Path(folder) / f"{file}-{task}")]
+            same = {what: sum(row[what] for row in rows) for what in ("same_text", "same_first_token")}
+            found[file] = {"prompts": len(rows), **same, "largest_rms": max(row["rms"] for row in rows), "rows": rows}
+            print(file, {key: value for key, value in found[file].items() if key != "rows"}, flush=True)
+    return found
+
+
+def _beside(base: Base, model: Path, task: str, folder: Path) -> Iterator[dict[str, Any]]:
+    adapter = ready_made(task, "lori_s")
+    export_gguf_lora(adapter, base.model.config, folder)
+    served, alone = _Server(model, folder / LORA_FILE), _Server(model, None)
+    for prompt in prompts(task):
+        ids = encode_prompt(base.tokenizer, prompt)
+        with applied(base.model, adapter):
+            ours = next_log_probs(base.model, [ids])[0]
+            *_, text = stream_answer(base.model, base.tokenizer, prompt, TOKENS)
+        bare = next_log_probs(base.model, [ids])[0]
+        theirs = served.log_probs(ids, len(ours))
+        yield {
+            "task": task,
+            "same_text": served.text(ids) == text,
+            "same_first_token": bool(ours.argmax() == theirs.nan_to_num(-torch.inf).argmax()),
+            "rms": _rms(ours, theirs),
+            "rms_bare": _rms(bare, alone.log_probs(ids, len(ours))),
+            "rms_of_the_adapter": _rms(ours, bare),
+        }
 
 
 def _rms(ours: Tensor, theirs: Tensor) -> float:

@@ -72,10 +72,10 @@ def judge(seen: Sequence[tuple[Probe, Seen]], bare: Sequence[tuple[Probe, Seen]]
         seen: of probes of one proof, of at least one that is no turn.
         bare: the same without the adapter, of probes that are no turns; empty where the server cannot be asked.
     """
-    told, chat = (_Told([each for each in seen if each[0].chat == chat]) for chat in (False, True))
+    plain, turns = ([each for each in seen if each[0].chat == chat] for chat in (False, True))
+    told, chat = _Told(plain, bare), _Told(turns)
     off, effect = _size(told.off(ACTIVE)), _size(told.between(BARE))
-    base = _Told(bare) if bare else None
-    finding, detail = _finding(told, off, effect, base)
+    finding, detail = _finding(told, off, effect)
     if finding == "active" and chat.states and _size(chat.off(ACTIVE)) > _bound_in_chat(chat, off):
         finding = "template"
     return Verdict(finding, detail, off, effect)
@@ -97,17 +97,27 @@ def tells(proof: Proof) -> bool:
 
 
 class _Told:
-    """Distances over the tokens that a server told, or left out as less likely than those."""
+    """Distances over the tokens that a server told, or left out as less likely than those.
 
-    def __init__(self, seen: Sequence[tuple[Probe, Seen]]) -> None:
-        known = seen[0][0].log_probs if seen else {}
-        self.states = {state: np.array([each for p, _ in seen for each in p.log_probs[state]]) for state in known}
-        self._seen = np.array([each for probe, answer in seen for each in _of(probe, answer)])
-        self._floor = np.array([max(answer.least, _LEAST) for probe, answer in seen for _ in probe.ids])
+    Where the bare base was asked through the same door, what moved it is taken off: another precision moves both.
+    """
+
+    def __init__(self, seen: Sequence[tuple[Probe, Seen]], bare: Sequence[tuple[Probe, Seen]] = ()) -> None:
+        beside = {probe.prompt: answer for probe, answer in bare}
+        both = [(probe, answer, beside[probe.prompt]) for probe, answer in seen if probe.prompt in beside]
+        every = both or [(probe, answer, None) for probe, answer in seen]
+        known = every[0][0].log_probs if every else {}
+        self.states = {state: np.array([each for p, *_ in every for each in p.log_probs[state]]) for state in known}
+        self._seen = np.array([each for probe, answer, _ in every for each in _of(probe, answer)])
+        least = [max(answer.least, base.least if base else _LEAST, _LEAST) for _, answer, base in every]
+        self._floor = np.repeat(least, [len(probe.ids) for probe, *_ in every])
+        alone = np.array([each for probe, _, base in both if base for each in _of(probe, base)])
+        self.moved = self._clipped(alone) - self._clipped(self.states[BARE]) if both else None  # nats, of the base
 
     def off(self, state: str) -> np.ndarray:
         """What was seen minus what the state says, (tokens,) nats."""
-        return self._clipped(self._seen) - self._clipped(self.states[state])
+        moved = 0.0 if self.moved is None else self.moved
+        return self._clipped(self._seen) - self._clipped(self.states[state]) - moved
 
     def between(self, state: str, other: str = ACTIVE) -> np.ndarray:
         """What a state says minus what another does, (tokens,) nats."""
@@ -128,36 +138,38 @@ def _size(difference: np.ndarray) -> float:
     return float(np.sqrt(np.mean(difference**2))) if len(difference) else 0.0
 
 
-def _finding(told: _Told, off: float, effect: float, base: _Told | None) -> tuple[Finding, str]:
-    """base: what the bare base was asked; None: it could not be."""
+def _finding(told: _Told, off: float, effect: float) -> tuple[Finding, str]:
     if effect < _TELLING:
         return "untold", ""
-    if base and _size(base.off(BARE)) > max(_TELLING, _noise_of_a_base(base, effect)):
+    if told.moved is not None and _size(told.moved) > max(_TELLING, _noise_of_a_base(told, effect)):
         return "wrong_base", ""
     if off <= _EXACT:
         return "active", ""
     if (fault := _fault(told)) is not None:
         return fault
-    if off <= _drift(told, effect, base):
+    if told.moved is None and off <= _DRIFT * effect:
         return "active", ""
-    return ("wrong_base" if base is None and off > _STRANGE * effect else "module"), ""
+    drift = _drift(told)
+    if off <= drift:
+        return ("untold" if _size(told.off(BARE)) <= drift else "active"), ""
+    return ("wrong_base" if told.moved is None and off > _STRANGE * effect else "module"), ""
 
 
-def _noise_of_a_base(base: _Told, effect: float) -> float:
+def _noise_of_a_base(told: _Told, effect: float) -> float:
     """Nats that the right base alone may be off."""
-    return _ROUNDED * _size(base.between(ROUNDED_BARE, BARE)) if ROUNDED_BARE in base.states else _STRANGE * effect
+    return _ROUNDED * _size(told.between(ROUNDED_BARE, BARE)) if ROUNDED_BARE in told.states else _STRANGE * effect
 
 
-def _drift(told: _Told, effect: float, base: _Told | None) -> float:
-    """Nats that an active adapter may be off. How far its base is off tells its precision; where that was not
-    asked it may be of 4 bits. A proof of a base that is quantised itself knows no rounding."""
-    noise = _size(base.off(BARE)) if base else 0.0
+def _drift(told: _Told) -> float:
+    """Nats that an active adapter may be off. How far its base is off tells its precision; where that was not asked it
+    may be of 4 bits. A proof of a base that is quantised itself knows no rounding."""
+    noise = None if told.moved is None else _size(told.moved)
     if ROUNDED not in told.states:
-        return _EXACT + _NOISE * noise if base else _DRIFT * effect
-    rounding = _size(told.between(ROUNDED))
-    if base is None:
-        return _EXACT + _ROUNDED * rounding
-    return _EXACT + _ROUNDED * rounding * noise / max(_size(base.between(ROUNDED_BARE, BARE)), _EXACT)
+        return 0.0 if noise is None else _EXACT + _NOISE * noise
+    if noise is None:
+        return _EXACT + _ROUNDED * _size(told.between(ROUNDED))
+    of_base = told.between(ROUNDED_BARE, BARE)
+    return _EXACT + _ROUNDED * _size(told.between(ROUNDED) - of_base) * noise / max(_size(of_base), _EXACT)
 
 
 def _fault(told: _Told) -> tuple[Finding, str] | None:

@@ -160,7 +160,11 @@ def test_a_fault_in_a_PEFT_folder_is_told_by_name(fault, exported, tmp_path):
     shutil.copytree(exported / "peft", tmp_path / "out")
     break_it(tmp_path / "out")
     _, verdict = check_served(str(tmp_path / "out"))
-    assert (verdict.finding, verdict.detail) == (finding, detail), verdict
+    assert verdict.finding == finding, verdict
+    if finding == "scale":  # this processor may compute in bf16
+        assert float(verdict.detail) == pytest.approx(float(detail), rel=0.02), verdict
+    else:
+        assert verdict.detail == detail, verdict
 
 
 @pytest.mark.parametrize("change", [noisy, lambda weight: weight.flip(0)], ids=["noisy", "flipped"])
