@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -92,9 +92,29 @@ def without_examples(value: Any) -> Any:
     return [without_examples(part) for part in value] if isinstance(value, list) else value
 
 
+def in_sequence(units: Mapping[str, Any], variant: str, seed: int, gain: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """What a sequence keeps of each old task in the end, as a share of its gain when it was learned, and what each new
+    one gained then, as a share of LoRA's gain alone: the means, and the worst old task.
+
+    Args:
+        gain: (task, score) -> nats below the bare base, a number or (draws,).
+    """
+    found = units[f"sequence-{variant}-{seed}"]
+    order, scores = found["order"], found["scores"]
+    then = {task: gain(task, scores[place][place]) for place, task in enumerate(order)}
+    kept = np.array([gain(task, scores[-1][place]) / then[task] for place, task in enumerate(order[:-1])])
+    new = np.array([then[task] / gain(task, units[f"single-lora-{seed}-{task}"]["test"]) for task in order[1:]])
+    return {"old_kept": kept.mean(axis=0), "worst": kept.min(axis=0), "new_learned": new.mean(axis=0)}
+
+
 def summary(results: Mapping[str, Any]) -> dict[str, Any]:
-    """variant -> test loss by task, and the share of the single adapters' gain that merging keeps, means over seeds."""
+    """variant -> test loss by task, and the share of the single adapters' gain that merging keeps, means over seeds;
+    of a sequence in_sequence()."""
     found: dict[str, Any] = {}
+
+    def gain(task: str, score: Mapping[str, Any]) -> float:
+        return results[f"base-{task}"]["test"]["loss"]["value"] - score["loss"]["value"]
+
     for variant in VARIANTS:
         alone = [name for name in results if name.startswith(f"single-{variant}-")]
         merges = [results[name] for name in results if name.startswith(f"merged-{variant}-")]
@@ -112,6 +132,9 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
             if kept:
                 means = {"mean": fmean(fmean(each.values()) for each in kept)}
                 found[variant][how] = means | {"worst": fmean(min(each.values()) for each in kept), "seeds": len(kept)}
+        if f"sequence-{variant}-0" in results:
+            shares = in_sequence(results, variant, 0, gain)
+            found[variant]["sequence"] = {share: float(value) for share, value in shares.items()}
     return found
 
 
@@ -125,7 +148,7 @@ def intervals(units: Mapping[str, Any], seed: int) -> dict[str, Any]:
     Returns:
         "of_lora": variant -> its gain over the base as a share of LoRA's, mean of the tasks. "kept": "unit, where" ->
         mean and worst task of what a merge keeps. "above_random": variant with a conditioned A at weight 1 -> how much
-        more it keeps than the best of the others at their searched weights.
+        more it keeps than the best of the others at their searched weights. "sequence": variant -> of in_sequence().
     """
     generator = np.random.default_rng(0)
     tasks = [name.removeprefix("base-") for name in units if name.startswith("base-")]
@@ -143,12 +166,15 @@ def intervals(units: Mapping[str, Any], seed: int) -> dict[str, Any]:
     def ends(draws: np.ndarray) -> list[float]:
         return [float(each) for each in np.quantile(draws, (0.025, 0.975))]
 
-    found: dict[str, Any] = {"of_lora": {}, "kept": {}, "above_random": {}}
+    found: dict[str, Any] = {"of_lora": {}, "kept": {}, "above_random": {}, "sequence": {}}
     means: dict[tuple[str, str], np.ndarray] = {}
     for variant in VARIANTS:
         if all(f"single-{each}-{seed}-{task}" in units for task in tasks for each in (variant, "lora")):
             shares = [single(variant, task) / single("lora", task) for task in tasks]
             found["of_lora"][variant] = ends(np.mean(shares, axis=0))
+        if f"sequence-{variant}-{seed}" in units:
+            shares = in_sequence(units, variant, seed, gains)
+            found["sequence"][variant] = {share: ends(draws) for share, draws in shares.items()}
         for unit, where in product(("merged", "removal"), ("whole", "searched")):
             merge = units.get(f"{unit}-{variant}-{seed}", {}).get(where)
             if merge:

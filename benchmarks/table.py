@@ -1,8 +1,8 @@
 """Tables of the README and docs/measured.md: `python -m benchmarks.table [en | ja]`
 
 table(), from results/methods.json and footprints.json: what is merged under a conditioned A is merged at weight 1, the
-others at the weight that was best on validation. real_table(), from results/real.json: held-out loss on SmolLM2-135M.
-sequence_table(), from results/sequences_at_equal_learning.json.
+others at the weight that was best on validation. real_table() and real_sequence_table(), from results/real.json:
+held-out loss on SmolLM2-135M. sequence_table(), from results/sequences_at_equal_learning.json.
 """
 
 import json
@@ -30,6 +30,10 @@ WORDS = {
         "searched": "at its best weight",
         "removal": "by removal at weight 1",
         "worst": "worst task",
+        "real_sequence": "safety → math → code → nlu, gain in held-out loss, % (95 % interval)",
+        "kept_in_the_end": "old tasks kept in the end",
+        "new_learned": "new tasks learned, of LoRA's alone",
+        "beside": "{method}, conditioned A, earlier adapters beside",
         "old_kept": "old tasks kept in the end, %, where the new ones reach",
         "lori_s_continued": "LoRI-S, masks continued",
         "lori_s_own_run": "LoRI-S, masks of their own runs (official code)",
@@ -50,6 +54,10 @@ WORDS = {
         "searched": "最良の重みで",
         "removal": "removal で重み 1",
         "worst": "最悪のタスク",
+        "real_sequence": "safety → math → code → nlu、評価用データの損失の改善、%(95 % 区間)",
+        "kept_in_the_end": "最後に残る以前のタスク",
+        "new_learned": "新しいタスクの学習、対 単独の LoRA",
+        "beside": "{method}、条件付き A、以前のアダプターを横に固定",
         "old_kept": "新しいタスクが次のスコアに達したとき、最後に残る以前のタスク(%)",
         "lori_s_continued": "LoRI-S、マスクは続きから",
         "lori_s_own_run": "LoRI-S、マスクは各タスク単独の学習から(公式コード)",
@@ -98,6 +106,22 @@ def real_table(language: str, seed: int = 0) -> str:
     return "\n".join(lines)
 
 
+def real_sequence_table(language: str, seed: int = 0) -> str:
+    """Rows: variants whose sequence was measured; columns: what old tasks keep, the worst of them, what new ones reach."""
+    results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
+    words, columns = WORDS[language], {"old_kept": "kept_in_the_end", "worst": "worst", "new_learned": "new_learned"}
+    lines = [
+        _row(words["real_sequence"], [words[each] for each in columns.values()]),
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for variant, ends in results["intervals"][str(seed)]["sequence"].items():
+        method = LABELS[variant.removesuffix("_conditioned")]
+        name = words["beside"].format(method=method) if variant.endswith("_conditioned") else method
+        found = results["summary"][variant]["sequence"]
+        lines.append(_row(name, [_between(found[each], ends[each]) for each in columns]))
+    return "\n".join(lines)
+
+
 def sequence_table(language: str) -> str:
     """Rows: ways to learn in sequence; columns: new-task scores that all of them reach, but for the lowest."""
     text = (RESULTS / "sequences_at_equal_learning.json").read_text(encoding="utf-8")
@@ -141,4 +165,4 @@ def _with_interval(over_seeds: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     asked = sys.argv[1] if len(sys.argv) > 1 else "en"
-    print(table(asked), real_table(asked), sequence_table(asked), sep="\n\n")
+    print(table(asked), real_table(asked), real_sequence_table(asked), sequence_table(asked), sep="\n\n")

@@ -8,7 +8,7 @@ import typer
 from lori_core.commands.options import Language
 from lori_core.commands.telling import say, told
 
-DEAD = 1  # exit code: something answers, and the adapter is not active as it was exported
+DEAD, UNTOLD = 1, 2  # exit codes: the adapter is not active as it was exported; that cannot be told
 
 
 def check_served(
@@ -22,7 +22,10 @@ def check_served(
     ] = None,
     language: Language = "en",
 ) -> None:
-    """Say whether a served adapter is active, or what is wrong (exit code 1). LORI_API_KEY is sent as the key."""
+    """Say whether a served adapter is active, or what is wrong (exit code 1; 2: it cannot be told).
+
+    LORI_API_KEY is sent as the key.
+    """
     with told(language):
         from lori_core.serving.check import check_served as check
 
@@ -31,4 +34,4 @@ def check_served(
         say(f"served.{verdict.finding}", language, adapter=known.adapter, base=known.base, detail=verdict.detail or "?")
         say("served.figures", language, probes=len(known.probes), **figures)
         if not verdict.active:
-            raise typer.Exit(DEAD)
+            raise typer.Exit(UNTOLD if verdict.finding == "untold" else DEAD)

@@ -76,6 +76,20 @@ def test_the_intervals_hold_the_means_and_those_of_lora_beside_itself_have_no_wi
     assert found["above_random"].keys() == {"lori_d_conditioned", "lori_s_conditioned"}
 
 
+def test_of_a_sequence_is_said_what_old_tasks_keep_of_what_they_had_and_new_ones_gain_of_loras(done):
+    results = real.results_in(done.folder)
+    run, found, ends = results["sequence-lori_d-0"], real.summary(results), real.intervals(results, 0)["sequence"]
+    base = [results[f"base-{task}"]["test"]["loss"]["value"] for task in run["order"]]
+    lora = [results[f"single-lora-0-{task}"]["test"]["loss"]["value"] for task in run["order"]]
+    loss = [[score["loss"]["value"] for score in row] for row in run["scores"]]
+    kept = [(base[i] - loss[3][i]) / (base[i] - loss[i][i]) for i in range(3)]
+    new = [(base[i] - loss[i][i]) / (base[i] - lora[i]) for i in range(1, 4)]
+    expected = {"old_kept": fmean(kept), "worst": min(kept), "new_learned": fmean(new)}
+    assert found["lori_d"]["sequence"] == pytest.approx(expected)
+    assert ends.keys() == real_parts.VARIANTS.keys()
+    assert all(low <= high for each in ends.values() for low, high in each.values())
+
+
 def test_the_merged_file_holds_nothing_of_single_examples(done):
     text = json.dumps(real.without_examples(real.results_in(done.folder)))
     assert not any(f'"{name}"' in text for name in real.BY_EXAMPLE)
