@@ -107,7 +107,7 @@ def real_table(language: str, seed: int = 0) -> str:
 
 
 def real_sequence_table(language: str, seed: int = 0) -> str:
-    """Rows: variants whose sequence was measured; columns: what old tasks keep, the worst of them, what new ones reach."""
+    """Rows: variants whose sequence was measured; columns: what old tasks keep, the worst, and what new ones reach."""
     results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
     words, columns = WORDS[language], {"old_kept": "kept_in_the_end", "worst": "worst", "new_learned": "new_learned"}
     lines = [

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.record import RESULTS, results_of
-from benchmarks.table import of_lora, real_table, sequence_table, table
+from benchmarks.table import of_lora, real_sequence_table, real_table, sequence_table, table
 from lori_core.__main__ import app
 from lori_core.translate import messages
 
@@ -36,13 +36,14 @@ def test_the_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]):
 def test_the_figures_in_the_readme_are_those_that_were_measured(name: str):
     language, text = "ja" if ".ja." in name else "en", (ROOT / name).read_text(encoding="utf-8")
     assert table(language) in text
-    assert name in READMES or (real_table(language) in text and sequence_table(language) in text)
+    further = (real_table(language), real_sequence_table(language), sequence_table(language))
+    assert name in READMES or all(each in text for each in further)
 
 
 def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
     """Row by row, on the toy and on the real model, %, in the order in which the README says them."""
     toy = {name: results_of(RESULTS / f"{name}.json") for name in ("methods", "footprints")}
-    real = results_of(RESULTS / "real.json")
+    real, random = results_of(RESULTS / "real.json"), "lori_d kaiming_uniform"
     summary, ends = real["summary"], real["intervals"]["0"]
     designed, removed = toy["footprints"]["designed"]["lori_s"], toy["footprints"]["removal"]
     best = [toy["methods"]["merged"][each]["of_single"]["mean"] for each in ("lori_s", "lora")]
@@ -61,6 +62,10 @@ def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
         (
             [each[part] for part in ("mean", "worst") for each in removals],
             [summary[each]["removal"][part] for part in ("mean", "worst") for each in ("lori_s", "lora")],
+        ),
+        (
+            [toy["footprints"]["sequence"][each]["old_kept"]["mean"] for each in (random, "lori_d conditioned")],
+            [summary[each]["sequence"]["old_kept"] for each in ("lori_d", "lori_d_conditioned")],
         ),
         ([], [own - conditioned]),
     ]
