@@ -5,13 +5,17 @@ stores them is recorded, since a rounded copy of a checkpoint is not that checkp
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
+from typing import Any
 
+from transformers import modeling_gguf_pytorch_utils
 from transformers.integrations.gguf.reader import read_gguf_metadata
+from transformers.utils.logging import is_progress_bar_enabled
 
 from lori_core.errors import ModelError
 
@@ -45,7 +49,8 @@ def read_once(file: Path) -> Iterator[None]:
     """Within it the file is parsed once and the names of its tensors are mapped once, whoever asks for them.
 
     transformers parses it for the config, for the tokenizer and for the weights, and maps the names for each module
-    apart: of the 16 s that SmolLM2 took to load, 10. Both are taken from the package gguf by name, at each call.
+    apart: of the 16 s that SmolLM2 took to load, 10. Both are taken from the package gguf by name, at each call. Its
+    progress bar, which does not ask whether such bars are wanted, is drawn where they are.
 
     Raises:
         ModelError: the package gguf is not installed.
@@ -53,15 +58,15 @@ def read_once(file: Path) -> Iterator[None]:
     _check_installed(file)
     import gguf
 
-    with _ONE_AT_A_TIME:  # else one load could take another's cache for the package's own
-        own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
-        for name, function in own.items():
-            setattr(gguf, name, cache(function))
-        try:
-            yield
-        finally:
-            for name, function in own.items():
-                setattr(gguf, name, function)
+    instead: list[tuple[ModuleType, str, Any]] = []
+    if not is_progress_bar_enabled():
+        instead.append((modeling_gguf_pytorch_utils, "tqdm", lambda tensors, **_: tensors))
+    with _ONE_AT_A_TIME, ExitStack() as stack:  # else one load could take another's cache for the package's own
+        instead += [(gguf, name, cache(getattr(gguf, name))) for name in ("GGUFReader", "get_tensor_name_map")]
+        for module, name, function in instead:
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, function)
+        yield
 
 
 def _check_installed(file: Path) -> None:

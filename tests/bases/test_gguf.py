@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from lori_core.bases import gguf
 from lori_core.bases.load import fingerprint, load_base, load_config
@@ -178,7 +179,7 @@ def test_a_damaged_header_gives_a_model_or_a_refusal_and_nothing_else(file, tmp_
             assert error.key in {"gguf_not_loadable", "gguf_in_parts", "weights_missing", "not_causal"}
 
 
-def test_a_load_parses_the_file_once_and_leaves_the_package_as_it_was(file, monkeypatch):
+def test_a_load_parses_the_file_once_and_leaves_the_package_as_it_was(file, monkeypatch, capsys):
     import gguf as package
 
     own, parsed = package.GGUFReader, []
@@ -191,4 +192,11 @@ def test_a_load_parses_the_file_once_and_leaves_the_package_as_it_was(file, monk
     load_base(str(file), device="cpu", dtype="fp32")
     load_base(str(file), device="cpu", dtype="fp32")
     assert len(parsed) == 2  # one a load: the file may have changed between two
+    assert "%|" in capsys.readouterr().err
+    disable_progress_bar()
+    try:
+        load_base(str(file), device="cpu", dtype="fp32")
+    finally:
+        enable_progress_bar()
+    assert "%|" not in capsys.readouterr().err
     assert package.GGUFReader is counted
