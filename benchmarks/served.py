@@ -1,9 +1,9 @@
 """Check of served adapters: right ones called wrong, faults found, and llama.cpp beside PyTorch.
 
-python -m benchmarks.served [verdicts] [llama_cpp]
+python -m benchmarks.served [right] [verdicts] [llama_cpp]
 
-verdicts: the ready-made adapters of both bases, "served" by the base with its weights as they are, in 16 bits, and in
-llama.cpp's formats of 8, 5 and 4 bits; whole, and with every fault that a proof knows. llama_cpp: a real llama.cpp with
+right, verdicts: the ready-made adapters of both bases, "served" by the base with its weights as they are, in 16 bits, and in
+llama.cpp's formats of 8, 5 and 4 bits; whole, and in the second with every fault that a proof knows. llama_cpp: a real llama.cpp with
 SmolLM2's GGUF and exported LoRA GGUFs, beside the same adapters in PyTorch, over 20 prompts.
 """
 
@@ -98,8 +98,12 @@ def judged(
         yield {"asked": judge(seen, bare), "not_asked": judge(seen)}
 
 
-def verdicts() -> dict[str, Any]:
-    """base -> of right adapters and of faults by precision and door: how many there are, and what was said."""
+def verdicts(with_faults: Sequence[str] = WITH_FAULTS) -> dict[str, Any]:
+    """base -> of right adapters and of faults by precision and door: how many there are, and what was said.
+
+    Args:
+        with_faults: precisions in which faults are served too.
+    """
     found: dict[str, Any] = {}
     models: dict[tuple[str, str], PreTrainedModel] = {}
     for name, base, adapter, proof in cases():
@@ -112,7 +116,7 @@ def verdicts() -> dict[str, Any]:
                 models[name, precision] = in_precision(base, change)
             model = models[name, precision]
             states: dict[str, Adapter | None] = {ACTIVE: adapter}
-            if precision in WITH_FAULTS:
+            if precision in with_faults:
                 states |= {BARE: None} | dict(served_states(adapter, base.model.config))
             for state, each in zip(states, judged(model, base, proof, states.values()), strict=True):
                 for door, verdict in each.items():
@@ -237,7 +241,7 @@ class _Server:
         return str(self._server.handle_completions(asked)["choices"][0]["text"])
 
 
-PARTS = {"verdicts": verdicts, "llama_cpp": llama_cpp}
+PARTS: dict[str, Callable[[], Any]] = {"right": partial(verdicts, ()), "verdicts": verdicts, "llama_cpp": llama_cpp}
 
 
 def main() -> None:

@@ -23,9 +23,9 @@ _EXACT = 0.02  # nats; nothing is looked for below: what rounding in fp16 does
 _TELLING = 0.05  # nats between active and bare; with less the proof can tell nothing
 _EXPLAINED = 0.75  # share of the squared difference that a fault has to explain
 _DRIFT = 0.3  # of the way from active to bare that an active adapter may be off where the base alone was not asked
-_NOISE = 3.0  # times as far as the base alone may an active adapter be off
+_NOISE = 3.0  # times as far as the base alone, or as rounding says, may an active adapter be off
 _STRANGE = 0.7  # of that way: farther off, and in no known direction, is another base
-_ROUNDED = 2.0  # times as far as plain rounding to 4 bits says may an active adapter be off, and its base
+_ROUNDED = 2.0  # times as far as by plain rounding to 4 bits may the base alone be off
 _PART = 0.1  # of a fault; less of it is no part
 _LEAST = -12.0  # nats; what is less likely differs by any number, and to nobody
 _CHAT = 0.15  # nats that the answers in a chat may be off more than those without
@@ -167,9 +167,9 @@ def _drift(told: _Told) -> float:
     if ROUNDED not in told.states:
         return 0.0 if noise is None else _EXACT + _NOISE * noise
     if noise is None:
-        return _EXACT + _ROUNDED * _size(told.between(ROUNDED))
+        return _EXACT + _NOISE * _size(told.between(ROUNDED))
     of_base = told.between(ROUNDED_BARE, BARE)
-    return _EXACT + _ROUNDED * _size(told.between(ROUNDED) - of_base) * noise / max(_size(of_base), _EXACT)
+    return _EXACT + _NOISE * _size(told.between(ROUNDED) - of_base) * noise / max(_size(of_base), _EXACT)
 
 
 def _fault(told: _Told) -> tuple[Finding, str] | None:
