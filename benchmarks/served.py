@@ -2,9 +2,9 @@
 
 python -m benchmarks.served [right] [verdicts] [llama_cpp]
 
-right, verdicts: the ready-made adapters of both bases, "served" by the base with its weights as they are, in 16 bits, and in
-llama.cpp's formats of 8, 5 and 4 bits; whole, and in the second with every fault that a proof knows. llama_cpp: a real llama.cpp with
-SmolLM2's GGUF and exported LoRA GGUFs, beside the same adapters in PyTorch, over 20 prompts.
+right, verdicts: the ready-made adapters of both bases, "served" by the base with its weights as they are, in 16 bits,
+and in llama.cpp's formats of 8, 5 and 4 bits; whole, and in the second with every fault that a proof knows. llama_cpp:
+a real llama.cpp with SmolLM2's GGUF and exported LoRA GGUFs, beside the same adapters in PyTorch, over 20 prompts.
 """
 
 import argparse
