@@ -44,7 +44,7 @@ from lori_core.tasks.registry import load_task
 
 REAL = tuple(task.name for task in real_tasks())
 VARIANTS: tuple[Variant, ...] = ("lori_s", "lori_s_conditioned")
-FORMATS = {f"{name}": gguf.GGMLQuantizationType[name] for name in ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")}
+FORMATS = {name: gguf.GGMLQuantizationType[name] for name in ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")}
 PRECISIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "fp32": lambda W: W,
     "bf16": lambda W: W.bfloat16().float(),

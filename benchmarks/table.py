@@ -95,14 +95,12 @@ def real_table(language: str, seed: int = 0) -> str:
     heads = [cell for way in WAYS for cell in (words[way], words["worst"])]
     lines = [f"| {words['real']} | " + " | ".join([words["alone"], *heads]) + " |", "|---" * (len(heads) + 2) + "|"]
     for variant, ends in intervals["of_lora"].items():
-        method = LABELS[variant.removesuffix("_conditioned")]
-        name = words["conditioned"].format(method=method) if variant.endswith("_conditioned") else method
         cells = [_between(of_lora(results, variant), ends)]
         for way, unit in WAYS.items():
             found = results["summary"][variant].get(way)
             kept = intervals["kept"].get(unit.format(f"{variant}-{seed}"))
             cells += [_between(found[each], kept[each]) if found and kept else "" for each in ("mean", "worst")]
-        lines.append(_row(name, cells))
+        lines.append(_row(_label(variant, words["conditioned"]), cells))
     return "\n".join(lines)
 
 
@@ -115,10 +113,9 @@ def real_sequence_table(language: str, seed: int = 0) -> str:
         "|---" * (len(columns) + 1) + "|",
     ]
     for variant, ends in results["intervals"][str(seed)]["sequence"].items():
-        method = LABELS[variant.removesuffix("_conditioned")]
-        name = words["beside"].format(method=method) if variant.endswith("_conditioned") else method
         found = results["summary"][variant]["sequence"]
-        lines.append(_row(name, [_between(found[each], ends[each]) for each in columns]))
+        cells = [_between(found[each], ends[each]) for each in columns]
+        lines.append(_row(_label(variant, words["beside"]), cells))
     return "\n".join(lines)
 
 
@@ -138,6 +135,12 @@ def of_lora(results: dict[str, Any], variant: str) -> float:
     own, lora = (results["summary"][each]["single_loss"] for each in (variant, "lora"))
     base = {task: results["units"][f"base-{task}"]["test"]["loss"]["value"] for task in own}
     return fmean((base[task] - own[task]) / (base[task] - lora[task]) for task in own)
+
+
+def _label(variant: str, conditioned: str) -> str:
+    """conditioned: the words for a variant with a conditioned A."""
+    method = LABELS[variant.removesuffix("_conditioned")]
+    return conditioned.format(method=method) if variant.endswith("_conditioned") else method
 
 
 def _between(value: float, ends: list[float]) -> str:

@@ -125,7 +125,8 @@ def load_base(
     device = checked_device(device)
     weights = DTYPES[dtype or default_precision(device, name)]
     revision = _commit(name, revision)
-    with read_once(Path(source, gguf["gguf_file"])) if gguf else nullcontext():
+    file = Path(source, gguf["gguf_file"]) if gguf else None
+    with read_once(file) if file else nullcontext():
         config = load_config(name, revision, trust_remote_code)
         options: dict[str, Any] = sharding(processes) if processes > 1 else {}
         if options and (gguf or quantization):
@@ -151,7 +152,7 @@ def load_base(
             tokenizer = AutoTokenizer.from_pretrained(
                 source, revision=revision, trust_remote_code=trust_remote_code, **gguf
             )
-            stored = stored_as(Path(source, gguf["gguf_file"])) if gguf else None
+            stored = stored_as(file) if file else None
     model, loading = loaded  # in eval mode
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them with random numbers
         raise ModelError("weights_missing", name=name, count=len(missing), missing=", ".join(missing[:3]))

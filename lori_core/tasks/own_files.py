@@ -113,11 +113,9 @@ def likely_columns(names: Sequence[str]) -> tuple[str | None, str | None]:
     known = {name.strip().casefold(): name for name in reversed(names)}
     answered = next((known[each] for each in ANSWERED if each in known), None)
     asked = next((known[each] for each in ASKED if each in known), None)
-    others = [name for name in names if name not in (asked, answered)]
-    if len(others) == 1 and len(names) == 2:
-        asked, answered = asked or others[0], answered or others[0]
-    elif len(names) == 2 and not (asked or answered):
-        asked, answered = names
+    if len(names) == 2:
+        others = [name for name in names if name not in (asked, answered)]
+        asked, answered = asked or others.pop(0), answered or others.pop(0)
     return asked, answered
 
 
