@@ -22,27 +22,27 @@ Table = tuple[tuple[float | None, ...], ...]
 
 
 def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawing:
-    """A measure for each pair of tasks; colours are centred on what independent adapters would show, over all pairs.
+    """A measure for each pair of tasks; colours are how far it lies from what independent adapters of that pair show.
 
     Args:
         method: of all the adapters, in a study; None: they are named one by one.
     """
     size, away, directed = len(matrix.names), _measured(matrix), _directed(matrix)
-    centre, spread = (_mean(table, away) for table in (matrix.null_mean, matrix.null_sd))
+    beyond = [[_beyond_chance(matrix, (i, j)) if i != j else None for j in range(size)] for i in range(size)]
     # At least four null deviations to either side, so that noise is not painted as a finding.
-    reach = max([abs((_at(matrix.values, pair) or 0.0) - centre) for pair in away] + [4 * spread, 1e-9])
-    values = [[None if i == j else matrix.values[i][j] for j in range(size)] for i in range(size)]
-    texts = [["" if value is None else number(value) for value in row] for row in values]
+    reach = max([abs(_beyond_chance(matrix, pair) or 0.0) for pair in away] + [4 * _mean(matrix.null_sd, away), 1e-9])
+    texts = [[number(_at(matrix.values, (i, j))) if i != j else "" for j in range(size)] for i in range(size)]
     measure = translate(f"figures.measure.{matrix.measure}", language)
+    shown = translate("figures.axis.beyond_chance", language) if matrix.null_mean else measure
     figure = go.Figure(
         go.Heatmap(
-            z=values,
-            zmin=centre - reach,
-            zmax=centre + reach,
+            z=beyond,
+            zmin=-reach,
+            zmax=reach,
             colorscale="PuOr",
             text=texts,
             hoverinfo="text",
-            colorbar={"title": {"text": measure}},
+            colorbar={"title": {"text": shown}},
         )
     )
     write_cells(figure, texts)
@@ -204,6 +204,11 @@ def _measured(matrix: PairMatrix) -> list[Pair]:
 
 def _at(table: Table, pair: Pair) -> float | None:
     return table[pair[0]][pair[1]] if table else None
+
+
+def _beyond_chance(matrix: PairMatrix, pair: Pair) -> float | None:
+    value = _at(matrix.values, pair)
+    return None if value is None else value - (_at(matrix.null_mean, pair) or 0.0)
 
 
 def _mean(table: Table, away: Sequence[Pair]) -> float:

@@ -10,7 +10,7 @@ from plotly.colors import hex_to_rgb, label_rgb, sample_colorscale, unlabel_rgb
 
 from lori_core import figures
 from lori_core.figures.means import Interval, mean_score
-from lori_core.figures.wording import percent, size
+from lori_core.figures.wording import number, percent, size
 from lori_core.results import Loss, MaskLayout, MaskPair, MergeTrial
 
 RESULT = example()
@@ -159,10 +159,12 @@ def test_big_marks_are_the_means_of_the_seeds():
     assert trace.x[RESULT.tasks.index("math")] == pytest.approx(fmean(runs))
 
 
-def test_pair_colours_are_centred_on_the_null_value():
+def test_pair_colours_are_distances_from_what_chance_gives_that_pair():
     method, matrix = next(pair for pair in RESULT.interference if pair[1].measure == "jaccard")
     heatmap = traces(figures.pairs(method, matrix))[0]
-    assert (heatmap.zmin + heatmap.zmax) / 2 == pytest.approx(matrix.null_mean[0][1])
+    assert heatmap.zmin == -heatmap.zmax
+    assert heatmap.z[0][1] == pytest.approx(matrix.values[0][1] - matrix.null_mean[0][1])
+    assert heatmap.text[0][1] == number(matrix.values[0][1])
     assert all(heatmap.z[i][i] is None for i in range(len(matrix.names)))
 
 
