@@ -57,9 +57,16 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         return show(task_of, number) if opened and task_of != asked_of else (gr.skip(), gr.skip(), gr.skip())
 
     def look(
-        opened: bool, references: list[str] | None, task_of: str | None, prompt: str, number: int, weight: float
+        opened: bool,
+        references: list[str] | None,
+        task_of: str | None,
+        asked_of: str | None,
+        prompt: str,
+        number: int,
+        weight: float,
     ) -> Iterator[Any]:
-        if not opened or not references:  # nobody looks yet, or the page is still being filled
+        filling = task_of != asked_of and not prompt.strip()  # the task's example is still to come
+        if not opened or not references or filling:
             yield [gr.skip()] * len(drawn)
             return
         if not 2 <= len(references) <= MOST_IN_LENS:
@@ -75,7 +82,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
             yield _drawn(page, found)
         yield [*_drawn(page, found)[:-1], gr.update(visible=len(found) == 1)]
 
-    given = [opened, pick, task_of, prompt, number, weight]
+    given = [opened, pick, task_of, asked_of, prompt, number, weight]
     drawn: list[Any] = [*ribbons, *receipts, alone]
     example: list[Any] = [prompt, expected, asked_of]
     opens = tab.select(lambda *chosen: (True, offer(*chosen)), [pick, task_of], [opened, task_of], **QUIET)

@@ -58,6 +58,7 @@ def test_opened_it_shows_a_random_A_beside_a_conditioned_one_and_fits_a_phone(ad
     labels = [translate(f"figures.method.{method}", language) for method in ("lori_s", "lori_s_conditioned")]
     wanted = [translate(f"figures.{kind}.title", language, label=each) for kind in KINDS for each in labels]
     assert titles(tab).all_inner_texts() == wanted
+    assert tab.locator(".toast-body").count() == 0  # not asked for a prompt that was still to come
     tab.set_viewport_size({"width": 390, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     text = tab.locator("body").inner_text()
