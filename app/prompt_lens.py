@@ -65,8 +65,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         number: int,
         weight: float,
     ) -> Iterator[Any]:
-        filling = task_of != asked_of and not prompt.strip()  # the task's example is still to come
-        if not opened or not references or filling:
+        if not opened or not references or (task_of != asked_of and not prompt):  # the page is still being filled
             yield [gr.skip()] * len(drawn)
             return
         if not 2 <= len(references) <= MOST_IN_LENS:

@@ -61,6 +61,7 @@ def test_a_page_has_its_contents_fits_a_phone_and_shows_no_raw_key(lab, tab, nam
     tab.goto(f"{lab[0]}/{language}/{name}")
     tab.locator(CONTENTS[name]).first.wait_for()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert tab.locator(".toast-body").count() == 0
     text = tab.locator("body").inner_text()
     assert "app." not in text and "figures." not in text
     assert translate(f"app.{name}.title", language) in text
