@@ -1,6 +1,7 @@
-"""Command `lori sweep`: a study over a grid of settings and seeds, one after another."""
+"""Command `lori sweep`: a study over a grid of settings and seeds, one after another or on a Ray cluster."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,10 @@ from lori_core.commands.telling import console, say, told
 from lori_core.errors import ConfigError, RunError
 from lori_core.files import write_atomic
 from lori_core.results import SweepResult
+from lori_core.study.ray_units import on_ray
 from lori_core.study.runs import read_spec
 from lori_core.study.specs import StudyConfig
-from lori_core.study.sweep import SPEC, create, go_on
+from lori_core.study.sweep import SPEC, create, go_on, in_turn
 
 PAGE = "report.html"
 
@@ -26,29 +28,38 @@ def sweep(
         typer.Option(help="FIELD=VALUE,VALUE of the adapters' settings, as in sparsity=.8,.9. Once or twice."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster that does units side by side; auto: this machine's; local: one for this."),
+    ] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="Of each unit on Ray; .5: two units share one.")] = None,
     out: Out = Path("lab"),
     language: Language = "en",
 ) -> None:
     """One study at each point of a grid and with each seed, each a run; the same command on its folder goes on."""
     with told(language):
-        if (what / SPEC).is_file():
-            folder = what
-        else:
-            kind, config = read_spec(what)
-            if kind != "study":
-                raise RunError("sweep_of_study", path=what, kind=kind)
-            folder = create(out, StudyConfig(**config), _axes(grid or []), seed_list(seeds))
-        say("command.sweep", language, path=folder)
+        if gpus is not None and address is None:
+            raise ConfigError("gpus_of_no_cluster", got=gpus)
+        with on_ray(address, gpus) if address else nullcontext(in_turn) as engine:
+            folder = what if (what / SPEC).is_file() else _created(what, grid or [], seeds, out)
+            say("command.sweep", language, path=folder)
 
-        def on_event(event: dict[str, str]) -> None:
-            say("command.sweep_unit", language, run=event["name"], state=event["state"])
+            def on_event(event: dict[str, str]) -> None:
+                say("command.sweep_unit", language, run=event["name"], state=event["state"])
 
-        try:
-            result = go_on(folder, on_event)
-        except KeyboardInterrupt:
-            say("command.sweep_stopped", language, path=folder)
-            raise typer.Exit(STOPPED) from None
+            try:
+                result = go_on(folder, on_event, engine)
+            except KeyboardInterrupt:
+                say("command.sweep_stopped", language, path=folder)
+                raise typer.Exit(STOPPED) from None
         _show(result, folder, language)
+
+
+def _created(spec: Path, grid: Sequence[str], seeds: str, out: Path) -> Path:
+    kind, config = read_spec(spec)
+    if kind != "study":
+        raise RunError("sweep_of_study", path=spec, kind=kind)
+    return create(out, StudyConfig(**config), _axes(grid), seed_list(seeds))
 
 
 def _axes(texts: Sequence[str]) -> dict[str, list[str]]:

@@ -4,14 +4,14 @@
       sweep.json     the study, the grid, the seeds, and of each unit its point, its seed and its run's folder in <root>
       result.json    SweepResult, of the units that are finished; report.html is drawn from it
 
-Units are done one after another. One that was lost with its process goes on where its run was; one that is finished is
-not done again.
+Units are done one after another, or by another engine (ray_units.py). One that was lost with its process goes on where
+its run was; one that is finished is not done again.
 """
 
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -24,6 +24,8 @@ from lori_core.results import StudyResult, SweepCell, SweepResult, to_json
 from lori_core.study.runs import LARGEST_SPEC, Run
 from lori_core.study.specs import StudyConfig
 
+# Does runs that are not finished, in any order, and tells of each as it ends what was wrong with it, if anything.
+Engine = Callable[[Sequence[Run]], Iterator[tuple[Run, LoRIError | None]]]
 Point = dict[str, str]  # field of AdapterConfig -> value, as it was typed
 SPEC, RESULT = "sweep.json", "result.json"
 
@@ -78,7 +80,22 @@ def read(folder: Path) -> Sweep:
     return parse(Sweep, text)
 
 
-def go_on(folder: Path, on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> SweepResult:
+def in_turn(runs: Sequence[Run]) -> Iterator[tuple[Run, LoRIError | None]]:
+    """The engine of one process."""
+    from lori_core.study.jobs import execute  # imports torch, which a refused grid need not wait for
+
+    for run in runs:
+        try:
+            execute(run)
+        except LoRIError as error:
+            yield run, error
+        else:
+            yield run, None
+
+
+def go_on(
+    folder: Path, on_event: Callable[[dict[str, Any]], None] = lambda event: None, engine: Engine = in_turn
+) -> SweepResult:
     """Does the units that are not finished, and keeps what came out of all.
 
     Args:
@@ -86,19 +103,13 @@ def go_on(folder: Path, on_event: Callable[[dict[str, Any]], None] = lambda even
     Raises:
         RunError: units failed; the others are finished, and the result is kept without the failed ones.
     """
-    from lori_core.study.jobs import execute  # imports torch, which a refused grid need not wait for
-
     sweep = read(folder)
     runs = [Run.open(folder.parent / unit.run) for unit in sweep.units]
     wrong: dict[str, LoRIError] = {}
-    for run in runs:
-        if run.state() == "finished":
-            continue
-        try:
-            execute(run)
-        except LoRIError as error:
+    for run, error in engine([run for run in runs if run.state() != "finished"]):
+        if error is not None:
             wrong[run.path.name] = error
-        on_event({"kind": "unit", "name": run.path.name, "state": "failed" if run.path.name in wrong else "done"})
+        on_event({"kind": "unit", "name": run.path.name, "state": "failed" if error else "done"})
     result = result_of(sweep, folder.parent)
     write_atomic(folder / RESULT, to_json(result))
     if wrong:

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
+from sweeping import a_study, states
 from typed import lori, refused
 
-from lori_core.config import Method, TrainConfig
 from lori_core.errors import ConfigError, RunError
 from lori_core.figures.sweep import sweep as heatmap
 from lori_core.results import StudyResult, SweepCell, SweepResult, from_json
@@ -16,32 +15,12 @@ from lori_core.study.runs import Run, list_runs
 from lori_core.study.specs import StudyConfig
 from lori_core.study.sweep import create, go_on, read
 
-FEW = TrainConfig(learning_rate=1e-2, steps=2, batch_size=2, max_length=32, warmup_steps=0)
-TRAINING: dict[Method, TrainConfig] = {"lori_d": FEW, "lori_s": FEW}
 GRID = {"sparsity": (".5", ".75"), "rank": ("2", "4")}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> StudyConfig:
-    """Of a task and a base that lie on the disk, two steps a training."""
-    folder = tmp_path_factory.mktemp("given")
-    tiny.saved_base(folder / "base")
-    rows = [{"prompt": f"{a}{b}:", "response": chr(ord(b) + 1)} for a in "abcd" for b in "bcdefghijk"]
-    (folder / "after.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return StudyConfig(
-        tasks=(f"after={folder / 'after.jsonl'}",),
-        methods=("lori_s",),
-        train=TRAINING,
-        base=str(folder / "base"),
-        precision="fp32",
-        device="cpu",
-        validation_examples=2,
-        test_examples=2,
-    )
-
-
-def states(run: Run) -> list[str]:
-    return [event["state"] for event in run.events() if event["kind"] == "state"]
+    return a_study(tmp_path_factory.mktemp("given"))
 
 
 def test_each_unit_is_a_study_at_one_point_of_the_grid_with_one_seed(tmp_path, study):
