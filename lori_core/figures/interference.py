@@ -42,7 +42,7 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
             colorscale="PuOr",
             text=texts,
             hoverinfo="text",
-            colorbar={"title": {"text": shown}},
+            colorbar={"title": {"text": shown}, "exponentformat": "none"},  # else 0.0008 is 800 µ
         )
     )
     write_cells(figure, texts)

@@ -32,7 +32,10 @@ def sentences(parts: Iterable[str], language: str) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    return NO_NUMBER if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+    if value is None or value != value:
+        return NO_NUMBER
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")  # zero has no sign
 
 
 def with_interval(value: float, low: float, high: float) -> str:
