@@ -55,7 +55,7 @@ def test_every_package_that_is_imported_has_a_pin(folder):
 def test_every_package_that_the_wheel_imports_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    library = names_of(project["dependencies"]) | names_of(extras["notebooks"])  # lessons are for notebooks
+    library = names_of(project["dependencies"] + extras["notebooks"] + extras["sweep"])  # lessons are for notebooks
     assert imported("lori_core") <= library
     only_for_screenshots = {"pillow", "playwright"}
     assert imported("app") <= names_of(project["dependencies"] + extras["app"]) | only_for_screenshots
