@@ -7,8 +7,8 @@ on, also after a restart.
 
 import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
@@ -24,13 +24,11 @@ FILE = ".token"
 def kept_token(folder: Path) -> str:
     """That of the lab in the folder, which its owner alone can read; made where there is none."""
     path = folder / FILE
-    with suppress(FileExistsError), open(path, "x", encoding="ascii", opener=_private) as file:
-        file.write(secrets.token_urlsafe(24))
+    if not (path.exists() and path.read_text(encoding="ascii")):  # an empty token would let everybody in
+        with NamedTemporaryFile("w", dir=folder, prefix=FILE, encoding="ascii", delete=False) as file:  # mode 0600
+            file.write(secrets.token_urlsafe(24))
+        os.replace(file.name, path)
     return path.read_text(encoding="ascii")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 class AskToken:

@@ -45,7 +45,7 @@ class Jobs:
         self._folders: list[Path] = []
         self._processes: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> what this app started
         self._events: dict[Path, int] = {}  # run folder -> bytes of its events when this app started it
-        self._deadlines: dict[int, float] = {}  # process -> when it will be ended (time.monotonic)
+        self._deadlines: dict[Path, float] = {}  # run folder -> when its processes will be ended (time.monotonic)
         self._told: set[tuple[Path | None, str]] = set()  # what was passed over, and why
         self._change = threading.RLock()
         self._closed = threading.Event()
@@ -90,7 +90,7 @@ class Jobs:
             if self.is_starting(run):
                 return _end_group(pid)
             run.request_stop()
-            self._deadlines.setdefault(pid, time.monotonic() + self.patience)
+            self._deadlines.setdefault(run.path, time.monotonic() + self.patience)
 
     def discard(self, run: Run) -> None:
         """End its processes now and remove its folder, which is out of sight at once."""
@@ -154,11 +154,14 @@ class Jobs:
 
     def _reap(self) -> None:
         for path in [path for path, process in self._processes.items() if process.poll() is not None]:
-            self._deadlines.pop(self._processes.pop(path).pid, None)
+            del self._processes[path]
             self._events.pop(path, None)
-        for pid in [pid for pid, deadline in self._deadlines.items() if time.monotonic() > deadline]:
-            del self._deadlines[pid]
-            _end_group(pid)
+        for path, deadline in list(self._deadlines.items()):
+            if (pid := self._at_work(path)) is None:  # what has its number later is somebody else's
+                del self._deadlines[path]
+            elif time.monotonic() > deadline:
+                del self._deadlines[path]
+                _end_group(pid)
 
     def _start_next(self) -> None:
         waiting = self.waiting()
@@ -194,6 +197,11 @@ class Jobs:
                 start_new_session=True,
             )
         (run.path / "queued").unlink(missing_ok=True)
+
+    def _at_work(self, path: Path) -> int | None:
+        with suppress(RunError):  # its folder is gone
+            return _holder(Run.open(path)) or self._pid(path)
+        return self._pid(path)
 
     def _pid(self, path: Path) -> int | None:
         process = self._processes.get(path)

@@ -79,7 +79,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         for answer in page.stream("prompt_lens", **asked):
             found.append(answer)
             yield _drawn(page, found)
-        yield [*_drawn(page, found)[:-1], gr.update(visible=len(found) == 1)]
+        yield [*[gr.skip()] * (len(drawn) - 1), gr.update(visible=len(found) == 1)]
 
     given = [opened, pick, task_of, asked_of, prompt, number, weight]
     drawn: list[Any] = [*ribbons, *receipts, alone]

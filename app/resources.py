@@ -39,7 +39,8 @@ def fit(page: Context, config: StudyConfig) -> str:
         RunError: the base did not answer in time. gr.Error: the settings name what is out of reach.
     """
     page.check(config)
-    heaviest: list[Method] = [each for each in HEAVIEST if config.methods.count(each)] or [HEAVIEST[0]]
+    named = [variant_of(method).method for method in config.methods]
+    heaviest: list[Method] = [each for each in HEAVIEST if named.count(each)] or [HEAVIEST[0]]
     options = ["--base", config.base, "--method", heaviest[0], "--rank", str(config.adapter.rank)]
     options += ["--sparsity", str(config.adapter.sparsity), "--language", page.language, "--json"]
     options += [f"--module={module}" for module in config.adapter.target_modules]

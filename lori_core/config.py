@@ -141,7 +141,7 @@ class BaseConfig(Config):
     base: str = "embedded"  # "embedded", "smollm2", a local folder, a GGUF file, or a hub id
     revision: str | None = None  # of a hub id: branch, tag or commit; what is recorded is the commit
     device: str | None = None  # None: cuda, mps or cpu, whatever is there
-    precision: Precision | None = None  # of the base; None: see models.default_precision
+    precision: Precision | None = None  # of the base; None: see bases/load.py, default_precision
     quantization: Quantization | None = None  # of the base's linear maps, by bitsandbytes; None: none
     attention: Attention | None = None  # how attention is computed; None: eager on cpu, else what transformers takes
     trust_remote_code: bool = False  # True: run the Python that comes with a checkpoint

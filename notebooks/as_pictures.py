@@ -46,6 +46,9 @@ def main(folder: Path, *paths: Path) -> None:
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     if without := [path for path, made in notebooks.items() if not figures(made)]:
         sys.exit(f"{without[0]} holds no figure: run all of its cells and save it first.")
+    targets = [(folder / path.name).resolve() for path in paths]
+    if len({*targets, *(path.resolve() for path in paths)}) < 2 * len(paths):
+        sys.exit(f"a copy in {folder} would replace a notebook that was run, or another copy: name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

@@ -7,7 +7,6 @@ stores them is recorded, since a rounded copy of a checkpoint is not that checkp
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -30,10 +29,9 @@ def stored_as(file: Path) -> str | None:
     transformers has for most architectures would count on.
 
     Raises:
-        ModelError: the package gguf is not installed, or the model lies in several files.
+        ModelError: the model lies in several files.
         Exception: whatever a damaged header makes of the reader.
     """
-    _check_installed(file)
     from gguf import LlamaFileType
 
     metadata, _ = read_gguf_metadata(str(file))
@@ -52,10 +50,7 @@ def read_once(file: Path) -> Iterator[None]:
     apart: of the 16 s that SmolLM2 took to load, 10. Both are taken from the package gguf by name, at each call. Its
     progress bar, which does not ask whether such bars are wanted, is drawn where they are.
 
-    Raises:
-        ModelError: the package gguf is not installed.
     """
-    _check_installed(file)
     import gguf
 
     instead: list[tuple[ModuleType, str, Any]] = []
@@ -67,8 +62,3 @@ def read_once(file: Path) -> Iterator[None]:
             stack.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, function)
         yield
-
-
-def _check_installed(file: Path) -> None:
-    if find_spec("gguf") is None:
-        raise ModelError("gguf_missing", name=file)

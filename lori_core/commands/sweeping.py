@@ -27,7 +27,7 @@ def sweep(
         list[str] | None,
         typer.Option(help="FIELD=VALUE,VALUE of the adapters' settings, as in sparsity=.8,.9. Once or twice."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Separated by commas: 0,1,2")] = "0",
+    seeds: Annotated[str | None, typer.Option(help="Separated by commas: 0,1,2. Left out: 0.")] = None,
     address: Annotated[
         str | None,
         typer.Option(help="Of a Ray cluster that does units side by side; auto: this machine's; local: one for this."),
@@ -41,7 +41,7 @@ def sweep(
         if gpus is not None and address is None:
             raise ConfigError("gpus_of_no_cluster", got=gpus)
         with on_ray(address, gpus) if address else nullcontext(in_turn) as engine:
-            folder = what if (what / SPEC).is_file() else _created(what, grid or [], seeds, out)
+            folder = _begun(what, grid, seeds) if (what / SPEC).is_file() else _created(what, grid or [], seeds, out)
             say("command.sweep", language, path=folder)
 
             def on_event(event: dict[str, str]) -> None:
@@ -55,11 +55,22 @@ def sweep(
         _show(result, folder, language)
 
 
-def _created(spec: Path, grid: Sequence[str], seeds: str, out: Path) -> Path:
+def _begun(folder: Path, grid: Sequence[str] | None, seeds: str | None) -> Path:
+    if grid or seeds:
+        raise ConfigError("sweep_begun", path=folder)
+    return folder
+
+
+def _created(spec: Path, grid: Sequence[str], seeds: str | None, out: Path) -> Path:
+    """Raises what check_there() raises, before any unit is made."""
+    from lori_core.study.there import check_there
+
     kind, config = read_spec(spec)
     if kind != "study":
         raise RunError("sweep_of_study", path=spec, kind=kind)
-    return create(out, StudyConfig(**config), _axes(grid), seed_list(seeds))
+    study, axes, numbers = StudyConfig(**config), _axes(grid), seed_list(seeds or "0")
+    check_there(study)
+    return create(out, study, axes, numbers)
 
 
 def _axes(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -67,6 +78,8 @@ def _axes(texts: Sequence[str]) -> dict[str, list[str]]:
     axes: dict[str, list[str]] = {}
     for text in texts:
         field, equals, values = text.partition("=")
+        if field in axes:
+            raise ConfigError("grid_twice", got=field)
         axes[field] = list(dict.fromkeys(value for value in values.split(",") if value))
         if not equals or not axes[field]:
             raise ConfigError("bad_grid", got=text)

@@ -27,7 +27,6 @@ from lori_core.method.pair_matrix import Reading, Table, compare
 from lori_core.results import PairMatrix
 
 Space = Literal["projection", "row", "column"]
-SIGN_CONFLICT_BY_CHANCE = 0.5
 
 
 def inner_product(s: Factors, t: Factors) -> float:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lori_core.errors import AdapterError, IncompatibleAdapters
+from lori_core.files import write_atomic
 from lori_core.method.masks import kept_fractions, magnitude_masks, matched_masks
 from lori_core.results import Calibration, Magnitudes, MaskGrid, MaskLayout, MaskPair, from_json
 from lori_core.service.shelf import OF_RUNS, Shelf
@@ -116,7 +118,9 @@ class MaskViews:
         target.unlink(missing_ok=True)
         if form == "npz":
             arrays: dict[str, Any] = {module: bits.numpy() for module, bits in masks.items()}
-            np.savez_compressed(target, **arrays)
+            packed = BytesIO()
+            np.savez_compressed(packed, **arrays)
+            write_atomic(target, packed.getvalue())
         else:
             save_mask(mask, target)
         return str(target)

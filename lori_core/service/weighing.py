@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lori_core.errors import LoRIError, RunError
-from lori_core.method.footprint import Footprint
+from lori_core.errors import IncompatibleAdapters, LoRIError, RunError
+from lori_core.method.adapter import Adapter
+from lori_core.method.footprint import Footprint, check_footprints
 from lori_core.method.triangle import weighted_merges
 from lori_core.service.base_cache import BaseCache
 from lori_core.service.origins import origin_of
@@ -19,6 +20,7 @@ from lori_core.storage.footprint_files import load_footprint
 from lori_core.storage.footprint_store import FootprintStore
 from lori_core.study.layout import Layout
 from lori_core.study.runs import Run
+from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task, name_of
 from lori_core.training.footprints import task_footprint
 
@@ -40,7 +42,7 @@ class Weighing:
         folders = [Path(folder) for folder in self.shelf.folders(references)]
         adapters = [load_adapter(folder) for folder in folders]
         tasks = [str(adapter.record.get("task", "")) or adapter.name for adapter in adapters]
-        footprints = [self._footprint(*each) for each in zip(references, folders, tasks, strict=True)]
+        footprints = [self._footprint(*each) for each in zip(references, folders, tasks, adapters, strict=True)]
         if missing := [task for task, found in zip(tasks, footprints, strict=True) if found is None]:
             return {"missing": missing}
         named = [replace(adapter, name=name) for adapter, name in zip(adapters, names, strict=True)]
@@ -49,21 +51,29 @@ class Weighing:
     def measure_footprints(self, references: TwoOrThree) -> Iterator[str]:
         """Measures into the store what each adapter's task feeds into its base, where that is not known; its names."""
         for reference, folder in zip(references, self.shelf.folders(references), strict=True):
-            origin = origin_of(self.shelf, reference)
-            if self._footprint(reference, Path(folder), name_of(origin.task)) is None:
-                task = load_task(origin.task, origin.base.allow_code_execution)
-                yield FootprintStore(self.shelf.store.root).save(task_footprint(self.bases.base(origin.base), task))
+            origin, adapter = origin_of(self.shelf, reference), load_adapter(folder)
+            if self._footprint(reference, Path(folder), name_of(origin.task), adapter) is None:
+                base, tasks = self.bases.base(origin.base), (load_task(origin.task, origin.base.allow_code_execution),)
+                if origin.base.chat:
+                    base, tasks = in_chat(base, tasks)
+                modules, directions = tuple(adapter.factors), adapter.config.directions
+                found = task_footprint(base, tasks[0], modules, directions=directions)
+                yield FootprintStore(self.shelf.store.root).save(found)
 
-    def _footprint(self, reference: str, folder: Path, task: str) -> Footprint | None:
-        """Of the adapter's own run, else the newest version in the store."""
+    def _footprint(self, reference: str, folder: Path, task: str, adapter: Adapter) -> Footprint | None:
+        """Of the adapter's own run, else the newest version in the store, of those on its base and of its modules."""
         places: list[Path] = []
         if reference.startswith(OF_RUNS):
             with suppress(RunError):
                 run = Run.open(folder.parent.parent)
                 places.append(Layout(run.path).footprint(str(_place(run.config.get("tasks"), task))))
         with suppress(LoRIError):
-            places.append(FootprintStore(self.shelf.store.root).folder(task))
-        return next((load_footprint(place) for place in places if place.is_dir()), None)
+            places += FootprintStore(self.shelf.store.root).folders(task)
+        for footprint in (load_footprint(place) for place in places if place.is_dir()):
+            with suppress(IncompatibleAdapters):
+                check_footprints([footprint], [adapter])
+                return footprint
+        return None
 
 
 def _place(specs: Any, task: str) -> int | None:

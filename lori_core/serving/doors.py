@@ -53,7 +53,8 @@ def folder_door(folder: Path, base: str | None) -> Door:
     Args:
         base: of an adapter; None: the one that its settings name.
     Raises:
-        AdapterError: it is neither. ConfigError: PEFT is not installed. ModelError: the base cannot be loaded.
+        AdapterError: it is neither, or its settings cannot be read. ConfigError: PEFT is not installed, or the base is
+            not named. ModelError: the base cannot be loaded, or PEFT does not put the adapter on it.
     """
     if (folder / "adapters.safetensors").is_file():
         raise AdapterError("served_mlx", path=folder)
@@ -65,11 +66,18 @@ def folder_door(folder: Path, base: str | None) -> Door:
         from peft import PeftModel
     except ImportError as error:
         raise ConfigError("served_needs", package="peft", path=folder) from error
-    name = base or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-    if not name:
+    named = _named_base(folder / "adapter_config.json")
+    if not (name := base or named):
         raise ConfigError("served_base", path=folder)
+    # Where there are no weights PEFT would take the folder's name for a repository's, and ask the hub for them.
+    if not any((folder / f"adapter_model.{ending}").is_file() for ending in ("safetensors", "bin")):
+        raise AdapterError("no_peft_adapter", path=folder)
     loaded = load_base(name)
-    model: Any = PeftModel.from_pretrained(loaded.model, str(folder)).eval()
+    try:
+        model: Any = PeftModel.from_pretrained(loaded.model, str(folder)).eval()
+    except Exception as error:  # what PEFT makes of damaged files and of other bases is any kind of error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError("served_peft", path=folder, base=name, reason=reason) from error
     ask = _asker(loaded, model)
 
     def bare(probe: Probe) -> Seen | None:
@@ -77,6 +85,18 @@ def folder_door(folder: Path, base: str | None) -> Door:
             return ask(probe)
 
     return Door(ask, bare)
+
+
+def _named_base(settings: Path) -> str | None:
+    """The base that adapter_config.json names, if any; raises AdapterError where the file cannot be read."""
+    try:
+        content = read_json(settings)
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
+        raise AdapterError("adapter_unreadable", path=settings, reason=error) from None
+    name = content.get("base_model_name_or_path")
+    return name if isinstance(name, str) else None
 
 
 def _asker(base: Base, model: PreTrainedModel | None = None) -> Ask:

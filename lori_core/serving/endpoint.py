@@ -12,9 +12,9 @@ import os
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 
 from lori_core.errors import ModelError
 from lori_core.files import LARGEST_JSON, parse_json
@@ -75,7 +75,7 @@ class Endpoint:
 
 def endpoint(url: str, model: str | None, adapter: str) -> Endpoint:
     """The model to ask, see http_door of doors.py."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         raise ModelError("served_unreachable", url=url, reason="no http:// or https:// address")
     url = url.rstrip("/").removesuffix("/v1")
     try:
@@ -110,13 +110,15 @@ def _request(url: str, path: str, body: Mapping[str, Any] | None = None, version
         headers["Authorization"] = f"Bearer {key}"
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=_PATIENCE) as answer:
-            return parse_json(answer.read(LARGEST_JSON))
-    except HTTPError as error:
-        raise _Refused(f"{error.code} {error.read(400).decode(errors='replace')}") from None
+        try:
+            with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=_PATIENCE) as answer:
+                return parse_json(answer.read(LARGEST_JSON))
+        except HTTPError as error:  # whose text may be cut off too
+            with error:
+                raise _Refused(f"{error.code} {error.read(400).decode(errors='replace')}") from None
     except ValueError as error:
         raise _Refused(str(error)) from None
-    except OSError as error:
+    except (OSError, HTTPException, OverflowError) as error:  # the last of a port that is too large a number
         raise ModelError("served_unreachable", url=url, reason=error) from error
 
 

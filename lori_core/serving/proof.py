@@ -3,6 +3,7 @@ bits, and as each fault of serving would have them. One small JSON beside an exp
 what it sees.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -19,7 +20,7 @@ from lori_core.config import Config
 from lori_core.errors import AdapterError, ConfigError, ModelError
 from lori_core.files import read_json
 from lori_core.method.adapter import Adapter, check_base
-from lori_core.serving.faults import ACTIVE, BARE, ROUNDED, ROUNDED_BARE, served_states
+from lori_core.serving.faults import ACTIVE, BARE, ROUNDED, ROUNDED_BARE, SCALE, served_states
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.encode import encode_prompt
 from lori_core.tasks.task import Example, Task
@@ -71,7 +72,8 @@ class Proof(Config):
 
     Attributes:
         base: name of the base that it was measured on, and its fingerprint.
-        probes: prompts as they are, then as turns of a chat where the base has a chat template.
+        probes: prompts as they are, then as turns of a chat where the base has a chat template; of each kind all have
+            the same states.
     """
 
     adapter: str
@@ -151,9 +153,33 @@ def _is_whole(text: str) -> bool:
 def read_proof(path: Path) -> Proof:
     """Raises AdapterError where there is none that can be read."""
     try:
-        return Proof(**read_json(path))
+        proof = Proof(**read_json(path))
+        _check_states(proof)
+        return proof
     except (OSError, ValueError, TypeError, ConfigError) as error:
         raise AdapterError("no_proof", path=path, reason=error) from None
+
+
+def _check_states(proof: Proof) -> None:
+    """Raises ValueError where answers cannot be compared with what the proof's probes say together."""
+    plain, turns = ({frozenset(p.log_probs) for p in proof.probes if p.chat == chat} for chat in (False, True))
+    if not plain:
+        raise ValueError("at least one prompt has to be no turn of a chat")
+    if len(plain) > 1 or len(turns) > 1:
+        raise ValueError("all prompts of a kind need the same states")
+    (states,) = plain
+    if (ROUNDED in states) != (ROUNDED_BARE in states):
+        raise ValueError(f"{ROUNDED!r} and {ROUNDED_BARE!r} are told together or not at all")
+    for state in states:
+        if state.startswith(SCALE) and not _is_finite(state.removeprefix(SCALE)):
+            raise ValueError(f"the state {state!r} needs a finite number")
+
+
+def _is_finite(number: str) -> bool:
+    try:
+        return math.isfinite(float(number))
+    except ValueError:
+        return False
 
 
 @torch.no_grad()

@@ -185,6 +185,8 @@ def _fault(told: _Told) -> tuple[Finding, str] | None:
     if rest <= enough:
         return "scale", f"{scale:.2g}"
     parts = {state: _along(off, told.between(state)) for state in told.states if state.startswith(WITHOUT)}
+    if not parts:  # as of an adapter of one module
+        return None
     share, rest, state = min(((*part, state) for state, part in parts.items()), key=lambda each: each[1])
     return _named(state) if rest <= enough and share >= _PART else None
 

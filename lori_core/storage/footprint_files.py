@@ -130,11 +130,6 @@ def read_footprint_header(folder: str | Path) -> tuple[StoredFootprint, str]:
         raise AdapterError("footprint_unreadable", path=path, reason=error) from None
 
 
-def is_footprint(folder: str | Path) -> bool:
-    """Whether there is one, whole or not."""
-    return (Path(folder) / HEADER).is_file()
-
-
 def _factors(path: Path, header: StoredFootprint) -> dict[str, Tensor]:
     """Input -> factor (m, m) fp16; what the header claims is held against the bytes before anything is made of it."""
     try:

@@ -60,6 +60,11 @@ class FootprintStore:
             raise AdapterError("no_footprint_version", reference=reference, path=self.root, known=known)
         return self.place / name / number
 
+    def folders(self, name: str) -> list[Path]:
+        """Of all versions of that name, the newest first."""
+        place = self.place / checked_name(name)
+        return [place / str(number) for number in sorted(numbers_in(place), reverse=True)]
+
     def references(self) -> list[str]:
         """Of all versions, by name and number."""
         names = sorted(path.name for path in self.place.glob("*"))

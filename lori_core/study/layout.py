@@ -1,6 +1,6 @@
 """Folder layout of a run: what units of work, adapters, dense runs and reports are called, and where each lies.
 
-    units/<unit>.json     the unit's result           seconds/<unit>       its wall time over all sittings
+    units/<unit>.json     the unit's result           seconds/<unit>       the wall time of the sitting that finished it
     adapters/<unit>       the adapter it left         checkpoints/<unit>/  of its training
     footprints/<n>        of the run's tasks, in their order; given-<n>: copies of those that it was given
     report.html, report.ja.html

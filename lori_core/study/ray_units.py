@@ -8,12 +8,12 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lori_core.errors import ConfigError, LoRIError, RunError
 from lori_core.study.runs import Run
-from lori_core.study.sweep import Engine
+from lori_core.study.sweep import Engine, done
 
 RETRIES = 3  # of a unit whose worker is lost
 CONNECTED = 5.0  # seconds within which a cluster has to answer
@@ -32,7 +32,7 @@ def on_ray(address: str, gpus: float | None = None) -> Iterator[Engine]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
     try:
         import ray
-        from ray.exceptions import RayError, RayTaskError
+        from ray.exceptions import RayError
     except ImportError:
         raise ConfigError("no_ray") from None
     try:
@@ -46,16 +46,14 @@ def on_ray(address: str, gpus: float | None = None) -> Iterator[Engine]:
     def units(runs: Sequence[Run]) -> Iterator[tuple[Run, LoRIError | None]]:
         each = gpus if gpus is not None else float("GPU" in ray.cluster_resources())
         task = ray.remote(num_gpus=each, max_retries=RETRIES)(_unit)
-        waiting: dict[Any, Run] = {task.remote(str(run.path.resolve())): run for run in runs}
+        waiting: dict[Any, Run] = {task.remote(str(run.path.resolve()), os.getcwd()): run for run in runs}
         while waiting:
-            (done, *_), _ = ray.wait(list(waiting))
+            (ended, *_), _ = ray.wait(list(waiting))
             try:
-                error = ray.get(done)
-            except RayTaskError:
-                raise
+                error = ray.get(ended)
             except RayError as lost:
                 error = RunError("worker_lost", retries=RETRIES, reason=lost)
-            yield waiting.pop(done), error
+            yield waiting.pop(ended), error
 
     try:
         yield units
@@ -63,14 +61,11 @@ def on_ray(address: str, gpus: float | None = None) -> Iterator[Engine]:
         ray.shutdown()
 
 
-def _unit(path: str) -> LoRIError | None:
-    """On a worker."""
-    from lori_core.study.jobs import execute
-
+def _unit(path: str, folder: str) -> LoRIError | None:
+    """On a worker, in the folder in which the command was given: a spec may name files from there."""
+    with suppress(OSError):  # a machine that does not have it
+        os.chdir(folder)
     try:
-        run = Run.open(path)
-        if run.state() != "finished":  # else its worker was lost when all was done
-            execute(run)
-    except LoRIError as error:
+        return done(Run.open(path))
+    except RunError as error:
         return error
-    return None

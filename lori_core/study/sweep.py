@@ -28,6 +28,7 @@ from lori_core.study.specs import StudyConfig
 Engine = Callable[[Sequence[Run]], Iterator[tuple[Run, LoRIError | None]]]
 Point = dict[str, str]  # field of AdapterConfig -> value, as it was typed
 SPEC, RESULT = "sweep.json", "result.json"
+OF_THE_STUDY = {"shared_projection", "slot", "slots", "train_projection"}  # which sets them for each of its adapters
 
 
 class Unit(Config):
@@ -55,8 +56,9 @@ def create(root: Path, study: StudyConfig, grid: Mapping[str, Sequence[str]], se
     """
     if not 1 <= len(grid) <= 2:
         raise ConfigError("sweep_axes", got=len(grid))
-    if unknown := [field for field in grid if field not in AdapterConfig.model_fields]:
-        raise ConfigError("sweep_field", got=unknown[0], known=", ".join(AdapterConfig.model_fields))
+    known = [field for field in AdapterConfig.model_fields if field not in OF_THE_STUDY]
+    if unknown := [field for field in grid if field not in known]:
+        raise ConfigError("sweep_field", got=unknown[0], known=", ".join(known))
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     cells = [(point, seed) for point in points for seed in dict.fromkeys(seeds)]
     studies = [study.changed(adapter=study.adapter.changed(**point), seeds=(seed,)) for point, seed in cells]
@@ -82,15 +84,22 @@ def read(folder: Path) -> Sweep:
 
 def in_turn(runs: Sequence[Run]) -> Iterator[tuple[Run, LoRIError | None]]:
     """The engine of one process."""
+    for run in runs:
+        yield run, done(run)
+
+
+def done(run: Run) -> LoRIError | None:
+    """Does the run if it is not finished, and says what was wrong with it: nothing that it meets ends the others."""
     from lori_core.study.jobs import execute  # imports torch, which a refused grid need not wait for
 
-    for run in runs:
-        try:
+    try:
+        if run.state() != "finished":
             execute(run)
-        except LoRIError as error:
-            yield run, error
-        else:
-            yield run, None
+    except LoRIError as error:
+        return error
+    except Exception as error:  # the run's events have its traceback
+        return RunError("unit_crashed", reason=f"{type(error).__name__}: {error}")
+    return None
 
 
 def go_on(

@@ -29,11 +29,11 @@ def decode(path: object, content: bytes, encoding: str = "") -> tuple[str, str]:
     encoding = encoding or _found(content)
     try:
         text = content.decode(encoding)
-    except LookupError:
-        raise DataError("unknown_encoding", file=path, got=encoding) from None
     except UnicodeDecodeError as error:
         row = error.object.count(b"\n", 0, error.start) + 1  # of the content after its mark
         raise DataError("not_utf8", file=path, row=row, encoding=encoding) from None
+    except (LookupError, ValueError):  # a name with a zero in it, or a codec that is not for texts
+        raise DataError("unknown_encoding", file=path, got=encoding) from None
     return text.removeprefix("\ufeff"), encoding
 
 

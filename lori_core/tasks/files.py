@@ -5,12 +5,13 @@ JSON, CSV and Excel are read as they stand, not through `datasets`: that turned 
 """
 
 import csv
+import gzip
 import io
 import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from functools import cached_property
@@ -121,14 +122,14 @@ def _most(content: bytes) -> int:
 
 
 def _unpacked(path: Path, content: bytes) -> bytes:
-    unpacking = zlib.decompressobj(wbits=31)
+    """All parts of a .gz, which is several where `cat` joined some."""
     try:
-        unpacked = unpacking.decompress(content, _most(content))
-    except zlib.error as error:
+        with gzip.open(io.BytesIO(content)) as parts:
+            unpacked = parts.read(_most(content) + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError("bad_gzip", file=path, reason=error) from None
-    if not unpacking.eof:
-        key = "parquet_swells" if unpacking.unconsumed_tail else "bad_gzip"
-        raise DataError(key, file=path, bytes=len(content), most=_most(content), reason="it is cut off")
+    if len(unpacked) > _most(content):
+        raise DataError("parquet_swells", file=path, bytes=len(content), most=_most(content))
     return unpacked
 
 
@@ -246,7 +247,7 @@ def _csv(file: File) -> Iterator[Row]:
                 number += 1
                 if len(fields) != len(header):
                     raise DataError("csv_fields", file=path, row=number, got=len(fields), expected=len(header))
-                yield Row(path, number, dict(zip(header, fields, strict=True)))
+                yield Row(path, number, _named(header, fields))
     except csv.Error as error:
         raise DataError("bad_csv", file=path, reason=error) from None
 
@@ -266,7 +267,7 @@ def _excel(file: File) -> Iterator[Row]:
         for number, line in enumerate(filled, 1):
             if number > 1 or line != header:
                 line += [""] * (len(header) - len(line))
-                yield Row(file.path, number, {name: value for name, value in zip(header, line, strict=False) if name})
+                yield Row(file.path, number, _named(header, line))
     except DataError:
         raise
     except Exception as error:  # a zip and the XML in it fail in as many ways as they have parts
@@ -281,10 +282,15 @@ def _cell(value: Any) -> Any:
 
 def _columns(path: Path, header: list[str]) -> list[str]:
     """Raises DataError where two columns have one name: the second would hide the first."""
-    twice = [name for name, times in Counter(header).items() if times > 1]
+    twice = [name for name, times in Counter(header).items() if times > 1 and name.strip()]
     if twice:
         raise DataError("columns_twice", file=path, column=twice[0], columns=", ".join(header))
     return header
+
+
+def _named(header: list[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Without the columns that have no name, as a spreadsheet writes them that is wider than what is in it."""
+    return {name: value for name, value in zip(header, values, strict=False) if name.strip()}
 
 
 def _parquet(file: File) -> Iterator[Row]:

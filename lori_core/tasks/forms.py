@@ -30,6 +30,7 @@ class Form:
         template: the prompt, "{column}" where a value goes; "{*listed}" and "{*labels}" where the choices do;
             "{column?}" may be empty; "{column!c}" puts a space before the value and a capital on it, and nothing where
             it is empty.
+        prompt: column that is the whole prompt, whatever signs its name holds; the template is not looked at then.
         response: column of the answer; with choices the index, label ("A", or the label beside the text) or text.
             Empty: there is none, as where a refusal is judged.
         choices: columns, one a choice, separated by commas; or one column that holds a list of texts or
@@ -74,6 +75,7 @@ class Form:
     system: str = ""
     test_only: bool = False
     stop: tuple[str, ...] = ()
+    prompt: str = ""
 
     @property
     def has_choices(self) -> bool:
@@ -82,6 +84,8 @@ class Form:
     @property
     def asked(self) -> list[str]:
         """The columns that stand in the prompt."""
+        if self.prompt:
+            return [self.prompt]
         return [field.removesuffix("?") for field in _fields(self.template) if not field.startswith("*")]
 
     @property
@@ -182,6 +186,10 @@ def _fields(template: str) -> list[str]:
 
 
 def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
+    opening = f"{form.system}\n\n" if form.system else ""
+    if form.prompt:
+        value = _text(row, form.prompt)
+        return Prompt(opening + value, [(len(opening), len(opening) + len(value))])
     template = form.longer if form.longer and str(row.values.get("input") or "").strip() else form.template
     labels = _labels(form, texts)
     named = zip(labels, texts, strict=True)
@@ -189,7 +197,7 @@ def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
         "*labels": "/".join(labels),
         "*listed": form.between.join(f"{label.capitalize()}: {text}" for label, text in named),
     }
-    prompt, data = (f"{form.system}\n\n" if form.system else ""), []
+    prompt, data = opening, []
     for text, field, _, conversion in string.Formatter().parse(template):
         prompt += text
         if field is not None:

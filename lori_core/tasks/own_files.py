@@ -127,6 +127,7 @@ def spec_of(name: str, file: Path, prompt: str, response: str, scorer: str = "ex
     """
     if not re.fullmatch(r"[^\W_][\w-]{0,39}", name):
         raise TaskError("bad_task_name", name=name[:80])
+    # A column with a brace in its name goes as a template too: the registry knows it for the column.
     asked = {"template" if "{" in prompt else "prompt": prompt, "response": response, "scorer": scorer}
     return f"{name}={quote(str(file))}?{urlencode(asked, quote_via=quote)}"
 

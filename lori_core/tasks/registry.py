@@ -219,12 +219,13 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
     for option in ("choices", "checks"):
         if options.get(option) and not all(options[option].split(",")):
             raise TaskError("empty_column", option=option, got=options[option])
-    prompt = options.pop("prompt", None)
-    if prompt is not None or "template" in options:
-        braced = "{" + (prompt or "") + "}"
-        form = Form(options.pop("template", braced), options.pop("response", "response"))
-        if not form.template:
+    prompt, template = options.pop("prompt", None), options.pop("template", None)
+    if template is not None and template not in row.values:
+        form = Form(template, options.pop("response", "response"))
+        if not template:
             raise TaskError("bad_template", template="", reason="it is empty")
+    elif (column := template or prompt) is not None:  # a header with braces may have been taken for a template
+        form = Form(f"{{{column}}}", options.pop("response", "response"), prompt=column)
     elif options.get("messages"):
         form = replace(CONVERSATIONS[0], messages=options["messages"])
     else:
@@ -237,9 +238,10 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
     form = replace(form, **changes)  # pyright: ignore[reportArgumentType]
     if "scorer" not in options and form.has_choices and not form.said:
         form = replace(form, scorer="choice")
-    needs = {"choice": form.has_choices, "refusal": form.kind, "code": form.checks}
+    answers = form.response or form.messages
+    needs = {"choice": form.has_choices, "refusal": form.kind, "code": form.checks, "label": answers}
     if not needs.get(form.scorer, True):
-        option = {"choice": "choices", "refusal": "kind", "code": "checks"}[form.scorer]
+        option = {"choice": "choices", "refusal": "kind", "code": "checks", "label": "response"}[form.scorer]
         raise TaskError("scorer_needs_option", scorer=form.scorer, option=option)
     return form
 

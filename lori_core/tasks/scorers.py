@@ -102,9 +102,14 @@ def number(example: Example, output: str) -> float:
     return float(wanted is not None and find_number(output) == wanted)
 
 
+def _plain(text: str) -> str:
+    """Of one width, composition, case and white space."""
+    return _folded(unicodedata.normalize("NFKC", text).casefold())
+
+
 def evened(text: str) -> str:
     """Without what a reader does not hear: width and composition, case, white space, punctuation at the end."""
-    return _folded(unicodedata.normalize("NFKC", text).casefold()).rstrip(" .,;:!?。、")
+    return _plain(text).rstrip(" .,;:!?。、")
 
 
 def normalised(example: Example, output: str) -> float:
@@ -127,15 +132,26 @@ def find_label(example: Example, text: str) -> str | None:
     if not labels:
         found = _LABEL.search(text.lower())
         return found and found[0]
-    found = _any_of(labels).search(evened(text))
-    return found and next(each for each in labels if evened(each) == found[0])
+    found = _any_of(labels).search(_plain(text))
+    return found and next(each for each in labels if _sought(each) == found[0])
+
+
+def _sought(label: str) -> str:
+    """A label as it is looked for: evened, unless it is punctuation alone ("?")."""
+    return evened(label) or _plain(label)
 
 
 @lru_cache(maxsize=32)
 def _any_of(labels: tuple[str, ...]) -> re.Pattern[str]:
     """Whole words, where their ends are letters that words are made of; Japanese has no spaces between them."""
-    texts = sorted({evened(each) for each in labels}, key=len, reverse=True)
-    return re.compile("|".join(f"{_edge(each[0], '(?<!')}{re.escape(each)}{_edge(each[-1], '(?!')}" for each in texts))
+    texts = sorted({_sought(each) for each in labels}, key=len, reverse=True)
+    return re.compile("|".join(map(_pattern, texts)))
+
+
+def _pattern(label: str) -> str:
+    if not evened(label):  # further on, punctuation only ends what was said
+        return rf"\A{re.escape(label)}"
+    return f"{_edge(label[0], '(?<!')}{re.escape(label)}{_edge(label[-1], '(?!')}"
 
 
 def _edge(letter: str, look: str) -> str:

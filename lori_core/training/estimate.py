@@ -54,7 +54,7 @@ def estimate(
     """The most memory that one training stage takes at a time.
 
     Args:
-        config: of the base, as models.load_config reads it.
+        config: of the base, as bases/load.py reads it.
         adapter: sparsity 0 is the dense training, and the calibration of LoRI-S; with train_projection it is LoRA.
         batch_size: examples a forward pass. length: tokens of each, prompt and response.
         device: says how attention is computed: eager on a cpu.
@@ -132,7 +132,7 @@ def _check_length(config: PreTrainedConfig, length: int) -> None:
 def _wrap(
     model: PreTrainedModel, module: str, adapter: AdapterConfig, dtype: torch.dtype | None, fake: FakeTensorMode
 ) -> LoRILinear:
-    """As inject.attach puts a layer in. What it holds does not count, so the first entries are those kept.
+    """As bases/attach.py puts a layer in. What it holds does not count, so the first entries are those kept.
 
     Args:
         dtype: of a frozen A; None: fp32, as in a quantised base.

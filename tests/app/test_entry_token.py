@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from served import as_upload, send, serving
 
+from app.entry_token import kept_token
 from lori_core.translate import translate
 
 
@@ -15,6 +16,14 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     with serving(folder, "--host", "127.0.0.1") as printed:
         yield printed, f"http://{urlsplit(printed).netloc}", folder
+
+
+def test_a_token_that_was_half_written_is_made_anew_and_is_its_owners_alone(tmp_path):
+    (tmp_path / ".token").touch()
+    token = kept_token(tmp_path)
+    assert len(token) >= 32 and kept_token(tmp_path) == token
+    assert stat.S_IMODE((tmp_path / ".token").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [".token"]
 
 
 def test_nothing_is_served_without_the_token_or_with_another(lab):

@@ -75,6 +75,7 @@ def test_a_run_outlives_the_app_and_the_next_one_can_stop_and_resume_it(jobs, tm
     assert run.state() == "running" and jobs.busy() == {""}
     jobs.stop_and_keep(run)
     wait_for(lambda: run.state() == "stopped")
+    wait_for(lambda: not jobs._deadlines)  # else whoever has that process's number later would be ended
     jobs.resume(run)
     pid_of(run)
     jobs.discard(run)

@@ -11,7 +11,6 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-from lori_core.bases import gguf
 from lori_core.bases.load import fingerprint, load_base, load_config
 from lori_core.bases.merged_base import export_merged_base
 from lori_core.errors import IncompatibleAdapters, ModelError
@@ -144,11 +143,6 @@ def test_a_file_that_is_not_there_and_one_that_is_none_are_refused(tmp_path):
 
 def test_one_part_of_several_says_how_to_join_them(tmp_path):
     assert refused(gguf_files.write(gguf_files.llama(), tmp_path / "a.gguf", split_count=3)) == "gguf_in_parts"
-
-
-def test_without_the_package_the_message_says_what_to_install(file, monkeypatch):
-    monkeypatch.setattr(gguf, "find_spec", lambda name: None)
-    assert refused(file) == "gguf_missing"
 
 
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])

@@ -163,8 +163,10 @@ def test_pair_colours_are_distances_from_what_chance_gives_that_pair():
     method, matrix = next(pair for pair in RESULT.interference if pair[1].measure == "jaccard")
     heatmap = traces(figures.pairs(method, matrix))[0]
     assert heatmap.zmin == -heatmap.zmax
-    assert heatmap.z[0][1] == pytest.approx(matrix.values[0][1] - matrix.null_mean[0][1])
-    assert heatmap.text[0][1] == number(matrix.values[0][1])
+    value, chance = matrix.values[0][1], matrix.null_mean[0][1]
+    assert value is not None and chance is not None
+    assert heatmap.z[0][1] == pytest.approx(value - chance)
+    assert heatmap.text[0][1] == number(value)
     assert all(heatmap.z[i][i] is None for i in range(len(matrix.names)))
 
 

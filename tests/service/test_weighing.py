@@ -1,5 +1,7 @@
 """Weights of a merge: where the footprints of a shelf's adapters are found, and that a merge answers at its weights."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 
@@ -44,6 +46,9 @@ def test_footprints_are_missing_by_name_then_found_in_the_store_and_before_that_
     save_footprint(footprints[1], run.path / "footprints" / "1")
     found = from_plain(WeightedMerges, ask(references(run), ["a", "b"])["found"])
     assert found.names == ("a", "b") and all(ratio for row in found.ratios[1:-1] for ratio in row)
+    elsewhere = {"base": {"name": "another", "fingerprint": "f" * 64}}
+    FootprintStore(shelf.store.root).save(replace(footprints[0], record=footprints[0].record | elsewhere))
+    assert from_plain(WeightedMerges, ask(references(run), ["a", "b"])["found"]) == found  # the newest, of another base
     save_footprint(footprints[1], run.path / "footprints" / "0")  # of another task: it must be seen to be taken
     assert from_plain(WeightedMerges, ask(references(run), ["a", "b"])["found"]).ratios != found.ratios
 

@@ -1,7 +1,9 @@
 """The proof of life is what the base says, with and without the adapter, and reads back as it was written."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import tiny
@@ -10,7 +12,7 @@ import torch
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base
 from lori_core.errors import AdapterError, IncompatibleAdapters
-from lori_core.serving.faults import ACTIVE, BARE
+from lori_core.serving.faults import ACTIVE, BARE, ROUNDED_BARE, SCALE
 from lori_core.serving.proof import PROMPTS, Proof, prove, read_proof
 from lori_core.serving.verdict import tells
 
@@ -81,6 +83,55 @@ def test_a_proof_with_states_that_do_not_fit_its_tokens_is_refused(proof, tmp_pa
     with pytest.raises(AdapterError) as caught:
         read_proof(tmp_path / "proof")
     assert caught.value.key == "no_proof"
+
+
+def all_turns(probes: list[dict[str, Any]]) -> None:
+    for probe in probes:
+        probe["chat"] = True
+
+
+def one_scale_less(probes: list[dict[str, Any]]) -> None:
+    states = {state: nats for state, nats in probes[0]["log_probs"].items() if state != f"{SCALE}0.5"}
+    probes.append(probes[0] | {"log_probs": states})
+
+
+def one_scale_less_in_a_turn(probes: list[dict[str, Any]]) -> None:
+    one_scale_less(probes)
+    probes.append(probes[0] | {"chat": True})
+    probes[-2]["chat"] = True
+
+
+def half_a_rounding(probes: list[dict[str, Any]]) -> None:
+    for probe in probes:
+        del probe["log_probs"][ROUNDED_BARE]
+
+
+def a_scale(name: str) -> Callable[[list[dict[str, Any]]], None]:
+    def change(probes: list[dict[str, Any]]) -> None:
+        for probe in probes:
+            probe["log_probs"][f"{SCALE}{name}"] = probe["log_probs"][ACTIVE]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (all_turns, "no turn"),
+        (one_scale_less, "same states"),
+        (one_scale_less_in_a_turn, "same states"),
+        (half_a_rounding, "4 bits"),
+        (a_scale("large"), "'scale large'"),
+        (a_scale("inf"), "'scale inf'"),
+    ],
+)
+def test_a_proof_that_cannot_be_compared_with_is_refused_with_the_reason(damage, reason, proof, tmp_path):
+    content = json.loads(proof.model_dump_json())
+    damage(content["probes"])
+    (tmp_path / "proof").write_text(json.dumps(content))
+    with pytest.raises(AdapterError) as caught:
+        read_proof(tmp_path / "proof")
+    assert caught.value.key == "no_proof" and reason in str(caught.value)
 
 
 def test_an_adapter_of_another_base_has_no_proof_here(base):

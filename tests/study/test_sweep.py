@@ -10,6 +10,7 @@ from typed import lori, refused
 from lori_core.errors import ConfigError, RunError
 from lori_core.figures.sweep import sweep as heatmap
 from lori_core.results import StudyResult, SweepCell, SweepResult, from_json
+from lori_core.study import jobs
 from lori_core.study.jobs import execute
 from lori_core.study.runs import Run, list_runs
 from lori_core.study.specs import StudyConfig
@@ -58,8 +59,25 @@ def test_one_after_another_a_unit_that_failed_holds_up_no_other_and_the_command_
     assert sum(cell.value for cell in result.cells) / 2 == pytest.approx(sum(scores) / 4)
     page = (made / "report.html").read_text()
     assert "Plotly.newPlot" in page and '<th scope="row">4</th>' in page
+    refused(lori("sweep", made, "--seeds", "0,1,2"), "--seeds")
     again = lori("sweep", made, "--language", "ja")
     assert again.exit_code == 0 and [states(run) for run in runs] == [["running", "finished"]] * 4
+
+
+def test_a_unit_that_crashed_holds_up_no_other_and_the_result_is_kept(tmp_path, study, monkeypatch):
+    folder = create(tmp_path, study, {"rank": ("2", "4")}, [0])
+    first = Run.open(tmp_path / read(folder).units[0].run)
+
+    def out_of_memory(run: Run) -> None:
+        if run.path == first.path:
+            raise RuntimeError("CUDA out of memory")
+        execute(run)
+
+    monkeypatch.setattr(jobs, "execute", out_of_memory)
+    with pytest.raises(RunError) as caught:
+        go_on(folder)
+    assert caught.value.key == "sweep_units_failed" and "CUDA out of memory" in str(caught.value)
+    assert from_json(SweepResult, (folder / "result.json").read_text()).finished == 1
 
 
 def test_what_cannot_be_swept_is_refused_before_a_run_is_made(tmp_path, study):
@@ -69,6 +87,11 @@ def test_what_cannot_be_swept_is_refused_before_a_run_is_made(tmp_path, study):
     refused(lori("sweep", spec, "--grid", "sparsity", *out), "sparsity=.8,.9,.95")
     refused(lori("sweep", spec, "--grid", "colour=red", *out), "colour", "rank")
     refused(lori("sweep", spec, "--grid", "sparsity=2", *out), "sparsity")
+    refused(lori("sweep", spec, "--grid", "shared_projection=true,false", *out), "shared_projection")
+    refused(lori("sweep", spec, "--grid", "rank=2", "--grid", "rank=4", *out), "rank", "once")
+    misspelt = study.changed(tasks=(f"{study.tasks[0]}?prompt=promt",)).model_dump(mode="json")
+    other = Run.create(tmp_path / "spec", "study", misspelt).path / "spec.json"
+    refused(lori("sweep", other, "--grid", "rank=2", *out), "promt")
     other = Run.create(tmp_path / "spec", "train", {"task": "math"}).path / "spec.json"
     refused(lori("sweep", other, "--grid", "rank=2", *out), "train")
     assert not (tmp_path / "out").exists()

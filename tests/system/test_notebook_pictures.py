@@ -36,3 +36,14 @@ def test_a_notebook_that_was_not_run_is_refused(tmp_path: Path):
     with pytest.raises(SystemExit, match="run all of its cells"):
         main(tmp_path / "out", tmp_path / "made.ipynb")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_copy_that_would_replace_what_was_run_is_refused(tmp_path: Path):
+    made = executed(new_notebook(cells=[new_code_cell(DRAWN)]), tmp_path)
+    nbformat.write(made, tmp_path / "made.ipynb")
+    before = (tmp_path / "made.ipynb").read_bytes()
+    with pytest.raises(SystemExit, match="would replace"):
+        main(tmp_path, tmp_path / "made.ipynb")
+    with pytest.raises(SystemExit, match="would replace"):
+        main(tmp_path / "out", tmp_path / "made.ipynb", tmp_path / "." / "made.ipynb")
+    assert (tmp_path / "made.ipynb").read_bytes() == before and not (tmp_path / "out").exists()

@@ -42,14 +42,15 @@ def test_the_figures_in_the_readme_are_those_that_were_measured(name: str):
 
 def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
     """Row by row, on the toy and on the real model, %, in the order in which the README says them."""
-    toy = {name: results_of(RESULTS / f"{name}.json") for name in ("methods", "footprints")}
-    real, random = results_of(RESULTS / "real.json"), "lori_d kaiming_uniform"
+    toy = {name: results_of(RESULTS / f"{name}.json") for name in ("methods", "footprints", "sequences")}
+    real = results_of(RESULTS / "real.json")
     summary, ends = real["summary"], real["intervals"]["0"]
     designed, removed = toy["footprints"]["designed"]["lori_s"], toy["footprints"]["removal"]
     best = [toy["methods"]["merged"][each]["of_single"]["mean"] for each in ("lori_s", "lora")]
     own, conditioned = (of_lora(real, each) for each in ("lori_s", "lori_s_conditioned"))
     merged = ends["kept"]["merged-lori_s_conditioned-0 whole"]["mean"]
     whole = summary["lori_s_conditioned"]["whole"]
+    in_sequence = toy["sequences"]["sequences"]["lori_d"], toy["footprints"]["sequence"]["lori_d conditioned"]
     removals = [removed[each]["removal"]["kept"] for each in ("lori_s", "lora")]
     return [
         ([toy["methods"]["single"]["lori_s"]["of_lora"]["mean"]], [own, *ends["of_lora"]["lori_s"]]),
@@ -64,7 +65,7 @@ def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
             [summary[each]["removal"][part] for part in ("mean", "worst") for each in ("lori_s", "lora")],
         ),
         (
-            [toy["footprints"]["sequence"][each]["old_kept"]["mean"] for each in (random, "lori_d conditioned")],
+            [each["old_kept"]["mean"] for each in in_sequence],
             [summary[each]["sequence"]["old_kept"] for each in ("lori_d", "lori_d_conditioned")],
         ),
         ([], [own - conditioned]),

@@ -74,7 +74,10 @@ FAQ_FILES: dict[str, tuple[str, bytes, str]] = {  # name of the file, content, h
     "EUC-JP": ("faq.csv", table(FAQ).encode("euc_jp"), "faq.csv: euc_jp"),
     "ISO-2022-JP": ("faq.csv", table(FAQ).encode("iso2022_jp"), "faq.csv: iso2022_jp"),
     "packed": ("faq.csv.gz", gzip.compress(table(FAQ).encode("cp932")), "faq.csv.gz: cp932"),
+    "packed in parts": ("faq.csv.gz", b"".join(map(gzip.compress, table(FAQ).encode().splitlines(True))), ""),
     "Excel": ("faq.xlsx", excel([("質問", "回答"), *FAQ, (None, None)]), ""),
+    "Excel, notes beside it": ("faq.xlsx", excel([("質問", "回答"), *((*row, 1, "?") for row in FAQ)]), ""),
+    "columns without names": ("faq.csv", table(FAQ).replace("\n", ",,\n").encode(), ""),
     "pretty JSON": ("faq.json", dumped(NAMED, indent=2), ""),
     "JSON in an object": ("faq.json", dumped({"data": NAMED}, indent=2), ""),
     "JSON lines in cp932": ("faq.jsonl", b"".join(map(dumped, NAMED)).replace(b"}{", b"}\n{"), ""),
@@ -215,6 +218,16 @@ def test_mbpp_is_judged_by_its_own_assertions(tmp_path: Path):
 
 REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "two columns of one name": ("a.xlsx", lambda: excel([("q", "q"), ("a", "b")]), "names two columns 'q'"),
+    "a bomb in two parts": (
+        "a.csv.gz",
+        lambda: gzip.compress(b"q,a\n" + b"x" * 2**25) + gzip.compress(b"x" * 2**26),
+        "would unpack to more than",
+    ),
+    "a part that is cut off": (
+        "a.csv.gz",
+        lambda: gzip.compress(b"q,a\n1,2\n") + gzip.compress(b"3,4\n")[:-4],
+        "cannot be unpacked",
+    ),
     "a bomb": ("a.csv.gz", lambda: gzip.compress(b"q,a\n" + b"x" * 2**27), "would unpack to more than"),
     "a bomb in Excel": ("a.xlsx", lambda: zipped(2**27), "would unpack to more than"),
     "an unknown encoding": ("a.csv", lambda: b"q,a\n1,2\n", "no encoding 'ebcdic-jp'"),
@@ -242,3 +255,10 @@ def test_what_cannot_be_used_is_refused_with_what_to_do(name: str, tmp_path: Pat
 def test_the_separator_is_what_finds_as_many_columns_in_every_row():
     assert separator_of("q;a\nyes, or no;no\n") == ";" and separator_of("q,a\nx;y,z\n") == ","
     assert separator_of("q\nx\n") == "," and separator_of('q|a\n"x|y"|z\n') == "|"
+
+
+@pytest.mark.parametrize("name", ["a%00b", "idna", "punycode", "undefined"])
+def test_what_is_no_encoding_of_texts_is_told_with_those_that_are(name: str, tmp_path: Path):
+    (tmp_path / "a.csv").write_bytes(b"q,a\n1.xn--99999999999999999999.com,2\n")
+    with pytest.raises(DataError, match=r"no encoding .* Known ones are utf-8"):
+        load_task(f"t={tmp_path / 'a.csv'}?encoding={name}")

@@ -39,6 +39,17 @@ def test_a_template_stands_for_the_prompt(given, tmp_path):
     assert task.examples("train")[0].prompt.startswith("Q & A? how many")
 
 
+@pytest.mark.parametrize("header", ["Is it spam?", "Price {EUR}"])
+def test_a_column_that_is_chosen_is_asked_whatever_its_header(given, tmp_path, header):
+    kept = keep_file(given("x.csv", ROWS.replace("q,", f"{header},", 1).encode()), tmp_path / "data")
+    task = load_task(spec_of("parity", kept, columns(kept)[0], "a"))
+    assert task.examples("train")[0].prompt.startswith("how many is")
+
+
+def test_columns_without_names_are_not_offered(given):
+    assert columns(given("x.csv", b",q,a,, \n0,how many ?,2,,\n")) == ["q", "a"]
+
+
 def test_quality_counts_repeats_contradictions_and_answers(given, tmp_path):
     rows = ROWS + ROWS + "".join(f"how many is {n} ?,other\n" for n in range(60))
     task = load_task(spec_of("parity", keep_file(given("x.csv", rows.encode()), tmp_path / "data"), "q", "a"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lori_core.errors import TaskError
 from lori_core.sandbox.run import isolation
 from lori_core.tasks.registry import load_task
-from lori_core.tasks.scorers import SCORERS, find_number, is_refusal, score_all
+from lori_core.tasks.scorers import SCORERS, find_label, find_number, is_refusal, score_all
 from lori_core.tasks.task import Example
 
 
@@ -217,6 +217,21 @@ def test_labels_are_those_that_the_data_have(tmp_path: Path):
     for wanted, example in by_label.items():
         assert {label for label, text in said.items() if score_all("label", [example], [text])[0]} == {wanted}
     assert score_all("label", [by_label["spam"]], ["spammer"]) == [0.0]
+
+
+def test_an_answer_that_is_punctuation_alone_is_a_label_where_an_output_opens_with_it(tmp_path: Path):
+    labels = ["yes", "no", "?", "..."]
+    rows = [f'{{"q": "{n}", "a": "{labels[n % 4]}"}}\n' for n in range(80)]
+    (tmp_path / "a.jsonl").write_text("".join(rows), encoding="utf-8")
+    task = load_task(f"t={tmp_path / 'a.jsonl'}?prompt=q&response=a&scorer=label")
+    example = task.examples("train")[0]
+    said = {
+        "?": "?", " ？\nno": "?", "…": "...", "Yes?": "yes", "Is it? Yes ...": "yes", "no.": "no",
+        "Is it?": None, "": None,
+    }  # fmt: skip
+    assert {output: find_label(example, output) for output in said} == said
+    for example in task.examples("train"):
+        assert score_all("label", [example], [example.response]) == [1.0]
 
 
 def test_what_has_too_many_answers_has_no_labels(tmp_path: Path):

@@ -21,7 +21,7 @@ from lori_core.tasks.forms import make_example, readings_of
 from lori_core.tasks.prompts import PROMPTS, REQUEST, REQUEST_WITH_INPUT, recognise
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.splits import share
-from lori_core.tasks.task import SPLITS, Example, Task
+from lori_core.tasks.task import SPLITS, Example, Prompt, Task
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -375,6 +375,19 @@ def test_a_prompt_column_alone_is_a_template_of_itself(tmp_path: Path):
     assert only(load_task(f"t={file}?prompt=q&response=a&scorer=number")) == Example("two?\n", "2")
 
 
+HEADERS = ["Is it spam?", "Time: when", "Hey!", "Price {EUR}", "{", "{}", "*labels", "a.b"]
+
+
+@pytest.mark.parametrize("option", ["prompt", "template"])
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_of_any_signs_names_its_column(header: str, option: str, tmp_path: Path):
+    """As a template too: a header with braces in it is taken for one where a person chooses it in the app."""
+    file = write(tmp_path / "a.jsonl", [{header: "say {hi}", "a": "hi"}])
+    task = load_task(f"t={file}?{option}={quote(header)}&response=a&system=Be brief.")
+    assert only(task) == Example("Be brief.\n\nsay {hi}", " hi")
+    assert isinstance(prompt := only(task).prompt, Prompt) and prompt.data == ((11, 19),)
+
+
 @pytest.mark.parametrize("answer", [1, "1", "B", "owl"])
 def test_an_answer_is_an_index_a_letter_or_a_text(answer: object, tmp_path: Path):
     rows = [{"q": "bird?", "c": ["oak", "owl"], "a": answer}, {"q": "tree?", "c": ["oak", "owl"], "a": 0}]
@@ -604,6 +617,9 @@ BAD_SPECS: dict[str, tuple[str, str]] = {
     "checks without names": ("prompt=q&response=a&checks=q,,a", "'checks' is 'q,,a'"),
     "tokens without measure": (f"prompt=q&response=a&max_new_tokens={'9' * 5000}", "max_new_tokens is '999"),
     "bad answer": ("prompt=a&response=q&choices=c", "row 1: 'q' holds 'bird\\?', expected oak | owl"),
+    "no prompt": ("prompt=&response=a", "template '{}' cannot be used"),
+    "no label": ("prompt=q&response=&scorer=label", "'label' needs the option 'response'"),
+    "column with a mark": ("prompt=q?&response=a", r"row 1: no column 'q\?'"),
     "answer in the prompt": ("prompt=q&response=q", "'q' is the answer, and it stands in the prompt too"),
     "answer in the template": ("template={q} {a}&response=a", "'a' is the answer, and it stands in the prompt too"),
 }
