@@ -1,18 +1,23 @@
-"""Forecast of what a merge keeps: from factors and footprints before anything is scored, judged on tasks it never saw.
+"""Forecast of what a merge keeps: before the merge is scored, judged on tasks that the forecast never saw.
 
 `python -m benchmarks.retention` merges adapters of the embedded base in many ways, scores each merge (kept in
 build/retention as soon as it is there) and writes results/retention.json. Kept is the share of a task's gain over the
 bare base. With x what the task feeds into a module, dW the update of its adapter and M that of the merge, and sums over
-modules, the forecast is a logistic curve of the logarithms of
+modules, factors and footprints alone say
 
     along   E⟨M x, dW x⟩ / E‖dW x‖²                        how much of the adapter's own change is still there
     beside  √( E‖M x - along · dW x‖² / E‖dW x‖² )         what the merge does there that the adapter did not
     pushed  √( Σ E‖M x - along · dW x‖² / E‖x‖² )          the same beside the input, module by module
     own     √( Σ E‖dW x‖² / E‖x‖² )                        how large the adapter's own change is beside it
 
-It is fitted on all tasks but one and judged on that one, in turn. Beside it stand two others. "way": the mean of the
-same method and weight on the other tasks, which knows nothing of the adapters. "same merge": the mean of what the other
-tasks of the very merge keep, which has to be scored first.
+and each adapter's own curve, scored once for all its merges at SCALES of its weight and alone, says
+
+    alone   the share of its gain that it keeps at `along` of its scale
+
+The forecast is alone · σ(of the logarithms of the other three): enough of its own, little of the others'. The weights
+in it are fitted on all tasks but one and judged on that one, in turn. Beside it stand two others. "way": the mean of
+the same method and weight on the other tasks, which knows nothing of the adapters. "same merge": the mean of what the
+other tasks of the very merge keep, which has to be scored first.
 """
 
 import argparse
@@ -51,8 +56,11 @@ FOLDER = Path("build/retention")
 TEST = 100
 COVERED = 0.9  # of the interval
 WEIGHTS = (0.3, 0.5, 0.8, 1.0)
+SCALES = (0.15, 0.3, 0.5, 0.8)  # of each adapter alone
+LEAST_SCALE = 0.01  # at which nothing is left of its gain
 LEAST_GAIN = 0.2
 PENALTY = 0.3  # on squared weights, against the log-likelihood summed over rows
+LEAST = 1e-6  # likelihood of what a forecast rules out
 
 
 class Way(NamedTuple):
@@ -101,11 +109,11 @@ def sources() -> list[Source]:
 
 
 Row = dict[str, Any]
-FEATURES = ("along", "beside", "pushed", "own")
+FEATURES = ("beside", "pushed", "own")  # of the factor that says what others do to a task
 
 
 def effects(merged: Adapter, adapter: Adapter, footprint: Footprint) -> dict[str, float]:
-    """FEATURES of one task."""
+    """along and FEATURES of one task."""
     cells = list(_by_module(merged, adapter, footprint))
     own, both = sum(cell.own for cell in cells), sum(cell.both for cell in cells)
     return {
@@ -168,6 +176,27 @@ def _rows(source: Source) -> list[Row]:
     return rows
 
 
+def scaled(label: str) -> dict[str, dict[str, float]]:
+    """Of each task of a source: at each of SCALES the score of its adapter alone at that share of its weight."""
+    source = next(each for each in sources() if each.label == label)
+
+    def found() -> dict[str, dict[str, float]]:
+        return {
+            spec: {str(w): scores(merge([a], "concat", [w], "m"), [spec], limit=TEST)[spec] for w in SCALES}
+            for spec, a in zip(source.tasks, source.adapters(), strict=True)
+        }
+
+    return once(FOLDER / "scaled" / f"{as_file_name(label)}.json", found)
+
+
+def alone(row: Row, by_scale: dict[str, float]) -> float:
+    """The share of its gain that the adapter keeps at `along` of its scale, between those scored by their logarithms."""
+    gain = row["single"] - row["bare"]
+    shares = [(by_scale[str(scale)] - row["bare"]) / gain for scale in SCALES]
+    at = np.log([LEAST_SCALE, *SCALES, 1.0])
+    return float(np.interp(np.log(max(row["along"], LEAST_SCALE)), at, [0.0, *shares, 1.0]))
+
+
 def family(spec: str) -> str:
     """Tasks that are left out together: all levels and forms of one."""
     return spec.partition("?")[0]
@@ -214,7 +243,7 @@ def correlation(left: np.ndarray, right: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Curve:
-    """A logistic curve of the features' logarithms.
+    """alone · a logistic curve of the features' logarithms.
 
     Attributes:
         weights: of 1 and of each feature once it has mean 0 and deviation 1.
@@ -226,29 +255,42 @@ class Curve:
     deviations: np.ndarray
     spread: float
 
-    def forecast(self, x: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-(self.weights[0] + (x - self.means) / self.deviations @ self.weights[1:])))
+    def forecast(self, rows: Sequence[Row]) -> np.ndarray:
+        z = (logarithms(rows) - self.means) / self.deviations
+        return left_alone(rows) / (1 + np.exp(-(self.weights[0] + z @ self.weights[1:])))
 
     def kept(self, row: Row) -> tuple[float, float, float]:
         """The forecast and its interval."""
-        value = float(self.forecast(logarithms([row]))[0])
+        value = float(self.forecast([row])[0])
         half = self.spread * float(scale(np.array(value)))
         return value, value - half, value + half
 
 
 def fitted(rows: Sequence[Row]) -> Curve:
-    """By Newton's method; what was kept counts as a share of successes, from 0 to 1."""
+    """The most likely one; what was kept counts as a share of successes, from 0 to 1."""
     x, kept = logarithms(rows), np.array([row["kept"] for row in rows])
     curve = Curve(np.zeros(1 + x.shape[1]), x.mean(axis=0), x.std(axis=0) + 1e-9, 0.0)
-    design = np.column_stack([np.ones(len(x)), (x - curve.means) / curve.deviations])
-    penalty = PENALTY * np.diag([0.0] + [1.0] * x.shape[1])
-    for _ in range(50):
-        forecast = curve.forecast(x)
-        gradient = design.T @ (forecast - kept.clip(0, 1)) + penalty @ curve.weights
-        curvature = design.T @ (design * (forecast * (1 - forecast))[:, None]) + penalty
-        curve = replace(curve, weights=curve.weights - np.linalg.solve(curvature, gradient))
-    apart = np.abs(kept - curve.forecast(x)) / scale(curve.forecast(x))
+    design = torch.from_numpy(np.column_stack([np.ones(len(x)), (x - curve.means) / curve.deviations]))
+    alone, share = torch.from_numpy(left_alone(rows)), torch.from_numpy(kept.clip(0, 1))
+    weights = torch.zeros(design.shape[1], dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def unlikely() -> torch.Tensor:
+        search.zero_grad()
+        forecast = (alone * torch.sigmoid(design @ weights)).clamp(LEAST, 1 - LEAST)
+        loss = torch.nn.functional.binary_cross_entropy(forecast, share, reduction="sum")
+        loss = loss + PENALTY / 2 * weights[1:].square().sum()
+        loss.backward()
+        return loss
+
+    search.step(unlikely)  # pyright: ignore[reportArgumentType]
+    curve = replace(curve, weights=weights.detach().numpy())
+    apart = np.abs(kept - curve.forecast(rows)) / scale(curve.forecast(rows))
     return replace(curve, spread=float(np.quantile(apart, COVERED)))
+
+
+def left_alone(rows: Sequence[Row]) -> np.ndarray:
+    return np.array([row["alone"] for row in rows]).clip(0, 1)
 
 
 def logarithms(rows: Sequence[Row]) -> np.ndarray:
@@ -282,12 +324,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2, help="of one thread each")
     given = parser.parse_args()
-    every = spread(measured_source, [source.label for source in sources()], given.processes)
-    rows = [row for row in chain.from_iterable(every) if row["kept"] is not None]
+    labels = [source.label for source in sources()]
+    curves = dict(zip(labels, spread(scaled, labels, given.processes), strict=True))
+    every = chain.from_iterable(spread(measured_source, labels, given.processes))
+    rows = [row | {"alone": alone(row, curves[row["source"]][row["task"]])} for row in every if row["kept"] is not None]
     curve = fitted(rows)
     whole = {"weights": dict(zip(("constant", *FEATURES), curve.weights.tolist(), strict=True)), "spread": curve.spread}
     results = {"curve": whole, "judged": judged(rows), "rows": rows}
-    print("written", record("retention", {"test": TEST, "covered": COVERED, "weights": WEIGHTS}, results))
+    print(
+        "written",
+        record("retention", {"test": TEST, "covered": COVERED, "weights": WEIGHTS, "scales": SCALES}, results),
+    )
 
 
 if __name__ == "__main__":

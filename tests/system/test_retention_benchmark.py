@@ -5,7 +5,7 @@ import pytest
 import tiny
 import torch
 
-from benchmarks.retention import WAYS, Row, chosen_weights, effects, judged
+from benchmarks.retention import WAYS, Row, alone, chosen_weights, effects, judged
 from lori_core.method.footprint import Footprint, moments_of
 from lori_core.method.merge import merge
 
@@ -62,21 +62,34 @@ def test_an_adapter_merged_with_nobody_is_left_as_it_was():
 
 
 def rows(noise: float = 0.0) -> list[Row]:
-    """Of six sources, four ways, four tasks; what is kept follows from `pushed` alone."""
+    """Of six sources, four ways, four tasks; what is kept follows from `alone` and `pushed`."""
     random = np.random.default_rng(0)
     made = []
     for source in range(6):
         for way in WAYS[:4]:
             for task in range(4):
-                pushed = float(random.uniform(0.1, 4))
-                kept = 1 / (1 + pushed**3) + noise * float(random.normal())
-                row = {"source": f"s{source}", "way": way.label, "task": f"t{task}?level=4", "kept": kept}
+                pushed, alone = float(random.uniform(0.1, 4)), float(random.uniform(0.5, 1))
+                kept = alone / (1 + pushed**3) + noise * float(random.normal())
+                row = {
+                    "source": f"s{source}",
+                    "way": way.label,
+                    "task": f"t{task}?level=4",
+                    "kept": kept,
+                    "alone": alone,
+                }
                 features = {"along": way.weight, "beside": float(random.uniform(0.1, 4)), "pushed": pushed}
                 made.append(row | features | {"own": float(random.uniform(0.2, 0.4))})
     return made
 
 
-def test_a_curve_finds_what_was_kept_because_of_one_feature():
+def test_what_an_adapter_keeps_alone_is_read_between_the_scales_that_were_scored():
+    by_scale = {"0.15": 0.1, "0.3": 0.3, "0.5": 0.5, "0.8": 0.7}
+    row = {"single": 0.9, "bare": 0.1}
+    found = [alone(row | {"along": along}, by_scale) for along in (0.0, 0.15, 0.3, 0.3 * (5 / 3) ** 0.5, 0.8, 1.0, 1.4)]
+    assert found == pytest.approx([0, 0, 0.25, 0.375, 0.75, 1, 1])
+
+
+def test_a_curve_finds_what_was_kept_because_of_two_features():
     found = judged(rows())
     assert found["forecast"]["spearman"] > 0.98 and found["forecast"]["mean_absolute_error"] < 0.02
     assert abs(found["way"]["spearman"]) < 0.5 and found["merges"] == 24 and found["rows"] == 96
