@@ -190,7 +190,7 @@ def scaled(label: str) -> dict[str, dict[str, float]]:
 
 
 def alone(row: Row, by_scale: dict[str, float]) -> float:
-    """The share of its gain that the adapter keeps at `along` of its scale, between those scored by their logarithms."""
+    """The share of its gain that the adapter keeps at `along` of its scale, read between those that were scored."""
     gain = row["single"] - row["bare"]
     shares = [(by_scale[str(scale)] - row["bare"]) / gain for scale in SCALES]
     at = np.log([LEAST_SCALE, *SCALES, 1.0])
