@@ -126,7 +126,14 @@ class Shelf:
             found = read_adapters(folder, name, origin)
             for suffix in found:
                 checked_name(name + suffix)
-            saved = [self.store.save(each, name + suffix, exact_precision(each)) for suffix, each in found.items()]
+            saved: list[str] = []
+            try:
+                for suffix, each in found.items():
+                    saved.append(self.store.save(each, name + suffix, exact_precision(each)))
+            except LoRIError:
+                for reference in saved:
+                    self.store.delete(reference)
+                raise
         return [f"store/{each}" for each in saved]
 
     def export(self, reference: str, form: Literal["peft", "lori"]) -> str:

@@ -14,6 +14,7 @@ from lori_core.embedded.ready_made import READY_MADE
 from lori_core.errors import AdapterError, LoRIError, StorageError
 from lori_core.method.adapter import Adapter, as_parent
 from lori_core.method.merge import merge
+from lori_core.service import shelf as shelf_module
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.peft import export_peft
@@ -130,6 +131,23 @@ def test_what_is_exported_comes_back_with_the_same_updates(shelf, form):
     back = load_adapter(shelf.folders([reference])[0])
     for module, factors in made.factors.items():
         torch.testing.assert_close(back.factors[module].update, factors.update, rtol=1e-5, atol=1e-7)
+
+
+def test_of_several_adapters_in_one_upload_none_is_kept_where_one_cannot_be(shelf, monkeypatch):
+    shelf.store.save(adapter(), "mine")
+    archive = shelf.export("store/mine@1", "lori")
+    save = shelf.store.save
+
+    def full_after_one(each, name, *rest):
+        if name == "two-b":
+            raise StorageError("refused", path=name, reason="No space left on device")
+        return save(each, name, *rest)
+
+    monkeypatch.setattr(shelf_module, "read_adapters", lambda *_: {"-a": adapter(), "-b": adapter()})
+    monkeypatch.setattr(shelf.store, "save", full_after_one)
+    with pytest.raises(StorageError):
+        shelf.take_in([archive], "two")
+    assert of_store(shelf) == ["store/mine@1"]
 
 
 @pytest.mark.parametrize("name", ["../x", ".hidden", "a/b", "<script>alert(1)</script>", "x" * 200])
