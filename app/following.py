@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lori_core.results import Calibration, MaskSnapshot, Training
-from lori_core.study.events import Stage, how_far, learned_in, stage_of
+from lori_core.study.events import Stage, how_far, is_line, learned_in, stage_of
 from lori_core.study.layout import is_control
 from lori_core.study.runs import Run, size_of
 
 NEWS = 300
-LINES_A_STAGE = 10  # news of a training or a scoring, at most
 LARGEST_COUNT = 2**53  # beyond it a browser does not count exactly
 WRONG = (LookupError, TypeError, ValueError, AttributeError, OverflowError)  # what an event of another shape raises
 
@@ -136,8 +135,7 @@ def _is_news(event: dict[str, Any], one_more: bool) -> bool:
         case "unit":
             return one_more
         case "step" | "evaluate":
-            done, total = how_far(event)
-            return done == total or done % max(1, total // LINES_A_STAGE) == 0
+            return is_line(event)
     return False
 
 

@@ -1,7 +1,7 @@
 """Commands on bases: download, estimate."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,11 +19,10 @@ from lori_core.commands.options import (
     with_groups,
 )
 from lori_core.commands.telling import console, say, told
-from lori_core.config import BaseConfig, Method
+from lori_core.config import AdapterMethod, BaseConfig, Method
 from lori_core.training.recipes import training_for
 
 BASE_NAMES = ", ".join(DOWNLOADS)
-AdapterMethod = Literal["lora", "lori_d", "lori_s"]
 
 
 def download(

@@ -11,12 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from lori_core.figures.wording import reasons
-from lori_core.study.events import how_far, stage_of
+from lori_core.study.events import how_far, is_line, stage_of
 from lori_core.translate import translate
 
 OnEvent = Callable[[dict[str, Any]], None]
-
-LINES_A_STAGE = 10  # plain lines that a training stage or a scoring writes at most
 
 
 @contextmanager
@@ -85,8 +83,8 @@ class Lines:
                 self.done.add(event["name"])
                 self._print(f"[{len(self.done)}/{self.planned}] {event['name']}")
             case "step" | "evaluate":
-                done, total = how_far(event)
-                if done == total or done % max(1, total // LINES_A_STAGE) == 0:
+                if is_line(event):
+                    done, total = how_far(event)
                     self._print(f"  {stage_name(event)}  {done}/{total}  {details(event, self.language)}".rstrip())
 
     def _print(self, text: str) -> None:

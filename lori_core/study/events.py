@@ -28,6 +28,15 @@ def stage_of(event: dict[str, Any]) -> Stage:
     return learned_in(event), str(event.get("method") or ""), str(doing or "")
 
 
+LINES_A_STAGE = 10  # of a training or a scoring, at most, where each is a line of text
+
+
+def is_line(event: dict[str, Any]) -> bool:
+    """Whether a "step" or an "evaluate" is one of the few that stand for their stage in a text."""
+    done, total = how_far(event)
+    return done == total or done % max(1, total // LINES_A_STAGE) == 0
+
+
 def how_far(event: dict[str, Any]) -> tuple[int, int]:
     """(done, total) of the stage that a "step" or "evaluate" event tells of."""
     return (event["step"], event["steps"]) if event["kind"] == "step" else (event["done"], event["total"])
