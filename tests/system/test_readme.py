@@ -45,11 +45,9 @@ def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
     toy = {name: results_of(RESULTS / f"{name}.json") for name in ("methods", "footprints", "sequences")}
     real = results_of(RESULTS / "real.json")
     summary, ends = real["summary"], real["intervals"]["0"]
-    designed, removed = toy["footprints"]["designed"]["lori_s"], toy["footprints"]["removal"]
+    designed, removed = toy["footprints"]["designed"], toy["footprints"]["removal"]
     best = [toy["methods"]["merged"][each]["of_single"]["mean"] for each in ("lori_s", "lora")]
     own, conditioned = (of_lora(real, each) for each in ("lori_s", "lori_s_conditioned"))
-    merged = ends["kept"]["merged-lori_s_conditioned-0 whole"]["mean"]
-    whole = summary["lori_s_conditioned"]["whole"]
     in_sequence = toy["sequences"]["sequences"]["lori_d"], toy["footprints"]["sequence"]["lori_d conditioned"]
     removals = [removed[each]["removal"]["kept"] for each in ("lori_s", "lora")]
     return [
@@ -59,7 +57,13 @@ def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
             [removed[each]["concat"]["kept"]["mean"] for each in ("lori_s", "lora")],
             [summary[each]["whole"]["mean"] for each in ("lori_s", "lora")],
         ),
-        ([designed[part]["mean"] for part in ("kept_mean", "kept_worst")], [whole["mean"], *merged, whole["worst"]]),
+        *(
+            (
+                [designed[each][part]["mean"] for part in ("kept_mean", "kept_worst")],
+                [whole["mean"], *ends["kept"][f"merged-{each}_conditioned-0 whole"]["mean"], whole["worst"]],
+            )
+            for each, whole in ((each, summary[f"{each}_conditioned"]["whole"]) for each in ("lori_d", "lori_s"))
+        ),
         (
             [each[part] for part in ("mean", "worst") for each in removals],
             [summary[each]["removal"][part] for part in ("mean", "worst") for each in ("lori_s", "lora")],
