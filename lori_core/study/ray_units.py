@@ -16,6 +16,7 @@ from lori_core.study.runs import Run
 from lori_core.study.sweep import Engine, done
 
 RETRIES = 3  # of a unit whose worker is lost
+SHARED = 100_000_000  # bytes of memory that a cluster of one's own sets aside: units pass a path and an error
 CONNECTED = 5.0  # seconds within which a cluster has to answer
 
 
@@ -39,7 +40,8 @@ def on_ray(address: str, gpus: float | None = None) -> Iterator[Engine]:
         if ":" in address:  # Ray itself tries a wrong one for minutes
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), CONNECTED).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": SHARED} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError("ray_unreachable", got=address, reason=error) from None
 
