@@ -1,9 +1,10 @@
-"""Merge methods on the ready-made adapters of two, three and four mini tasks, with the control of random adapters.
+"""Merge methods on adapters of two to eight mini tasks, with the control of random adapters.
 
 `python -m benchmarks.merge_methods` scores every method at the one weight for all adapters that is best on validation,
-and concat at weights searched one by one too, and writes results/merge_methods.json. Each merge is kept in
-build/merge_methods/ as soon as it is scored, so that a run that was stopped goes on; `--table` writes and prints what
-there is.
+beside removal at weight 1, and concat at weights searched one by one too, and writes results/merge_methods.json. The
+adapters are those that are ready-made, and SETS of other seeds, of a conditioned A and of eight tasks. Each merge is
+kept in build/merge_methods/ as soon as it is scored, so that a run that was stopped goes on; `--table` writes and
+prints what there is.
 
 Control: a random adapter has an adapter's A and mask, and random values of the same norm in every module. "others":
 each task's own adapter is merged with random ones in place of the others, which says what a merge of that size costs a
@@ -16,20 +17,30 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
-from benchmarks.adapters import PROCESSES, score, spread
+from benchmarks.adapters import PROCESSES, spread
+from benchmarks.footprint_sets import (
+    EIGHT,
+    WAYS,
+    AdapterSet,
+    Projection,
+    as_file_name,
+    footprint_of,
+    learned_set,
+    scores,
+)
+from benchmarks.methods import SEEDS, over_seeds
 from benchmarks.record import once, record
-from lori_core.config import MERGE_BUDGET, Granularity
+from lori_core.config import MERGE_BUDGET, Granularity, Method
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.merge_trial import best_weight
 from lori_core.evaluation.weight_search import GroupWeights, climb
 from lori_core.method.adapter import Adapter
 from lori_core.method.masks import GROUP_KEY
 from lori_core.method.merge import merge
-from lori_core.tasks.mini import mini_task
 
 VARIANTS: tuple[Variant, ...] = ("lori_s", "lora", "lori_d")
 TASK_SETS = (("nlu", "math", "code", "safety"), ("nlu", "math"), ("nlu", "math", "code"), ("code", "safety"))
@@ -49,27 +60,51 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 CONTROLS = ("alone", "others", "all")
 SEARCHES: dict[str, Granularity] = {"concat_each": "model", "concat_each_kind": "kind"}  # of each weight by itself
-ROWS = (*METHODS, *CONTROLS, *SEARCHES)
+REMOVAL = "removal"  # with the tasks' footprints; its weight is not searched
+ROWS = (*METHODS, REMOVAL, *CONTROLS, *SEARCHES)
+ROWS_OF_SETS = (*METHODS, REMOVAL, *CONTROLS)
+# of four tasks those of every seed, under a conditioned A and a random one; the ready-made ones are a random A's first
+SETS = {
+    each.label: each
+    for each in (
+        *(AdapterSet(method, seed) for seed in SEEDS for method in ("lori_d", "lori_s")),
+        *(AdapterSet(method, seed, projection="kaiming_uniform") for seed in SEEDS[1:] for method in VARIANTS),
+        *(AdapterSet(tasks=EIGHT, projection=projection) for projection in WAYS),
+    )
+}
 WEIGHTS = (0.3, 0.5, 0.8, 1.3)
 EXAMPLES = 100  # of each task, for the weight and for the score
 FOLDER = Path("build/merge_methods")
 
 
 class Unit(NamedTuple):
-    """One row of the table; how: a key of METHODS or SEARCHES, or one of CONTROLS."""
+    """One row of the table.
 
-    variant: Variant
+    Attributes:
+        variant: of ready-made adapters, or a key of SETS.
+        how: a key of METHODS or SEARCHES, REMOVAL, or one of CONTROLS.
+    """
+
+    variant: str
     tasks: tuple[str, ...]
     how: str
 
     def file(self, examples: int) -> Path:
-        return FOLDER / str(examples) / f"{self.variant}-{'+'.join(self.tasks)}-{self.how}.json"
+        return FOLDER / str(examples) / as_file_name(f"{self.variant}-{'+'.join(self.tasks)}-{self.how}.json")
 
 
 def units() -> Iterator[Unit]:
-    for tasks in TASK_SETS:
-        for variant in VARIANTS:
-            yield from (Unit(variant, tasks, how) for how in ROWS)
+    """What says most comes first."""
+    first, *smaller = TASK_SETS
+    yield from (Unit(variant, first, how) for variant in VARIANTS for how in ROWS)
+    yield from (Unit(label, which.tasks, how) for label, which in SETS.items() for how in ROWS_OF_SETS)
+    yield from (Unit(variant, tasks, how) for tasks in smaller for variant in VARIANTS for how in ROWS)
+
+
+def parts_of(unit: Unit) -> list[Adapter]:
+    if unit.variant in SETS:
+        return learned_set(SETS[unit.variant])
+    return [ready_made(task, cast(Variant, unit.variant)) for task in unit.tasks]
 
 
 def random_values(adapter: Adapter, seed: int = 0) -> Adapter:
@@ -80,10 +115,6 @@ def random_values(adapter: Adapter, seed: int = 0) -> Adapter:
         drawn = torch.randn(each.values.shape, generator=generator)
         factors[module] = replace(each, values=drawn * each.values.norm() / drawn.norm().clamp(min=1e-12))
     return replace(adapter, name=f"random {adapter.name}", factors=factors)
-
-
-def scores(adapter: Adapter, tasks: Iterable[str], split: str, examples: int) -> dict[str, float]:
-    return {task: score(mini_task(task), adapter, split, examples)["value"] for task in tasks}
 
 
 def at_best_weight(parts: list[Adapter], tasks: tuple[str, ...], method: str, examples: int) -> dict[str, Any]:
@@ -121,11 +152,15 @@ def at_searched_weights(parts: list[Adapter], unit: Unit, examples: int) -> dict
 
 
 def measure(examples: int, unit: Unit) -> dict[str, Any]:
-    parts = [ready_made(task, unit.variant) for task in unit.tasks]
+    parts = parts_of(unit)
     if unit.how in METHODS:
         return at_best_weight(parts, unit.tasks, unit.how, examples)
     if unit.how in SEARCHES:
         return at_searched_weights(parts, unit, examples)
+    if unit.how == REMOVAL:
+        footprints = [footprint_of(task) for task in unit.tasks]
+        merged = merge(parts, REMOVAL, [1.0] * len(parts), "merged", footprints)
+        return {"weight": 1.0, "scores": scores(merged, unit.tasks, "test", examples)}
     if unit.how == "alone":
         return {"scores": each_alone(parts, unit.tasks, examples)}
     drawn = [random_values(part, seed) for seed, part in enumerate(parts)]
@@ -155,6 +190,25 @@ def table(examples: int) -> dict[str, Any]:
     return found
 
 
+def over_kinds(found: dict[str, Any]) -> dict[str, Any]:
+    """Method and A of four tasks -> each row that every seed has: mean, worst task, and how far from concat's mean."""
+    methods: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
+    kinds = {f"{method} random": [method, *_labels(method, SEEDS[1:], "kaiming_uniform")] for method in methods}
+    kinds |= {f"{method} conditioned": _labels(method, SEEDS, "conditioned") for method in ("lori_d", "lori_s")}
+    four, said = "+".join(TASK_SETS[0]), ("mean", "worst", "beside_concat")
+    summary: dict[str, Any] = {}
+    for kind, labels in kinds.items():
+        for how in ROWS_OF_SETS:
+            rows = [row for label in labels if (row := found.get(label, {}).get(four, {}).get(how))]
+            if len(rows) == len(labels):
+                summary.setdefault(kind, {})[how] = {each: over_seeds([row[each] for row in rows]) for each in said}
+    return summary
+
+
+def _labels(method: Method, seeds: Iterable[int], projection: Projection) -> list[str]:
+    return [AdapterSet(method, seed, projection=projection).label for seed in seeds]
+
+
 def shown(found: dict[str, Any]) -> str:
     """The table in Markdown: mean (worst) of the tasks in per cent, by variant and number of tasks."""
     columns = [(variant, tasks) for variant, by_tasks in found.items() for tasks in by_tasks]
@@ -177,7 +231,8 @@ def main() -> None:
         spread(partial(one, given.examples), units(), given.processes)
     found = table(given.examples)
     config = {"examples": given.examples, "weights": WEIGHTS, "options": METHODS, "budget": MERGE_BUDGET}
-    print(shown(found), f"written {record('merge_methods', config, found)}", sep="\n\n")
+    content = {"sets": found, "over_seeds": over_kinds(found)}
+    print(shown(found), f"written {record('merge_methods', config, content)}", sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,21 @@ import pytest
 import torch
 
 from benchmarks import merge_methods
-from benchmarks.merge_methods import METHODS, ROWS, Unit, one, random_values, shown, table, units
+from benchmarks.footprint_sets import AdapterSet
+from benchmarks.merge_methods import (
+    METHODS,
+    ROWS,
+    ROWS_OF_SETS,
+    SETS,
+    TASK_SETS,
+    Unit,
+    one,
+    over_kinds,
+    random_values,
+    shown,
+    table,
+    units,
+)
 from lori_core.config import METHOD_OPTIONS
 from lori_core.embedded.ready_made import ready_made
 
@@ -51,5 +65,15 @@ def test_a_row_is_measured_once_and_the_table_holds_those_that_are_there(measure
 
 def test_every_row_of_every_task_set_has_a_file_of_its_own_and_every_option_is_one_of_its_method():
     files = [unit.file(10) for unit in units()]
-    assert len(set(files)) == len(files) == 4 * 3 * len(ROWS)
+    assert len(set(files)) == len(files) == 4 * 3 * len(ROWS) + len(SETS) * len(ROWS_OF_SETS)
     assert all(options.keys() <= set(METHOD_OPTIONS[method]) for method, options in METHODS.items())
+
+
+def test_over_seeds_is_what_every_seed_was_measured_for(measured):
+    for how in ("concat", "ties"):
+        for seed in (0, 1, 2):
+            one(10, Unit(AdapterSet("lori_d", seed).label, TASK_SETS[0], how))
+    one(10, Unit(AdapterSet("lori_d", 0).label, TASK_SETS[0], "pico"))
+    found = over_kinds(table(10))
+    assert found.keys() == {"lori_d conditioned"} and found["lori_d conditioned"].keys() == {"concat", "ties"}
+    assert found["lori_d conditioned"]["ties"]["beside_concat"]["seeds"] == pytest.approx([0.1] * 3)
