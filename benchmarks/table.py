@@ -46,7 +46,7 @@ WORDS = {
         "parameters": "学習する値",
         "bytes": "ファイル (kB)",
         "untaught": "学習前のベース",
-        "shared": "LoRI-D、A を共有(対照)",
+        "shared": "LoRI-D、A を共有(対照条件)",
         "conditioned": "{method}、条件付き A",
         "real": "評価用データの損失の改善、%(95 % 区間)",
         "alone": "単独、対 LoRA",

@@ -28,6 +28,8 @@ TERMS = {
     "キャリブレーション": r"較正",
     "条件付き A": r"条件(付け|づけ)た A|条件づき",
     "忘却": r"忘れ度",
+    "順次学習": r"逐次",
+    "ブラウザー": r"ブラウザ(?!ー)",
     "ほうが": r"の方が",
 }
 
@@ -41,8 +43,8 @@ def texts() -> list[tuple[str, str]]:
         for cell in jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent").cells:
             if cell.metadata.get("lang") == "ja":
                 found.append((source.name, cell.source))
-    page = ROOT / "notebooks" / "README.md"
-    return [*found, (page.name, page.read_text(encoding="utf-8"))]
+    pages = [ROOT / "notebooks" / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").glob("*.ja.md"))]
+    return [*found, *((str(page.relative_to(ROOT)), page.read_text(encoding="utf-8")) for page in pages)]
 
 
 @pytest.mark.parametrize("word", TERMS)
