@@ -38,7 +38,7 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
     measure = gr.Button(page.say("merge.measure"), visible=False)
     refusal = gr.HTML(padding=False)
     place = chart(page)
-    prompt = gr.Textbox(lines=3, label=page.say("merge.prompt"), info=page.say("merge.answer_info"))
+    prompt = gr.Textbox("", lines=3, label=page.say("merge.prompt"), info=page.say("merge.answer_info"))
     ask = gr.Button(page.say("merge.answer"))
     answer = gr.HTML()
 

@@ -23,7 +23,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         [], label=page.say("interference.lens.task_of"), info=page.say("interference.lens.task_of_info"),
         interactive=True,
     )  # fmt: skip
-    prompt = gr.Textbox(lines=4, max_lines=12, label=page.say("try.prompt"), info=page.say("try.prompt_info"))
+    prompt = gr.Textbox("", lines=4, max_lines=12, label=page.say("try.prompt"), info=page.say("try.prompt_info"))
     expected = gr.HTML(padding=False)
     weight = gr.Slider(
         0.1, 2, 1, step=0.05, label=page.say("interference.lens.weight"),
@@ -57,18 +57,9 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         return show(task_of, number) if opened and task_of != asked_of else (gr.skip(), gr.skip(), gr.skip())
 
     def look(
-        opened: bool,
-        references: list[str] | None,
-        task_of: str | None,
-        asked_of: str | None,
-        prompt: str,
-        number: int,
-        weight: float,
+        references: list[str] | None, task_of: str | None, prompt: str, number: int, weight: float
     ) -> Iterator[Any]:
-        if not opened or not references or (task_of != asked_of and not prompt):  # the page is still being filled
-            yield [gr.skip()] * len(drawn)
-            return
-        if not 2 <= len(references) <= MOST_IN_LENS:
+        if not 2 <= len(references or []) <= MOST_IN_LENS:
             raise page.missing("interference.lens.too_few")
         if not task_of:
             raise page.missing("interference.lens.no_task")
@@ -81,13 +72,21 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
             yield _drawn(page, found)
         yield [*[gr.skip()] * (len(drawn) - 1), gr.update(visible=len(found) == 1)]
 
-    given = [opened, pick, task_of, asked_of, prompt, number, weight]
+    def look_once_filled(opened: bool, *values: Any) -> Iterator[Any]:
+        """What nobody asked for by a click: not before somebody looks, nor while the page is still being filled."""
+        references, task_of, prompt, *_ = values
+        if opened and references and (len(references) < 2 or (task_of and prompt)):
+            yield from look(*values)
+        else:
+            yield [gr.skip()] * len(drawn)
+
+    given = [pick, task_of, prompt, number, weight]
     drawn: list[Any] = [*ribbons, *receipts, alone]
     example: list[Any] = [prompt, expected, asked_of]
     opens = tab.select(lambda *chosen: (True, offer(*chosen)), [pick, task_of], [opened, task_of], **QUIET)
     for chosen in (opens, pick.change(offer, [pick, task_of], task_of, **QUIET)):
         shows = chosen.then(show_first, [opened, task_of, number, asked_of], example, **QUIET)
-        shows.then(look, given, drawn, **PRIVATE)
+        shows.then(look_once_filled, [opened, *given], drawn, **PRIVATE)
     for turned in (
         task_of.input(lambda: 0, None, number, **QUIET),
         other.click(lambda n: n + 1, number, number, **QUIET),

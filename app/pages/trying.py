@@ -28,7 +28,7 @@ def build(page: Context) -> None:
         together = gr.Checkbox(False, label=page.say("try.merged"), info=page.say("try.merged_info"))
         weight = gr.Slider(0.1, 1, 0.5, step=0.05, label=page.say("try.weight"), visible=False, interactive=True)
     task_of = gr.Dropdown([], label=page.say("try.task_of"), interactive=True)
-    prompt = gr.Textbox(lines=5, max_lines=20, label=page.say("try.prompt"), info=page.say("try.prompt_info"))
+    prompt = gr.Textbox("", lines=5, max_lines=20, label=page.say("try.prompt"), info=page.say("try.prompt_info"))
     expected = gr.HTML()
     with gr.Row():
         go = gr.Button(page.say("try.go"), variant="primary")
