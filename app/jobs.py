@@ -45,7 +45,7 @@ class Jobs:
         self._folders: list[Path] = []
         self._processes: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> what this app started
         self._events: dict[Path, int] = {}  # run folder -> bytes of its events when this app started it
-        self._deadlines: dict[Path, float] = {}  # run folder -> when its processes will be ended (time.monotonic)
+        self._deadlines: dict[Path, tuple[Run, float]] = {}  # run folder -> when it will be ended (time.monotonic)
         self._told: set[tuple[Path | None, str]] = set()  # what was passed over, and why
         self._change = threading.RLock()
         self._closed = threading.Event()
@@ -72,7 +72,7 @@ class Jobs:
         """
         match "running" if self.is_starting(run) else run.state():
             case "running":
-                raise RunError("run_in_use", path=run.path.name, pid=_holder(run) or self._pid(run.path) or "?")
+                raise RunError("run_in_use", path=run.path.name, pid=self._at_work(run) or "?")
             case "finished":
                 raise RunError("run_finished", path=run.path.name)
         write_atomic(run.path / "queued", "")
@@ -84,13 +84,13 @@ class Jobs:
         """
         with self._change:
             (run.path / "queued").unlink(missing_ok=True)
-            pid = _holder(run) or self._pid(run.path)
+            pid = self._at_work(run)
             if pid is None:
                 return
             if self.is_starting(run):
                 return _end_group(pid)
             run.request_stop()
-            self._deadlines.setdefault(run.path, time.monotonic() + self.patience)
+            self._deadlines.setdefault(run.path, (run, time.monotonic() + self.patience))
 
     def discard(self, run: Run) -> None:
         """End its processes now and remove its folder, which is out of sight at once."""
@@ -156,8 +156,8 @@ class Jobs:
         for path in [path for path, process in self._processes.items() if process.poll() is not None]:
             del self._processes[path]
             self._events.pop(path, None)
-        for path, deadline in list(self._deadlines.items()):
-            if (pid := self._at_work(path)) is None:  # what has its number later is somebody else's
+        for path, (run, deadline) in list(self._deadlines.items()):
+            if (pid := self._at_work(run)) is None:  # what has its number later is somebody else's
                 del self._deadlines[path]
             elif time.monotonic() > deadline:
                 del self._deadlines[path]
@@ -198,10 +198,9 @@ class Jobs:
             )
         (run.path / "queued").unlink(missing_ok=True)
 
-    def _at_work(self, path: Path) -> int | None:
-        with suppress(RunError):  # its folder is gone
-            return _holder(Run.open(path)) or self._pid(path)
-        return self._pid(path)
+    def _at_work(self, run: Run) -> int | None:
+        """The process that runs it, or that this app started for it."""
+        return _holder(run) or self._pid(run.path)
 
     def _pid(self, path: Path) -> int | None:
         process = self._processes.get(path)

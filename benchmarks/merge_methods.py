@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, cast
@@ -26,7 +27,6 @@ from benchmarks.footprint_sets import (
     EIGHT,
     WAYS,
     AdapterSet,
-    Projection,
     as_file_name,
     footprint_of,
     learned_set,
@@ -34,7 +34,7 @@ from benchmarks.footprint_sets import (
 )
 from benchmarks.methods import SEEDS, over_seeds
 from benchmarks.record import once, record
-from lori_core.config import MERGE_BUDGET, Granularity, Method
+from lori_core.config import MERGE_BUDGET, Granularity
 from lori_core.embedded.ready_made import Variant, ready_made
 from lori_core.evaluation.merge_trial import best_weight
 from lori_core.evaluation.weight_search import GroupWeights, climb
@@ -63,15 +63,13 @@ SEARCHES: dict[str, Granularity] = {"concat_each": "model", "concat_each_kind": 
 REMOVAL = "removal"  # with the tasks' footprints; its weight is not searched
 ROWS = (*METHODS, REMOVAL, *CONTROLS, *SEARCHES)
 ROWS_OF_SETS = (*METHODS, REMOVAL, *CONTROLS)
-# of four tasks those of every seed, under a conditioned A and a random one; the ready-made ones are a random A's first
-SETS = {
-    each.label: each
-    for each in (
-        *(AdapterSet(method, seed) for seed in SEEDS for method in ("lori_d", "lori_s")),
-        *(AdapterSet(method, seed, projection="kaiming_uniform") for seed in SEEDS[1:] for method in VARIANTS),
-        *(AdapterSet(tasks=EIGHT, projection=projection) for projection in WAYS),
-    )
+# Of four tasks, one set a seed. A random A's first are the ready-made ones.
+KINDS = {
+    **{f"{m} conditioned": [AdapterSet(m, seed) for seed in SEEDS] for m in ("lori_d", "lori_s")},
+    **{f"{m} random": [AdapterSet(m, s, projection="kaiming_uniform") for s in SEEDS[1:]] for m in VARIANTS},
 }
+OF_EIGHT = [AdapterSet(tasks=EIGHT, projection=projection) for projection in WAYS]
+SETS = {each.label: each for each in chain(*KINDS.values(), OF_EIGHT)}
 WEIGHTS = (0.3, 0.5, 0.8, 1.3)
 EXAMPLES = 100  # of each task, for the weight and for the score
 FOLDER = Path("build/merge_methods")
@@ -192,21 +190,16 @@ def table(examples: int) -> dict[str, Any]:
 
 def over_kinds(found: dict[str, Any]) -> dict[str, Any]:
     """Method and A of four tasks -> each row that every seed has: mean, worst task, and how far from concat's mean."""
-    methods: tuple[Method, ...] = ("lora", "lori_d", "lori_s")
-    kinds = {f"{method} random": [method, *_labels(method, SEEDS[1:], "kaiming_uniform")] for method in methods}
-    kinds |= {f"{method} conditioned": _labels(method, SEEDS, "conditioned") for method in ("lori_d", "lori_s")}
     four, said = "+".join(TASK_SETS[0]), ("mean", "worst", "beside_concat")
     summary: dict[str, Any] = {}
-    for kind, labels in kinds.items():
+    for kind, sets in KINDS.items():
+        method, A = kind.split()
+        labels = [*([method] if A == "random" else []), *(each.label for each in sets)]
         for how in ROWS_OF_SETS:
             rows = [row for label in labels if (row := found.get(label, {}).get(four, {}).get(how))]
             if len(rows) == len(labels):
                 summary.setdefault(kind, {})[how] = {each: over_seeds([row[each] for row in rows]) for each in said}
     return summary
-
-
-def _labels(method: Method, seeds: Iterable[int], projection: Projection) -> list[str]:
-    return [AdapterSet(method, seed, projection=projection).label for seed in seeds]
 
 
 def shown(found: dict[str, Any]) -> str:

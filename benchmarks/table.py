@@ -2,7 +2,8 @@
 
 table(), from results/methods.json and footprints.json: what is merged under a conditioned A is merged at weight 1, the
 others at the weight that was best on validation. real_table() and real_sequence_table(), from results/real.json:
-held-out loss on SmolLM2-135M. sequence_table(), from results/sequences_at_equal_learning.json.
+held-out loss on SmolLM2-135M. merge_table(), from results/merge_methods.json.
+sequence_table(), from results/sequences_at_equal_learning.json.
 """
 
 import json
@@ -37,6 +38,15 @@ WORDS = {
         "old_kept": "old tasks kept in the end, %, where the new ones reach",
         "lori_s_continued": "LoRI-S, masks continued",
         "lori_s_own_run": "LoRI-S, masks of their own runs (official code)",
+        "merged_alone": "alone, unmerged",
+        "core_ties": "TIES in the core",
+        "core_magnitude": "magnitude in the core",
+        "core_dare": "DARE in the core",
+        "compress_then_merge": "compress-then-merge (rank 32)",
+        "concat_each_kind": "concat, a weight for each task and kind of module",
+        "merge_removal": "**removal, weight 1 for all, not searched**",
+        "merges": "score of four tasks merged, mean (worst), %",
+        "three_seeds": "{method}, three seeds",
     },
     "ja": {
         "head": "スコア(%、3 シード)",
@@ -61,6 +71,15 @@ WORDS = {
         "old_kept": "新しいタスクが次のスコアに達したとき、最後に残る以前のタスク(%)",
         "lori_s_continued": "LoRI-S、マスクは続きから",
         "lori_s_own_run": "LoRI-S、マスクは各タスク単独の学習から(公式コード)",
+        "merged_alone": "単独(マージなし)",
+        "core_ties": "コア空間の TIES",
+        "core_magnitude": "コア空間の magnitude",
+        "core_dare": "コア空間の DARE",
+        "compress_then_merge": "compress-then-merge(ランク 32)",
+        "concat_each_kind": "concat、タスクとモジュールの種類ごとの重み",
+        "merge_removal": "**removal、重みはすべて 1(探索なし)**",
+        "merges": "四つのタスクをマージしたスコア、平均(最悪)、%",
+        "three_seeds": "{method}、3 シード",
     },
 }
 
@@ -130,6 +149,40 @@ def sequence_table(language: str) -> str:
     return "\n".join(lines)
 
 
+# row of merge_methods.json -> its key in WORDS, or the name that it has in every language
+MERGES = {
+    "alone": "merged_alone",
+    "concat": "concat",
+    "ties": "TIES",
+    "core_ties": "core_ties",
+    "core_magnitude": "core_magnitude",
+    "core_dare": "core_dare",
+    "knots_ties": "KnOTS-TIES",
+    "tsv_m": "TSV-M",
+    "iso_c": "Iso-C",
+    "pico": "Pico",
+    "compress_then_merge": "compress_then_merge",
+    "wudi": "WUDI",
+    "concat_each_kind": "concat_each_kind",
+    "removal": "merge_removal",
+}
+
+
+def merge_table(language: str) -> str:
+    """Rows: merge methods; columns: ready-made adapters of four tasks, then a conditioned A over three seeds."""
+    results = json.loads((RESULTS / "merge_methods.json").read_text(encoding="utf-8"))["results"]
+    words, ready, kinds = WORDS[language], ("lora", "lori_d", "lori_s"), ("lori_d conditioned", "lori_s conditioned")
+    three = [words["three_seeds"].format(method=_label(each.replace(" ", "_"), words["conditioned"])) for each in kinds]
+    lines = [_row(words["merges"], [*(LABELS[each] for each in ready), *three]), "|---" * 6 + "|"]
+    for how, name in MERGES.items():
+        single = [results["sets"][each]["nlu+math+code+safety"][how] for each in ready]
+        cells = [f"{_percent(row['mean'])} ({100 * row['worst']:.0f})" for row in single]
+        for row in (results["over_seeds"][kind].get(how) for kind in kinds):
+            cells.append(f"{_with_interval(row['mean'])} ({100 * row['worst']['mean']:.0f})" if row else "")
+        lines.append(_row(words.get(name, name), cells))
+    return "\n".join(lines)
+
+
 def of_lora(results: dict[str, Any], variant: str) -> float:
     """The variant's gain over the base as a share of LoRA's, mean of the tasks."""
     own, lora = (results["summary"][each]["single_loss"] for each in (variant, "lora"))
@@ -168,4 +221,5 @@ def _with_interval(over_seeds: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     asked = sys.argv[1] if len(sys.argv) > 1 else "en"
-    print(table(asked), real_table(asked), real_sequence_table(asked), sequence_table(asked), sep="\n\n")
+    made = (table, merge_table, real_table, real_sequence_table, sequence_table)
+    print(*(each(asked) for each in made), sep="\n\n")

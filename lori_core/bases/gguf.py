@@ -49,7 +49,6 @@ def read_once(file: Path) -> Iterator[None]:
     transformers parses it for the config, for the tokenizer and for the weights, and maps the names for each module
     apart: of the 16 s that SmolLM2 took to load, 10. Both are taken from the package gguf by name, at each call. Its
     progress bar, which does not ask whether such bars are wanted, is drawn where they are.
-
     """
     import gguf
 
