@@ -3,7 +3,7 @@
 LORI_DATA=FOLDER python -m benchmarks.real [--base smollm2] [--seeds 0 1 2] [--only single merged] [--minutes 90]
 
 Units of real_parts.py lie in build/real, one JSON each; whoever stops it goes on there, in the middle of a training
-too. results/real.json is all of them, without single examples. Processes with other seeds may share the folder once
+too. results/real.json is all of them, without single examples, and keeps those of earlier runs. Processes with other seeds may share the folder once
 the learning rates are found. Most tasks are judged by the held-out loss alone: at this size hardly an answer is right.
 """
 
@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.real_parts import VARIANTS, Bench, Settings, units
-from benchmarks.record import RESULTS, record
+from benchmarks.methods import SEEDS, over_seeds
+from benchmarks.real_parts import MASK_KINDS, MASK_TASKS, VARIANTS, Bench, Settings, units
+from benchmarks.record import RESULTS, record, results_of
 from lori_core.bases.load import DTYPES, checked_device, load_base
 from lori_core.files import write_atomic
 from lori_core.tasks.registry import load_task
@@ -29,6 +30,8 @@ from lori_core.tasks.registry import load_task
 FOLDER = Path("build/real")
 DRAWS = 4000  # of the bootstrap
 BY_EXAMPLE = ("outcomes", "nats", "lengths", "losses")  # what is left out of the merged file
+WAYS = {"whole": ("merged", "whole"), "searched": ("merged", "searched"), "removal": ("removal", "whole")}
+RIVALS = ("lora", "lori_s")  # of a conditioned A, whose merges every seed has
 SPECS = {  # name -> where its rows lie in LORI_DATA, and how they are judged
     "nlu": "hub/ai2_arc_easy",
     "math": "hub/gsm8k?scorer=likelihood",
@@ -42,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base", default="smollm2")
     parser.add_argument("--device")
     parser.add_argument("--precision", choices=DTYPES, help="of the base; default: fp32 on a CPU, else the device's")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rows", type=int, default=16, help="of a step")
     parser.add_argument("--validation", type=int, default=40)
@@ -107,34 +110,79 @@ def in_sequence(units: Mapping[str, Any], variant: str, seed: int, gain: Callabl
     return {"old_kept": kept.mean(axis=0), "worst": kept.min(axis=0), "new_learned": new.mean(axis=0)}
 
 
-def summary(results: Mapping[str, Any]) -> dict[str, Any]:
-    """variant -> test loss by task, and the share of the single adapters' gain that merging keeps, means over seeds;
-    of a sequence in_sequence()."""
+def summary(results: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """variant -> test loss by task, its gain over the base as a share of LoRA's (mean of the tasks), and the share of the
+    single adapters' gain that merging keeps; of a sequence in_sequence(). What was not measured is not there."""
     found: dict[str, Any] = {}
+    tasks = [name.removeprefix("base-") for name in results if name.startswith("base-")]
 
     def gain(task: str, score: Mapping[str, Any]) -> float:
         return results[f"base-{task}"]["test"]["loss"]["value"] - score["loss"]["value"]
 
+    def alone(variant: str) -> dict[str, Any] | None:
+        names = [f"single-{variant}-{seed}-{task}" for task in tasks]
+        if all(name in results for name in names):
+            return {task: results[name]["test"] for task, name in zip(tasks, names, strict=True)}
+        return None
+
     for variant in VARIANTS:
-        alone = [name for name in results if name.startswith(f"single-{variant}-")]
-        merges = [results[name] for name in results if name.startswith(f"merged-{variant}-")]
-        removals = [results[name] for name in results if name.startswith(f"removal-{variant}-")]
-        by_task: dict[str, list[float]] = {}
-        for name in alone:
-            by_task.setdefault(name.rsplit("-", 1)[-1], []).append(results[name]["test"]["loss"]["value"])
-        found[variant] = {"single_loss": {task: fmean(losses) for task, losses in by_task.items()}}
-        for how, where, rows in (
-            ("whole", "whole", merges),
-            ("searched", "searched", merges),
-            ("removal", "whole", removals),
-        ):
-            kept = [row[where]["loss_retention"] for row in rows if row[where]["loss_retention"]]
-            if kept:
-                means = {"mean": fmean(fmean(each.values()) for each in kept)}
-                found[variant][how] = means | {"worst": fmean(min(each.values()) for each in kept), "seeds": len(kept)}
-        if f"sequence-{variant}-0" in results:
-            shares = in_sequence(results, variant, 0, gain)
-            found[variant]["sequence"] = {share: float(value) for share, value in shares.items()}
+        own, lora, of = alone(variant), alone("lora"), {}
+        if own:
+            of["single_loss"] = {task: score["loss"]["value"] for task, score in own.items()}
+        if own and lora:
+            of["of_lora"] = fmean(gain(task, own[task]) / gain(task, lora[task]) for task in tasks)
+        for way, (unit, where) in WAYS.items():
+            row = results.get(f"{unit}-{variant}-{seed}")
+            if row:
+                kept = row[where]["loss_retention"].values()
+                of[way] = {"mean": fmean(kept), "worst": min(kept)}
+        if f"sequence-{variant}-{seed}" in results:
+            shares = in_sequence(results, variant, seed, gain)
+            of["sequence"] = {share: float(value) for share, value in shares.items()}
+        if of:
+            found[variant] = of
+    return found
+
+
+def together(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """variant -> of_lora, and mean and worst task of each way to merge, where more than one seed has them."""
+    found: dict[str, Any] = {}
+    for variant in VARIANTS:
+        rows = [summed[variant] for summed in by_seed.values() if variant in summed]
+        values = {"of_lora": [row["of_lora"] for row in rows if "of_lora" in row]}
+        for way, part in product(WAYS, ("mean", "worst")):
+            values[f"{way}_{part}"] = [row[way][part] for row in rows if way in row]
+        found[variant] = {what: over_seeds(each) for what, each in values.items() if len(each) > 1}
+    return {variant: of for variant, of in found.items() if of}
+
+
+def more_than_rivals(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """variant with a conditioned A -> how much more it keeps at weight 1 than the better of RIVALS at its searched
+    weight, seed by seed."""
+    found: dict[str, list[float]] = {}
+    for summed, variant in product(by_seed.values(), VARIANTS):
+        rivals = [summed.get(each, {}).get("searched") for each in RIVALS]
+        own = summed.get(variant, {}).get("whole")
+        if VARIANTS[variant].conditioned and own and all(rivals):
+            found.setdefault(variant, []).append(own["mean"] - max(each["mean"] for each in rivals if each))
+    return {variant: over_seeds(values) for variant, values in found.items()}
+
+
+def masks_found(results: Mapping[str, Any]) -> dict[str, Any]:
+    """task -> kind of mask -> over seeds: how much more loss LoRI-S ends with than under the mask of its dense run, the
+    Jaccard of both, and both trainings' seconds as a share of that one's."""
+    found: dict[str, Any] = {}
+    for task, kind in product(MASK_TASKS, MASK_KINDS):
+        rows = []
+        for seed in SEEDS:
+            own, row = results.get(f"single-lori_s-{seed}-{task}"), results.get(f"mask-{kind}-{seed}-{task}")
+            if own and row:
+                seconds = [results[f"single-lori_d-{seed}-{task}"]["training"]["seconds"], own["training"]["seconds"]]
+                more = row["test"]["loss"]["value"] - own["test"]["loss"]["value"]
+                rows.append((more, row["jaccard"], (row["mask_seconds"] + row["training"]["seconds"]) / sum(seconds)))
+        if rows:
+            means = (over_seeds(list(values)) for values in zip(*rows, strict=True))
+            found.setdefault(task, {})[kind] = dict(zip(("more_loss", "jaccard", "cost"), means, strict=True))
     return found
 
 
@@ -196,6 +244,25 @@ def intervals(units: Mapping[str, Any], seed: int) -> dict[str, Any]:
     return found
 
 
+def all_units(given: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Those in the folder, and of other units what results/real.json has from earlier runs of the same settings."""
+    path = given.results / "real.json"
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"config": {}}
+    same = all(earlier["config"].get(key) == value for key, value in asdict(settings).items())
+    return (earlier["results"]["units"] if same else {}) | results_in(given.out)
+
+
+def all_intervals(given: argparse.Namespace, units: Mapping[str, Any]) -> dict[str, Any]:
+    """seed -> of every seed whose units are all in the folder; of others what results/real.json has of them."""
+    found: dict[str, Any] = results_of(given.results / "real.json").get("intervals", {})
+    here = results_in(given.out)
+    for seed in SEEDS:
+        names = [name for name in units if str(seed) in name.split("-")]
+        if names and all(name in here for name in names):
+            found[str(seed)] = intervals(here, seed)
+    return found
+
+
 def main() -> None:
     given = arguments()
     begun = time.monotonic()
@@ -207,9 +274,11 @@ def main() -> None:
             print(f"time is up before {name}", flush=True)
             break
         unit()
-    results = results_in(given.out)
-    content = {"summary": summary(results), "intervals": {seed: intervals(results, seed) for seed in given.seeds}}
-    content["units"] = without_examples(results)
+    every = all_units(given, bench.settings)
+    by_seed = {seed: found for seed in SEEDS if (found := summary(every, seed))}
+    content = {"by_seed": by_seed, "over_seeds": together(by_seed)}
+    content |= {"more_than_rivals": more_than_rivals(by_seed), "masks": masks_found(every)}
+    content |= {"intervals": all_intervals(given, every), "units": without_examples(every)}
     print("written", record("real", asdict(bench.settings) | {"tasks": SPECS}, content, given.results))
 
 

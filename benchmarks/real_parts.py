@@ -7,6 +7,7 @@ merged-VARIANT-SEED            all of them in one, at weight 1 and at the weight
 removal-VARIANT-SEED           of those under a random A: merged at weight 1 by removal
 cross_talk-VARIANT-SEED        how far each one changes the other tasks' inputs, and what the footprints forecast of it
 calibration-EXAMPLES-TASK      LoRI-S under the mask of a dense run that saw so many examples
+mask-KIND-SEED-TASK            LoRI-S under a mask that a short run found, or one that was drawn
 sequence-VARIANT-SEED          the tasks one after another
 
 A unit makes the units that it needs and that are not there yet, so any one alone can be asked for.
@@ -18,9 +19,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, target_modules
@@ -30,20 +32,23 @@ from lori_core.evaluation.intervals import Z95
 from lori_core.evaluation.merge_trial import best_weight, less_loss, retention
 from lori_core.evaluation.probe import cross_talk
 from lori_core.files import write_atomic
-from lori_core.method.adapter import Adapter
+from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions
 from lori_core.method.footprint import Footprint
 from lori_core.method.forecast import forecast, untrained
-from lori_core.method.masks import Masks, magnitude_masks
+from lori_core.method.masks import Masks, jaccard, magnitude_masks, matched_masks, random_masks
 from lori_core.method.merge import merge
 from lori_core.results import Score, from_plain
 from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.footprint_files import load_footprint, save_footprint
 from lori_core.tasks.task import Task
 from lori_core.training.beside import learn_beside
+from lori_core.training.calibrate import calibrate
 from lori_core.training.continual import learn_sequence
 from lori_core.training.footprints import task_footprint
-from lori_core.training.learn import Learned, learn
+from lori_core.training.learn import Learned, config_of, learn
+
+MaskKind = Literal["early", "one_pass", "density", "random"]  # as in benchmarks/masks.py
 
 RATE_SEED = 100
 RATE_TASKS = ("nlu",)  # whose rows are the shortest: a rate costs a minute, of math ten
@@ -54,6 +59,8 @@ RATES: dict[Method, tuple[float, ...]] = {  # as many for each
 }
 WEIGHTS = (0.3, 0.5, 0.7, 1.0)
 CALIBRATION_EXAMPLES = (64, 256, 1024)
+MASK_KINDS: tuple[MaskKind, ...] = ("early", "one_pass", "density", "random")
+MASK_TASKS = ("nlu", "safety")
 ORDER = ("safety", "math", "code", "nlu")
 SCORED = 16  # sequences a forward pass
 
@@ -332,6 +339,35 @@ def calibrated(bench: Bench, examples: int, task: str) -> dict[str, Any]:
     return bench.unit(name, make)
 
 
+def mask_of(bench: Bench, kind: MaskKind, seed: int, task: str, own: Masks) -> tuple[Masks, float]:
+    """And the seconds that it took to find. own: that of the whole dense run."""
+    if kind == "density":
+        return matched_masks(own, seed), 0.0
+    if kind == "random":
+        shapes = {module: tuple(mask.shape) for module, mask in own.items()}
+        return random_masks(shapes, bench.settings.sparsity, seed), 0.0
+    config = start(bench, "lori_s", seed, task)["config"].changed(calibration=kind)
+    blank_one = blank(task, target_modules(bench.base.model), config_of("lori_d", config))
+    dense = training(bench, best_rate(bench, "lori_d"), seed)
+    found = calibrate(bench.base, bench.tasks[task], blank_one, config, dense)
+    return found.masks, found.report.training.seconds
+
+
+def under_mask(bench: Bench, kind: MaskKind, seed: int, task: str) -> dict[str, Any]:
+    """What LoRI-S learns under a mask that cost less than a whole dense run."""
+    name = f"mask-{kind}-{seed}-{task}"
+
+    def make() -> dict[str, Any]:
+        own = largest(bench, adapter(bench, "lori_d", seed, task))
+        masks, seconds = mask_of(bench, kind, seed, task, own)
+        made = learned(bench, name, "lori_s", seed, task, best_rate(bench, "lori_s"), masks)
+        with applied(bench.base.model, made.adapter):
+            found = {"jaccard": jaccard(masks, own), "mask_seconds": seconds, "test": asdict(bench.score(task))}
+        return found | {"training": asdict(made.training)}
+
+    return bench.unit(name, make)
+
+
 def in_sequence(bench: Bench, variant: str, seed: int) -> dict[str, Any]:
     """Under a conditioned A the earlier adapters stay beside; its first task has a random A."""
     name, method = f"sequence-{variant}-{seed}", VARIANTS[variant].method
@@ -370,6 +406,8 @@ def units(bench: Bench, seeds: tuple[int, ...]) -> dict[str, Callable[[], dict[s
             if not VARIANTS[variant].conditioned:
                 found[f"removal-{variant}-{seed}"] = partial(removed, bench, variant, seed)
             found[f"cross_talk-{variant}-{seed}"] = partial(talked, bench, variant, seed)
+        for kind, task in product(MASK_KINDS, MASK_TASKS):
+            found[f"mask-{kind}-{seed}-{task}"] = partial(under_mask, bench, kind, seed, task)
     if 0 in seeds:
         for variant in VARIANTS:
             found[f"sequence-{variant}-0"] = partial(in_sequence, bench, variant, 0)

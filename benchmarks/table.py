@@ -1,8 +1,8 @@
 """Tables of the README and docs/measured.md: `python -m benchmarks.table [en | ja]`
 
 table(), from results/methods.json and footprints.json: what is merged under a conditioned A is merged at weight 1, the
-others at the weight that was best on validation. real_table() and real_sequence_table(), from results/real.json:
-held-out loss on SmolLM2-135M. merge_table(), from results/merge_methods.json.
+others at the weight that was best on validation. real_table(), real_seeds_table() and real_sequence_table(), from
+results/real.json: held-out loss on SmolLM2-135M. merge_table(), from results/merge_methods.json.
 sequence_table(), from results/sequences_at_equal_learning.json.
 """
 
@@ -26,6 +26,7 @@ WORDS = {
         "shared": "LoRI-D, one shared A (control)",
         "conditioned": "{method}, conditioned A",
         "real": "held-out loss, gain over the base, % (95 % interval)",
+        "real_seeds": "the same over three seeds (95 % interval over seeds)",
         "alone": "alone, of LoRA's",
         "whole": "merged at weight 1, of alone",
         "searched": "at its best weight",
@@ -59,6 +60,7 @@ WORDS = {
         "shared": "LoRI-D、A を共有(対照条件)",
         "conditioned": "{method}、条件付き A",
         "real": "評価用データの損失の改善、%(95 % 区間)",
+        "real_seeds": "同じく 3 シード(シード間の 95 % 区間)",
         "alone": "単独、対 LoRA",
         "whole": "重み 1 でマージ、対 単独",
         "searched": "最良の重みで",
@@ -114,11 +116,25 @@ def real_table(language: str, seed: int = 0) -> str:
     heads = [cell for way in WAYS for cell in (words[way], words["worst"])]
     lines = [f"| {words['real']} | " + " | ".join([words["alone"], *heads]) + " |", "|---" * (len(heads) + 2) + "|"]
     for variant, ends in intervals["of_lora"].items():
-        cells = [_between(of_lora(results, variant), ends)]
+        summed = results["by_seed"][str(seed)][variant]
+        cells = [_between(summed["of_lora"], ends)]
         for way, unit in WAYS.items():
-            found = results["summary"][variant].get(way)
+            found = summed.get(way)
             kept = intervals["kept"].get(unit.format(f"{variant}-{seed}"))
             cells += [_between(found[each], kept[each]) if found and kept else "" for each in ("mean", "worst")]
+        lines.append(_row(_label(variant, words["conditioned"]), cells))
+    return "\n".join(lines)
+
+
+def real_seeds_table(language: str) -> str:
+    """The same over seeds, of the variants and ways that more than one seed has; intervals over seeds."""
+    results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
+    words, ways = WORDS[language], ("whole", "searched")
+    heads = [cell for way in ways for cell in (words[way], words["worst"])]
+    lines = [_row(words["real_seeds"], [words["alone"], *heads]), "|---" * (len(heads) + 2) + "|"]
+    columns = ["of_lora", *(f"{way}_{part}" for way in ways for part in ("mean", "worst"))]
+    for variant, found in results["over_seeds"].items():
+        cells = [_with_interval(found[each]) if each in found else "" for each in columns]
         lines.append(_row(_label(variant, words["conditioned"]), cells))
     return "\n".join(lines)
 
@@ -132,7 +148,7 @@ def real_sequence_table(language: str, seed: int = 0) -> str:
         "|---" * (len(columns) + 1) + "|",
     ]
     for variant, ends in results["intervals"][str(seed)]["sequence"].items():
-        found = results["summary"][variant]["sequence"]
+        found = results["by_seed"][str(seed)][variant]["sequence"]
         cells = [_between(found[each], ends[each]) for each in columns]
         lines.append(_row(_label(variant, words["beside"]), cells))
     return "\n".join(lines)
@@ -183,13 +199,6 @@ def merge_table(language: str) -> str:
     return "\n".join(lines)
 
 
-def of_lora(results: dict[str, Any], variant: str) -> float:
-    """The variant's gain over the base as a share of LoRA's, mean of the tasks."""
-    own, lora = (results["summary"][each]["single_loss"] for each in (variant, "lora"))
-    base = {task: results["units"][f"base-{task}"]["test"]["loss"]["value"] for task in own}
-    return fmean((base[task] - own[task]) / (base[task] - lora[task]) for task in own)
-
-
 def _label(variant: str, conditioned: str) -> str:
     """conditioned: the words for a variant with a conditioned A."""
     method = LABELS[variant.removesuffix("_conditioned")]
@@ -221,5 +230,5 @@ def _with_interval(over_seeds: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     asked = sys.argv[1] if len(sys.argv) > 1 else "en"
-    made = (table, merge_table, real_table, real_sequence_table, sequence_table)
+    made = (table, merge_table, real_table, real_seeds_table, real_sequence_table, sequence_table)
     print(*(each(asked) for each in made), sep="\n\n")
