@@ -3,8 +3,9 @@
 LORI_DATA=FOLDER python -m benchmarks.real [--base smollm2] [--seeds 0 1 2] [--only single merged] [--minutes 90]
 
 Units of real_parts.py lie in build/real, one JSON each; whoever stops it goes on there, in the middle of a training
-too. results/real.json is all of them, without single examples, and keeps those of earlier runs. Processes with other seeds may share the folder once
-the learning rates are found. Most tasks are judged by the held-out loss alone: at this size hardly an answer is right.
+too. results/real.json is all of them, without single examples, and keeps those of earlier runs. Processes with other
+seeds may share the folder once the learning rates and footprints are found. Most tasks are judged by the held-out loss
+alone: at this size hardly an answer is right.
 """
 
 import argparse
@@ -111,8 +112,8 @@ def in_sequence(units: Mapping[str, Any], variant: str, seed: int, gain: Callabl
 
 
 def summary(results: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """variant -> test loss by task, its gain over the base as a share of LoRA's (mean of the tasks), and the share of the
-    single adapters' gain that merging keeps; of a sequence in_sequence(). What was not measured is not there."""
+    """variant -> test loss by task, its gain over the base as a share of LoRA's (mean of the tasks), and the share of
+    the single adapters' gain that merging keeps; of a sequence in_sequence(). What was not measured is not there."""
     found: dict[str, Any] = {}
     tasks = [name.removeprefix("base-") for name in results if name.startswith("base-")]
 

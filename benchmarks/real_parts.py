@@ -344,7 +344,7 @@ def mask_of(bench: Bench, kind: MaskKind, seed: int, task: str, own: Masks) -> t
     if kind == "density":
         return matched_masks(own, seed), 0.0
     if kind == "random":
-        shapes = {module: tuple(mask.shape) for module, mask in own.items()}
+        shapes = {module: (mask.shape[0], mask.shape[1]) for module, mask in own.items()}
         return random_masks(shapes, bench.settings.sparsity, seed), 0.0
     config = start(bench, "lori_s", seed, task)["config"].changed(calibration=kind)
     blank_one = blank(task, target_modules(bench.base.model), config_of("lori_d", config))

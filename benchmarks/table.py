@@ -8,7 +8,6 @@ sequence_table(), from results/sequences_at_equal_learning.json.
 
 import json
 import sys
-from statistics import fmean
 from typing import Any
 
 from benchmarks.record import RESULTS

@@ -117,7 +117,7 @@ class Footprint:
         moments: module -> the moments of its input.
         tokens: how many were counted: of prompts and responses, but for the first of each, to which others attend
             whatever it is (an attention sink).
-        record: JSON values only: base, data, how many examples.
+        record: JSON values only: base, data, how many examples, wording.
     """
 
     name: str
@@ -171,7 +171,7 @@ def check_footprint_base(footprint: Footprint, name: str | None, fingerprint: st
 
 
 def check_footprints(footprints: Sequence[Footprint], adapters: Sequence[Adapter]) -> None:
-    """Refuse footprints that are not one for each adapter, of the same base and its widths.
+    """Refuse footprints that are not one for each adapter, of the same base, its widths and the adapter's kind of prompt.
 
     Raises:
         IncompatibleAdapters: so it is, or one lacks a module.
@@ -188,3 +188,9 @@ def check_footprints(footprints: Sequence[Footprint], adapters: Sequence[Adapter
                 if (width := footprint.of(module).in_features) != factors.A.shape[1]:
                     widths = {"width": width, "expected": factors.A.shape[1]}
                     raise IncompatibleAdapters("footprint_width", name=footprint.name, module=module, **widths)
+    for footprint, adapter in zip(footprints, adapters, strict=True):
+        measured, learned = (each.record.get("wording") for each in (footprint, adapter))
+        if isinstance(measured, Mapping) and isinstance(learned, Mapping):
+            if measured.get("chat") != learned.get("chat"):  # what is not known is taken on trust
+                key = "footprint_in_chat" if measured.get("chat") else "footprint_without_chat"
+                raise IncompatibleAdapters(key, name=footprint.name, adapter=adapter.name)

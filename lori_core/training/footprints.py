@@ -15,6 +15,7 @@ from lori_core.method.adapter import Adapter
 from lori_core.method.footprint import EXACT, Footprint, Moments, moments_of, random_rows
 from lori_core.tasks.encode import sampled
 from lori_core.tasks.task import Task, fingerprint
+from lori_core.tasks.wording import wording_of
 
 EXAMPLES = 128  # of the training split
 
@@ -45,6 +46,7 @@ def task_footprint(
         "base": base.record,
         "data": {"source": task.source, "fingerprint": fingerprint(task.examples("train"))},
         "examples": len(sequences),
+        "wording": wording_of(base, task),
     }
     return _measured(base, task.name, sequences, modules, directions, record, adapter)
 

@@ -102,6 +102,22 @@ def test_footprints_that_do_not_go_with_the_adapters_are_refused(use, beside, ke
     assert caught.value.in_language("en") != caught.value.in_language("ja")
 
 
+@pytest.mark.parametrize(
+    ("measured", "learned", "key"),
+    [(True, False, "footprint_in_chat"), (False, True, "footprint_without_chat")],
+)
+def test_footprints_of_another_kind_of_prompt_than_the_adapters_are_refused(measured, learned, key):
+    def worded(each, chat):
+        return replace(each, record=each.record | {"wording": {"chat": chat}})
+
+    learned_so = [worded(each, learned) for each in adapters()]
+    with pytest.raises(IncompatibleAdapters) as caught:
+        check_footprints([worded(each, measured) for each in footprints()], learned_so)
+    assert caught.value.key == key
+    check_footprints([worded(each, learned) for each in footprints()], learned_so)
+    check_footprints(footprints(), learned_so)
+
+
 def test_where_no_base_is_known_footprints_are_taken_on_trust():
     check_footprints(footprints(), adapters(None))
     check_footprints([replace(each, record={}) for each in footprints()], adapters())
