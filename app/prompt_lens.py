@@ -34,7 +34,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         other = gr.Button(page.say("try.another"))
     number, opened, asked_of = gr.State(0), gr.State(False), gr.State(None)
     with gr.Column(elem_id="lens-view"):
-        ribbons, receipts = _two_sides(page), _two_sides(page)
+        ribbons, attributions = _two_sides(page), _two_sides(page)
     alone = gr.Markdown(page.say("interference.lens.no_other"), visible=False, elem_classes="empty")
 
     def offer(references: list[str] | None, before: str | None) -> Any:
@@ -81,7 +81,7 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
             yield [gr.skip()] * len(drawn)
 
     given = [pick, task_of, prompt, number, weight]
-    drawn: list[Any] = [*ribbons, *receipts, alone]
+    drawn: list[Any] = [*ribbons, *attributions, alone]
     example: list[Any] = [prompt, expected, asked_of]
     opens = tab.select(lambda *chosen: (True, offer(*chosen)), [pick, task_of], [opened, task_of], **QUIET)
     for chosen in (opens, pick.change(offer, [pick, task_of], task_of, **QUIET)):
@@ -107,14 +107,14 @@ def _two_sides(page: Context) -> list[gr.HTML]:
 
 
 def _drawn(page: Context, found: list[dict[str, Any]]) -> list[Any]:
-    """Ribbons and receipts of one or two sides, on one scale; the last is of the sentence that one is missing."""
+    """Ribbons and attributions of one or two sides, on one scale; the last is of the sentence that one is missing."""
     lenses = [from_plain(Lens, each["lens"]) for each in found]
     top = lens_top(lenses)
     ribbons: list[str | None] = [None, None]
-    receipts: list[str | None] = [None, None]
+    attributions: list[str | None] = [None, None]
     for place, (lens, each) in enumerate(zip(lenses, found, strict=True)):
         method = each["method"]
         label = method_label(method, page.language) if method else page.say("interference.lens.mixed")
         ribbons[place] = shown(figures.lens_ribbons(label, lens, each["own"], top, page.language))
-        receipts[place] = shown(figures.receipts(label, lens, page.language))
-    return [*ribbons, *receipts, gr.skip()]
+        attributions[place] = shown(figures.attributions(label, lens, page.language))
+    return [*ribbons, *attributions, gr.skip()]

@@ -284,7 +284,7 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class Attribution:
     """One token of an answer: how far its logit is from the bare base's, and which adapter moved it by how much.
 
     Attributes:
@@ -317,7 +317,7 @@ class Lens:
         names, weights: of the adapters, T of them.
         alone, merged: module -> root mean square over the prompt's tokens of ‖weight dW_t x‖ of each adapter t, while
             only t is in place, and while all are. base: module -> the same of ‖W x‖ on the bare base.
-        answer: what all together write, as far as there is a receipt.
+        answer: what all together write, as far as there is an attribution.
     """
 
     names: tuple[str, ...]
@@ -326,7 +326,7 @@ class Lens:
     merged: dict[str, tuple[float, ...]]
     base: dict[str, float]
     answer: str
-    receipts: tuple[Receipt, ...]
+    attributions: tuple[Attribution, ...]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lori_core.errors import LoRIError, RunError, Stopped
 from lori_core.processes import own_folder
 from lori_core.study.layout import Layout
 from lori_core.study.runs import Run
+from lori_core.study.specs import JOBS
 
 STOPPED = 130  # exit code
 
@@ -27,24 +28,20 @@ def start(out: Path, language: str, kind: str, model: type[Config], **values: An
 
 
 def carry_out_fresh(run: Run, language: str) -> None:
-    """A new run; one that is refused before any work began is not left behind."""
+    """A new run; one that is refused before any work began is not left behind.
+
+    A misspelt task, column or base is refused before torch is loaded, which takes many seconds.
+    """
+    from lori_core.study.there import check_there
+
     try:
-        _read_own_data(run.config)
+        if run.kind in JOBS:  # else it is refused where it is carried out
+            check_there(JOBS[run.kind](**run.config))
         carry_out(run, language)
     except LoRIError:
         if all(event["kind"] in ("state", "base", "plan", "left_out") for event in run.events()):
             shutil.rmtree(run.path, ignore_errors=True)  # somebody else may have removed it
         raise
-
-
-def _read_own_data(config: Mapping[str, Any]) -> None:
-    """Refuses a wrong column before torch and the base are loaded, which take many seconds; hub sets wait till then."""
-    from lori_core.tasks.registry import load_task, places
-
-    named = config.get("tasks") or [config.get("task")]
-    for spec in named if isinstance(named, list | tuple) else ():
-        if isinstance(spec, str) and (where := places(spec)) and not any(place.startswith("hf:") for place in where):
-            load_task(spec, bool(config.get("allow_code_execution")))
 
 
 def carry_out(run: Run, language: str) -> None:

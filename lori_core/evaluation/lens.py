@@ -1,7 +1,7 @@
 """Interference lens: what each of several adapters does while one prompt is read and answered.
 
     width     √( mean over the prompt's tokens ‖w_t dW_t x‖² ),   x: what the module is fed at that moment
-    receipt   logit(all adapters) − logit(none) = Σ_t c_t + residual,   of each token that all of them together write
+    attribution   logit(all adapters) − logit(none) = Σ_t c_t + residual,   of each token that all of them together write
 
         c_t = Σ_{S ∌ t} |S|! (T − |S| − 1)! / T! · (v(S ∪ {t}) − v(S))        v(S): the token's logit with those of S
 
@@ -28,7 +28,7 @@ from lori_core.errors import DataError, IncompatibleAdapters
 from lori_core.evaluation.answers import likeliest_tokens, positions
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.merge import merge
-from lori_core.results import Lens, Receipt
+from lori_core.results import Lens, Attribution
 from lori_core.tasks.encode import encode_prompt, end_tokens
 
 LENGTH = 24  # tokens of an answer that are accounted for
@@ -51,7 +51,7 @@ def lens(
     prompt: str,
     length: int = LENGTH,
 ) -> Lens:
-    """Widths and receipts of one prompt under two to MOST_IN_LENS adapters, their weighted updates added (concat).
+    """Widths and attributions of one prompt under two to MOST_IN_LENS adapters, their weighted updates added (concat).
 
     Args:
         model: the base, nothing attached; it is left as it was.
@@ -75,8 +75,8 @@ def lens(
             rows = row.expand(1 << len(adapters), -1)
             every = model(input_ids=rows, logits_to_keep=len(written)).logits[:, range(len(written)), written]
     parts = shapley(every.double().cpu())
-    receipts = [
-        Receipt(
+    attributions = [
+        Attribution(
             token=str(tokenizer.decode([token])),
             instead=str(tokenizer.decode([int(bare[place].argmax())])),
             moved=logits[place] - bare[place, token].item(),
@@ -91,7 +91,7 @@ def lens(
         merged={module: each.merged for module, each in widths.items()},
         base={module: each.base for module, each in widths.items()},
         answer=str(tokenizer.decode(written, skip_special_tokens=True)),
-        receipts=tuple(receipts),
+        attributions=tuple(attributions),
     )
 
 

@@ -55,7 +55,9 @@ def pairs(method: str | None, matrix: PairMatrix, language: str = "en") -> Drawi
     summary = what_pairs_say(matrix, language) if method else _range(matrix, away, language)
     kind = "pairs" if method else "pairs_of_adapters"
     header, rows = _numbers(matrix, None, away)
-    return drawing(kind, language, figure, summary, header, rows, 180 + 46 * size, method=label, measure=measure)
+    colours = ["beside_chance" if matrix.null_mean else "measured_only"]
+    titled = {"method": label, "measure": measure}
+    return drawing(kind, language, figure, summary, header, rows, 180 + 46 * size, colours, **titled)
 
 
 def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: str = "en") -> Drawing:

@@ -1,4 +1,4 @@
-"""Interference lens: how wide each adapter's update runs through the layers on one prompt, and each token's receipt.
+"""Interference lens: how wide each adapter's update runs through the layers on one prompt, and each token's attribution.
 
 In every layer the widest ribbon lies at the bottom, so that ribbons which take turns in being the widest cross: a
 braid.
@@ -78,17 +78,17 @@ def lens_ribbons(label: str, found: Lens, own: int, top: float, language: str = 
     return drawing("lens_ribbons", language, figure, summary, header, rows, 560, label=label)
 
 
-def receipts(label: str, found: Lens, language: str = "en") -> Drawing:
+def attributions(label: str, found: Lens, language: str = "en") -> Drawing:
     """A row a token: what each adapter's update moved its logit by, stacked, and the change as it was measured."""
-    figure, places = go.Figure(), list(range(len(found.receipts)))
-    words = [_seen(receipt.token) for receipt in found.receipts]
+    figure, places = go.Figure(), list(range(len(found.attributions)))
+    words = [_seen(attribution.token) for attribution in found.attributions]
     instead = [
-        translate("figures.lens.instead", language, token=_seen(receipt.instead)) if receipt.differs else ""
-        for receipt in found.receipts
+        translate("figures.lens.instead", language, token=_seen(attribution.instead)) if attribution.differs else ""
+        for attribution in found.attributions
     ]
     for t, name in enumerate(found.names):
         figure.add_bar(
-            x=[receipt.parts[t] for receipt in found.receipts],
+            x=[attribution.parts[t] for attribution in found.attributions],
             y=places,
             orientation="h",
             marker={"color": task_mark(t)[0], "line": {"width": 0}},
@@ -99,7 +99,7 @@ def receipts(label: str, found: Lens, language: str = "en") -> Drawing:
             hovertemplate=f"%{{text}}<br>{plain(name)} %{{x:+.2f}}<extra></extra>",
         )
     figure.add_scatter(
-        x=[receipt.moved for receipt in found.receipts],
+        x=[attribution.moved for attribution in found.attributions],
         y=places,
         mode="markers",
         marker={"color": "#fff", "symbol": "diamond", "size": 9, "line": {"color": GREY, "width": 2}},
@@ -114,15 +114,15 @@ def receipts(label: str, found: Lens, language: str = "en") -> Drawing:
     figure.update_yaxes(**categories(words, reverse=True))
     rows = [
         [
-            f"{place + 1} {word}", _seen(receipt.instead), name,
-            *(number(value, 3) for value in (receipt.parts[t], receipt.moved)), number(receipt.residual, 6),
+            f"{place + 1} {word}", _seen(attribution.instead), name,
+            *(number(value, 3) for value in (attribution.parts[t], attribution.moved)), number(attribution.residual, 6),
         ]
-        for place, (word, receipt) in enumerate(zip(words, found.receipts, strict=True))
+        for place, (word, attribution) in enumerate(zip(words, found.attributions, strict=True))
         for t, name in enumerate(found.names)
     ]  # fmt: skip
     header = ("token", "instead", "adapter", "part", "moved", "residual")
-    summary = _what_receipts_say(found, language)
-    return drawing("receipts", language, figure, summary, header, rows, 130 + 26 * len(places), label=label)
+    summary = _what_attributions_say(found, language)
+    return drawing("attributions", language, figure, summary, header, rows, 130 + 26 * len(places), label=label)
 
 
 def _by_layer(found: Lens, panel: str) -> dict[int, list[float]]:
@@ -189,21 +189,25 @@ def _what_ribbons_say(found: Lens, own: int, layers: Mapping[str, Mapping[int, l
     )
 
 
-def _what_receipts_say(found: Lens, language: str) -> str:
-    moved = {name: sum(abs(receipt.parts[t]) for receipt in found.receipts) for t, name in enumerate(found.names)}
+def _what_attributions_say(found: Lens, language: str) -> str:
+    moved = {
+        name: sum(abs(attribution.parts[t]) for attribution in found.attributions) for t, name in enumerate(found.names)
+    }
     whole = sum(moved.values())
     each = listed((f"{name} {percent(part / whole)}" for name, part in moved.items() if whole), language)
-    differing = sum(receipt.differs for receipt in found.receipts)
-    residual = max(abs(receipt.residual) for receipt in found.receipts)
+    differing = sum(attribution.differs for attribution in found.attributions)
+    residual = max(abs(attribution.residual) for attribution in found.attributions)
     said = translate(
-        "figures.receipts.summary",
+        "figures.attributions.summary",
         language,
         answer=found.answer.strip(),
         differing=differing,
-        tokens=len(found.receipts),
+        tokens=len(found.attributions),
         each=each,
     )
-    return sentences([said, translate("figures.receipts.residual", language, residual=number(residual, 6))], language)
+    return sentences(
+        [said, translate("figures.attributions.residual", language, residual=number(residual, 6))], language
+    )
 
 
 def _seen(token: str) -> str:

@@ -171,10 +171,10 @@ def check_footprint_base(footprint: Footprint, name: str | None, fingerprint: st
 
 
 def check_footprints(footprints: Sequence[Footprint], adapters: Sequence[Adapter]) -> None:
-    """Refuse footprints that are not one for each adapter, of the same base, its widths and the adapter's kind of prompt.
+    """Refuse footprints that are not one for each adapter, of the same base and its widths.
 
     Raises:
-        IncompatibleAdapters: so it is, or one lacks a module.
+        IncompatibleAdapters: so it is, one lacks a module, or prompts stood in a chat template for one of the two only.
     """
     if len(footprints) != len(adapters):
         raise IncompatibleAdapters("footprints_count", adapters=len(adapters), footprints=len(footprints))
@@ -189,8 +189,13 @@ def check_footprints(footprints: Sequence[Footprint], adapters: Sequence[Adapter
                     widths = {"width": width, "expected": factors.A.shape[1]}
                     raise IncompatibleAdapters("footprint_width", name=footprint.name, module=module, **widths)
     for footprint, adapter in zip(footprints, adapters, strict=True):
-        measured, learned = (each.record.get("wording") for each in (footprint, adapter))
-        if isinstance(measured, Mapping) and isinstance(learned, Mapping):
-            if measured.get("chat") != learned.get("chat"):  # what is not known is taken on trust
-                key = "footprint_in_chat" if measured.get("chat") else "footprint_without_chat"
-                raise IncompatibleAdapters(key, name=footprint.name, adapter=adapter.name)
+        measured, learned = (_in_chat(each.record) for each in (footprint, adapter))
+        if None not in (measured, learned) and measured != learned:
+            key = "footprint_in_chat" if measured else "footprint_without_chat"
+            raise IncompatibleAdapters(key, name=footprint.name, adapter=adapter.name)
+
+
+def _in_chat(record: Mapping[str, Any]) -> bool | None:
+    """Whether prompts stood in a chat template; None: it is not known, and taken on trust."""
+    wording = record.get("wording")
+    return bool(wording.get("chat")) if isinstance(wording, Mapping) else None

@@ -4,7 +4,7 @@ A method passes a way where on each task
 
 1. the 95 % interval of its score reaches at most ROOM to either side, else there are too few examples to decide,
 2. the score is clearly above the base model and above what is reached without reading the question,
-3. each of K classes is clearly recognised more often than by drawing one, 1 / K,
+3. each of K classes is clearly recognised more often than by chance, 1 / K,
 4. merged or in sequence, the score is not clearly below that of the task's own adapter.
 
 "Clearly" is beyond the interval. Go: a method passes. No-go: each fails a task by its numbers. Not yet: none passes,

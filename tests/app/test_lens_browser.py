@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from lori_core.translate import LANGUAGES, translate
 
-KINDS = ("lens_ribbons", "receipts")
+KINDS = ("lens_ribbons", "attributions")
 FIVE = ("lora", "lori_d", "lori_s", "lori_s_conditioned", "lori_d_shared")
 
 expect.set_options(timeout=240_000)
@@ -42,7 +42,7 @@ def opened(tab, address: str, language: str = "en") -> None:
 
 
 def said(tab, other_than: str = "") -> str:
-    """The summary of the first receipt, once it is another one."""
+    """The summary of the first attribution, once it is another one."""
     summary = tab.locator("[role=tabpanel]:visible figure.chart:not([hidden]) .summary").nth(2)
     expect(summary).not_to_have_text(other_than)
     return summary.inner_text()

@@ -93,13 +93,15 @@ def test_the_bare_base_s_width_is_what_its_own_weights_do(model, adapters):
     assert found.base == pytest.approx(outputs, rel=1e-5)
 
 
-def test_a_receipt_is_the_mean_over_all_orders_of_what_an_adapter_moves_when_it_comes(model, adapters):
+def test_an_attribution_is_the_mean_over_all_orders_of_what_an_adapter_moves_when_it_comes(model, adapters):
     found, ids = lens(model, TOKENIZER, adapters, WEIGHTS, PROMPT, length=3), encode_prompt(TOKENIZER, PROMPT)
     written: list[int] = []
-    for receipt in found.receipts:
+    for attribution in found.attributions:
         bare = read(model, [], [], ids + written)[-1]
         token = int(read(model, adapters, WEIGHTS, ids + written)[-1].argmax())
-        assert receipt.token == TOKENIZER.decode([token]) and receipt.instead == TOKENIZER.decode([int(bare.argmax())])
+        assert attribution.token == TOKENIZER.decode([token]) and attribution.instead == TOKENIZER.decode(
+            [int(bare.argmax())]
+        )
         moved: list[list[float]] = [[] for _ in adapters]
         for order in permutations(range(len(adapters))):
             before = bare[token]
@@ -109,7 +111,7 @@ def test_a_receipt_is_the_mean_over_all_orders_of_what_an_adapter_moves_when_it_
                 after = read(model, some, weights, ids + written)[-1, token]
                 moved[t].append((after - before).item())
                 before = after
-        assert receipt.parts == pytest.approx([fmean(each) for each in moved], abs=1e-4)
+        assert attribution.parts == pytest.approx([fmean(each) for each in moved], abs=1e-4)
         written.append(token)
 
 
@@ -117,13 +119,13 @@ def test_the_parts_sum_to_the_change_of_the_logit_as_it_is_measured_apart(model,
     found, ids = lens(model, TOKENIZER, adapters, WEIGHTS, PROMPT), encode_prompt(TOKENIZER, PROMPT)
     changes = []
     written: list[int] = []
-    for receipt in found.receipts:
+    for attribution in found.attributions:
         bare, all_in = (read(model, *some, ids + written)[-1] for some in (([], []), (adapters, WEIGHTS)))
         written.append(int(all_in.argmax()))
         changes.append((all_in - bare)[written[-1]].item())
-        assert receipt.moved == pytest.approx(changes[-1], abs=1e-4)
-        assert receipt.residual == receipt.moved - sum(receipt.parts)
-        assert abs(receipt.residual) <= 1e-4 + 0.02 * abs(receipt.moved)
+        assert attribution.moved == pytest.approx(changes[-1], abs=1e-4)
+        assert attribution.residual == attribution.moved - sum(attribution.parts)
+        assert abs(attribution.residual) <= 1e-4 + 0.02 * abs(attribution.moved)
     assert max(map(abs, changes)) > 1  # something is accounted for
     assert found.answer == TOKENIZER.decode(written, skip_special_tokens=True)
 
@@ -132,9 +134,9 @@ def test_what_changes_nothing_gets_nothing_and_twins_get_the_same(model, adapter
     one, two, _ = adapters
     idle = replace(one, factors={m: replace(f, values=0 * f.values) for m, f in one.factors.items()}, name="idle")
     found = lens(model, TOKENIZER, [two, idle, replace(two, name="twin")], [0.5, 1, 0.5], PROMPT)
-    for receipt in found.receipts:
-        assert receipt.parts[1] == pytest.approx(0, abs=1e-4)
-        assert receipt.parts[0] == pytest.approx(receipt.parts[2], abs=1e-4)
+    for attribution in found.attributions:
+        assert attribution.parts[1] == pytest.approx(0, abs=1e-4)
+        assert attribution.parts[0] == pytest.approx(attribution.parts[2], abs=1e-4)
     assert all(each[1] == 0 for each in found.merged.values())
 
 
@@ -151,9 +153,9 @@ def test_on_the_embedded_base_an_answer_is_accounted_for_to_its_end():
     found = lens(base.model, base.tokenizer, parts, [1.0] * 4, prompt)
     with applied(base.model, merge(parts, "concat", [1.0] * 4, "all")):
         *_, written = stream_answer(base.model, base.tokenizer, prompt, 24)
-    assert found.answer == written and found.receipts[-1].token == "</s>"
-    assert all(abs(receipt.residual) <= 1e-3 + 0.02 * abs(receipt.moved) for receipt in found.receipts)
-    assert found.receipts[0].parts[0] == max(found.receipts[0].parts)  # the prompt's own adapter
+    assert found.answer == written and found.attributions[-1].token == "</s>"
+    assert all(abs(attribution.residual) <= 1e-3 + 0.02 * abs(attribution.moved) for attribution in found.attributions)
+    assert found.attributions[0].parts[0] == max(found.attributions[0].parts)  # the prompt's own adapter
 
 
 def test_the_model_is_left_as_it_was(model, adapters):

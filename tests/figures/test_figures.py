@@ -170,9 +170,12 @@ def test_pair_colours_are_distances_from_what_chance_gives_that_pair():
     assert all(heatmap.z[i][i] is None for i in range(len(matrix.names)))
 
 
-def test_a_matrix_without_a_null_says_so():
-    method, matrix = without_nulls(RESULT).interference[0]
-    assert "not determined" in figures.pairs(method, matrix).summary
+@pytest.mark.parametrize("of_one_method", [True, False])
+def test_a_matrix_without_a_null_says_so_and_does_not_explain_its_colours_by_chance(of_one_method):
+    known, plain = (result.interference[0] for result in (RESULT, without_nulls(RESULT)))
+    drawn, without = (figures.pairs(method if of_one_method else None, matrix) for method, matrix in (known, plain))
+    assert "not determined" in without.summary + without.limits
+    assert "independent adapters" in drawn.limits and "independent adapters" not in without.limits
 
 
 def test_a_loss_that_is_not_a_number_is_a_gap():

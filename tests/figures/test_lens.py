@@ -1,4 +1,4 @@
-"""Figures of the lens: the widest ribbon lies at the bottom, and bars are what the receipts say."""
+"""Figures of the lens: the widest ribbon lies at the bottom, and bars are what the attributions say."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import pytest
 
 from lori_core import figures
 from lori_core.figures.lens import lens_top
-from lori_core.results import Lens, Receipt
+from lori_core.results import Lens, Attribution
 from lori_core.translate import LANGUAGES
 
 WIDE = {"model.layers.0.q": (3.0, 1.0), "model.layers.0.k": (4.0, 0.0), "model.layers.1.q": (1.0, 2.0)}
 BASE = {"model.layers.0.q": 6.0, "model.layers.0.k": 8.0, "model.layers.1.q": 4.0}
-RECEIPTS = (Receipt(" lo\n", " no", 3.5, (3.0, 0.25)), Receipt("<b>", "<b>", -1.0, (-2.0, 1.0)))
+RECEIPTS = (Attribution(" lo\n", " no", 3.5, (3.0, 0.25)), Attribution("<b>", "<b>", -1.0, (-2.0, 1.0)))
 LENS = Lens(("math", "<b>code"), (1.0, 1.0), WIDE, {m: (a / 2, b) for m, (a, b) in WIDE.items()}, BASE, "lo", RECEIPTS)
 
 
@@ -39,8 +39,8 @@ def both() -> list[tuple[str, str]]:
     return [("math", "<b>code"), ("<b>code", "math")]
 
 
-def test_a_receipt_is_a_row_of_parts_with_the_measured_change_upon_it():
-    drawing = figures.receipts("LoRI-S", LENS)
+def test_an_attribution_is_a_row_of_parts_with_the_measured_change_upon_it():
+    drawing = figures.attributions("LoRI-S", LENS)
     drawn = traces(drawing)
     assert drawn["math"].x == (3.0, -2.0) and drawn["<b>code"].x == (0.25, 1.0) and drawn["moved"].x == (3.5, -1.0)
     assert tuple(drawing.figure.to_dict()["layout"]["yaxis"]["ticktext"]) == ("·lo⏎", "&lt;b&gt;")
@@ -49,7 +49,7 @@ def test_a_receipt_is_a_row_of_parts_with_the_measured_change_upon_it():
 
 
 def test_names_and_tokens_cannot_become_markup():
-    for drawing in (figures.lens_ribbons("LoRI-S", LENS, 1, 1.0), figures.receipts("LoRI-S", LENS)):
+    for drawing in (figures.lens_ribbons("LoRI-S", LENS, 1, 1.0), figures.attributions("LoRI-S", LENS)):
         shown = [
             text for trace in drawing.figure.data for text in (trace.name, trace.hovertemplate, *(trace.text or ()))
         ]
@@ -58,7 +58,10 @@ def test_names_and_tokens_cannot_become_markup():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_both_say_what_they_show_in_words_and_numbers(language):
-    for drawing in (figures.lens_ribbons("LoRI-S", LENS, 0, 1.0, language), figures.receipts("LoRI-S", LENS, language)):
+    for drawing in (
+        figures.lens_ribbons("LoRI-S", LENS, 0, 1.0, language),
+        figures.attributions("LoRI-S", LENS, language),
+    ):
         layout = drawing.figure.to_dict()["layout"]
         assert layout["yaxis"]["title"]["text"] and drawing.title and drawing.summary and drawing.limits
         assert drawing.rows and all(len(row) == len(drawing.header) for row in drawing.rows)

@@ -46,11 +46,11 @@ def test_a_study_of_one_task_is_judged_against_the_base_and_compares_nothing_els
     assert translate("report.way.merged", language) not in texts and "LoRA " not in texts
 
 
-def test_the_weakest_class_is_named_with_its_share_and_what_drawing_would_give():
+def test_the_weakest_class_is_named_with_its_share_and_what_chance_would_give():
     confusion = {"spam": {"mail": 40}, "mail": {"mail": 160}}
     state, _, reason = verdict(one_task(160, 200, confusion=confusion))
     assert state == "no_go"
-    said = "math: class spam is not recognised (0 % of 40 examples, 50 % by drawing)."
+    said = "math: class spam is not recognised (0 % of 40 examples, 50 % by chance)."
     assert said in reason.replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -44,7 +44,7 @@ def test_a_look_is_the_lens_of_the_adapters_as_they_lie_there(base, looking):
     assert answer["own"] == 1 and answer["method"] == "lori_s"
     found = from_plain(Lens, answer["lens"])
     assert found.answer == expected.answer and found.names == ("one", "two")
-    for one, other in zip(found.receipts, expected.receipts, strict=True):
+    for one, other in zip(found.attributions, expected.attributions, strict=True):
         assert one.parts == pytest.approx(other.parts, abs=1e-3)
 
 
