@@ -1,7 +1,7 @@
 """Interference lens: what each of several adapters does while one prompt is read and answered.
 
     width     √( mean over the prompt's tokens ‖w_t dW_t x‖² ),   x: what the module is fed at that moment
-    attribution   logit(all adapters) − logit(none) = Σ_t c_t + residual,   of each token that all of them together write
+    attribution   logit(all adapters) − logit(none) = Σ_t c_t + residual,   of each token that all together write
 
         c_t = Σ_{S ∌ t} |S|! (T − |S| − 1)! / T! · (v(S ∪ {t}) − v(S))        v(S): the token's logit with those of S
 
@@ -28,7 +28,7 @@ from lori_core.errors import DataError, IncompatibleAdapters
 from lori_core.evaluation.answers import likeliest_tokens, positions
 from lori_core.method.adapter import Adapter, Factors
 from lori_core.method.merge import merge
-from lori_core.results import Lens, Attribution
+from lori_core.results import Attribution, Lens
 from lori_core.tasks.encode import encode_prompt, end_tokens
 
 LENGTH = 24  # tokens of an answer that are accounted for

@@ -7,7 +7,7 @@ from lori_core.figures.drawing import Drawing
 from lori_core.figures.forecast import forecast_against_measured, forecast_matrix
 from lori_core.figures.guesses import guesses
 from lori_core.figures.interference import pair_band, pairs
-from lori_core.figures.lens import lens_ribbons, attributions
+from lori_core.figures.lens import attributions, lens_ribbons
 from lori_core.figures.mask_views import mask_grid, mask_pair
 from lori_core.figures.masks import magnitudes, mask, mask_layout, mask_replay, mask_settling
 from lori_core.figures.merges import before_after, weight_search
@@ -20,6 +20,7 @@ from lori_core.figures.triangle import merge_triangle
 
 __all__ = [
     "Drawing",
+    "attributions",
     "before_after",
     "compared_scores",
     "condition",
@@ -54,7 +55,6 @@ __all__ = [
     "pair_band",
     "pair_places",
     "pairs",
-    "attributions",
     "scores",
     "slider",
     "spectrum",

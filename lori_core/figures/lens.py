@@ -1,4 +1,4 @@
-"""Interference lens: how wide each adapter's update runs through the layers on one prompt, and each token's attribution.
+"""Interference lens: how wide each adapter's update runs through the layers on a prompt, each token's attribution.
 
 In every layer the widest ribbon lies at the bottom, so that ribbons which take turns in being the widest cross: a
 braid.

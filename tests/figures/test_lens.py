@@ -6,7 +6,7 @@ import pytest
 
 from lori_core import figures
 from lori_core.figures.lens import lens_top
-from lori_core.results import Lens, Attribution
+from lori_core.results import Attribution, Lens
 from lori_core.translate import LANGUAGES
 
 WIDE = {"model.layers.0.q": (3.0, 1.0), "model.layers.0.k": (4.0, 0.0), "model.layers.1.q": (1.0, 2.0)}
