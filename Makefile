@@ -50,6 +50,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.dials conflict
 	.venv/bin/python -m benchmarks.ready_made
 	.venv/bin/python -m benchmarks.merge_methods
+	.venv/bin/python -m benchmarks.retention
 	.venv/bin/python -m benchmarks.random_adapters
 	.venv/bin/python -m benchmarks.merge_speed
 	.venv/bin/python -m benchmarks.sweeps

@@ -1,6 +1,6 @@
 """Interference lens: what each of several adapters does while one prompt is read and answered.
 
-    width     √( mean over the prompt's tokens ‖w_t dW_t x‖² ),   x: what the module is fed at that moment
+    width         √( mean over the prompt's tokens ‖w_t dW_t x‖² ),   x: what the module is fed at that moment
     attribution   logit(all adapters) − logit(none) = Σ_t c_t + residual,   of each token that all together write
 
         c_t = Σ_{S ∌ t} |S|! (T − |S| − 1)! / T! · (v(S ∪ {t}) − v(S))        v(S): the token's logit with those of S

@@ -129,7 +129,7 @@ say(
 say(
     f"LoRI-D が学習する値は LoRA の {100 * totals['LoRI-D'] / totals['LoRA']:.3g} % です。A の分がなくなり、残る B が半分{'以上' if written > read else '以下'}を占めます。"
     f"一層の写像が書く値は合計 {written:,} 個、読む値は {read:,} 個だからです。LoRI-S ではその十分の一、{100 * totals['LoRI-S'] / totals['LoRA']:.3g} % になります。"
-    "A の計算は必要ですが、保存は不要です。シードから同じものを引き直せます。"
+    "A の計算は必要ですが、保存は不要です。シードから同じものを生成し直せます。"
 )
 
 # %% [markdown] lang="en"

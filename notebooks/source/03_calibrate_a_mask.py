@@ -125,7 +125,7 @@ checks.jaccard(jaccard, LANGUAGE)
 # %% [markdown] lang="ja"
 # ## 手法を一ページで
 #
-# いま書いたものは、LoRI そのものである `learn` の中心です。`A` を引き、`B` の全体を学習し、大きい要素を残し、それらを 0 から学習します。中を開いてみましょう。要素に順位をつけるのはどの呼び出しでしょうか。`B` が 0 に戻るのはどこでしょうか。
+# いま書いたものは、LoRI そのものである `learn` の中心です。`A` を生成し、`B` の全体を学習し、大きい要素を残し、それらを 0 から学習します。中を開いてみましょう。要素に順位をつけるのはどの呼び出しでしょうか。`B` が 0 に戻るのはどこでしょうか。
 
 # %%
 import inspect
@@ -168,10 +168,10 @@ guess = None
 guessed("fullest_map", guess, 100 * max(found.report.kept.values()), LANGUAGE)
 
 # %% [markdown] lang="en"
-# Turn the sparsity: one dense run has the mask of every sparsity. Which maps still keep something where the mask is smallest?
+# Change the sparsity with the slider: one dense run has the mask of every sparsity. Which maps still keep something where the mask is smallest?
 
 # %% [markdown] lang="ja"
-# スパース率を回してみてください。一度の学習から、どのスパース率のマスクも取れます。マスクが最も小さいとき、まだ要素が残る写像はどれでしょうか。
+# スライダーでスパース率を変えてみてください。一度の学習から、どのスパース率のマスクも取れます。マスクが最も小さいとき、まだ要素が残る写像はどれでしょうか。
 
 # %%
 def at_sparsity(sparsity):
@@ -252,7 +252,7 @@ checks.scattered(scattered, LANGUAGE)
 # %% [markdown] lang="ja" tags=["control"]
 # ## 成績が落ちるはずの対照条件：ランダムなマスク
 #
-# **あなたの** `keep_largest` が残すのと同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、**あなたの** `scattered` が、写像ごとの要素数をキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。二つのタスクで試します。ベースが大部分を練習済みの計算と、ベースに**教える**必要がある段階の、世界についての質問（`nlu?level=5`）です。
+# **あなたの** `keep_largest` が残すのと同じ数の要素を、場所を選ばずに残します。三つ目のマスクもランダムですが、**あなたの** `scattered` が、写像ごとの要素数をキャリブレーションしたマスクに合わせます。これで*数*の効果と*位置*の効果を分けられます。どのアダプターも同じ 16 ステップだけ学習します。どの要素が動くかは、大事でしょうか。二つのタスクで試します。ベースが大部分を練習済みの計算と、ベースに**教える**必要があるレベルの、世界についての質問（`nlu?level=5`）です。
 
 # %%
 SPARSITY = 0.95

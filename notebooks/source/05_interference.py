@@ -10,9 +10,9 @@
 # %% [markdown] lang="ja" tags=["question"]
 # # 5 · 干渉
 #
-# **問い：二つのアダプターは、重みで見ると、また出力（活性）で見ると、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
+# **問い：二つのアダプターは、重みで見ると、また出力（活性値）で見ると、互いに邪魔をしているのでしょうか。それはどこでしょうか。**
 #
-# 「干渉」にはいくつかの意味があります。ここでは三つ測ります：マスクが同じ要素を残すこと、更新が同じ方向を向くこと、アダプターが別のタスクの活性を変えることです。数字だけでは何も言えないので、どれも偶然で得られる値と並べます。
+# 「干渉」にはいくつかの意味があります。ここでは三つ測ります：マスクが同じ要素を残すこと、更新が同じ方向を向くこと、アダプターが別のタスクの活性値を変えることです。数字だけでは何も言えないので、どれも偶然で得られる値と並べます。
 #
 # **演習：** ★ は一行、★★ は一工夫、★★★ はまず紙の上で考えるものです。どれにもヒントが二つ折りたたまれています。一つ目は考え方、二つ目はほぼコードです。
 
@@ -55,7 +55,7 @@ adapters = [ready_made(name, "lori_s") for name in names]
 # %% [markdown] lang="ja"
 # ## 演習 1：偶然の重なり ★★
 #
-# ランダムに引いた二つのマスクが、それぞれ全要素の p = 1 − スパース率 を残します。Jaccard 係数（両方 / 少なくとも一方）の期待値はいくつでしょうか。
+# ランダムに生成した二つのマスクが、それぞれ全要素の p = 1 − スパース率 を残します。Jaccard 係数（両方 / 少なくとも一方）の期待値はいくつでしょうか。
 #
 # <details><summary>ヒント 1：考え方</summary>
 #
@@ -207,9 +207,9 @@ say(
 # Now let the model read each task's inputs and measure how far each adapter moves the activations, as a multiple of what the task's own adapter does: the **cross-talk**. 0: other tasks' inputs are left alone; 1: another task's adapter moves them as far as their own does. You have just seen the angles of the updates, with an `A` for each task. **How large is the cross-talk, on average?**
 
 # %% [markdown] lang="ja" tags=["prediction"]
-# ## 出力（活性）で見た干渉：予想
+# ## 出力（活性値）で見た干渉：予想
 #
-# 次は、モデルに各タスクの入力を読ませ、それぞれのアダプターが活性をどれだけ動かすかを、そのタスク自身のアダプターを 1 として測ります。これを**クロストーク**と呼びます。0 なら、ほかのタスクの入力に影響しません。1 なら、別のタスクのアダプターが、自分のアダプターと同じだけ活性を動かします。タスクごとの `A` での更新の角度は、いま見たとおりです。**クロストークは平均でどのくらいでしょうか。**
+# 次は、モデルに各タスクの入力を読ませ、それぞれのアダプターが活性値をどれだけ動かすかを、そのタスク自身のアダプターを 1 として測ります。これを**クロストーク**と呼びます。0 なら、ほかのタスクの入力に影響しません。1 なら、別のタスクのアダプターが、自分のアダプターと同じだけ活性値を動かします。タスクごとの `A` での更新の角度は、いま見たとおりです。**クロストークは平均でどのくらいでしょうか。**
 
 # %%
 guess = None
@@ -247,7 +247,7 @@ say(
 
 # %% lang="ja" tags=["said"]
 say(
-    f"別のタスクのアダプターは、平均して、自分のアダプターの {mean_own:.2f} 倍だけ活性を動かします。コサインは最大でも {most_own:.3f} なのに、です。"
+    f"別のタスクのアダプターは、平均して、自分のアダプターの {mean_own:.2f} 倍だけ活性値を動かします。コサインは最大でも {most_own:.3f} なのに、です。"
     f"偶然なら {mean_chance:.2f} です。これは、同じ大きさの更新をランダムに回したときの値です。"
     + ("直交していても、アダプターの影響は消えません。ほかのアダプターの影響と無関係になるだけで、小さくはなりません。" if mean_own > 0.3 else "ここでは、ほかのタスクの入力にほとんど影響していません。")
     + quieter.said("共有した A でのクロストーク", "タスクごとの A での値", LANGUAGE)
@@ -323,10 +323,10 @@ top = max(map(max, forecasts["kaiming_uniform"].values))
 show(figures.forecast_matrix("LoRI", forecasts["kaiming_uniform"], top, LANGUAGE))
 
 # %% [markdown] lang="en"
-# How strictly a conditioned `A` looks away is a setting, λ: what its size costs it. Turn it. A small λ buys silence with directions of which its own task has little too; under a large one `A` reads its own task and hardly cares about the others.
+# How strictly a conditioned `A` avoids the other tasks' inputs is set by λ, a ridge penalty on the size of its rows. Change it with the slider. With a small λ `A` avoids them even at the price of directions in which its own task has little; with a large one it reads its own task and hardly cares about the others.
 
 # %% [markdown] lang="ja"
-# 条件付き `A` がほかのタスクをどれだけ厳しく避けるかは、λ で決まります。λ は、A の大きさに掛かるコストです。回してみてください。小さい λ では、自分のタスクの入力も少ない方向を使ってまで、ほかを避けます。大きい λ では、自分のタスクを読むことが中心になり、ほかをあまり気にしません。
+# 条件付き `A` がほかのタスクをどれだけ厳しく避けるかは、λ で決まります。λ は、A の行の大きさへの罰則（リッジ正則化）です。スライダーで変えてみてください。小さい λ では、自分のタスクの入力も少ない方向を使ってまで、ほかを避けます。大きい λ では、自分のタスクを読むことが中心になり、ほかをあまり気にしません。
 
 # %%
 def at_ridge(ridge):

@@ -219,10 +219,10 @@ weights = {variant: means(found) for variant, found in searches.items()}
 show(figures.dial("weight", weights, LANGUAGE))
 
 # %% [markdown] lang="en"
-# A mean hides who pays. Turn the weight of LoRI-S and watch the tasks: does each want the same one?
+# A mean hides who pays. Change the weight of LoRI-S with the slider and watch the tasks: does each want the same one?
 
 # %% [markdown] lang="ja"
-# 平均では、どのタスクが割を食うのかが見えません。LoRI-S のマージ係数を回して、タスクごとの値を見てください。どのタスクにも、同じ係数がよいでしょうか。
+# 平均では、どのタスクが割を食うのかが見えません。LoRI-S のマージ係数をスライダーで変えて、タスクごとの値を見てください。どのタスクにも、同じ係数がよいでしょうか。
 
 # %%
 def at_weight(w):
@@ -381,7 +381,7 @@ say(
 #
 # - Merge two tasks in place of four: nlu and safety. Does validation choose a larger weight, and does more stay?
 # - Give safety twice the weight of the others. Who pays?
-# - Merge the four LoRI-S with a *conditioned* `A` (`ready_made(name, "lori_s_conditioned")`) at weight 1, which nobody searched. Do they keep more than LoRI-S at its best weight?
+# - Merge the four LoRI-S with a *conditioned* `A` (`ready_made(name, "lori_s_conditioned")`) at weight 1, without a search. Do they keep more than LoRI-S at its best weight?
 #
 # ## What this does not show
 #
@@ -392,7 +392,7 @@ say(
 #
 # - 四つではなく、nlu と safety の二つをマージしてください。検証で選ばれるマージ係数は大きくなり、残る量は増えますか。
 # - safety のマージ係数だけを二倍にしてください。どのタスクが代償を払いますか。
-# - *条件付き* `A` の LoRI-S（`ready_made(name, "lori_s_conditioned")`）を四つ、誰も探していないマージ係数 1 でマージしてください。最良のマージ係数での LoRI-S より多く残りますか。
+# - *条件付き* `A` の LoRI-S（`ready_made(name, "lori_s_conditioned")`）を四つ、探索せずにマージ係数 1 でマージしてください。最良のマージ係数での LoRI-S より多く残りますか。
 #
 # ## ここからはわからないこと
 #

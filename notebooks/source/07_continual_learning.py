@@ -280,7 +280,7 @@ checks.blind(blind, LANGUAGE)
 # Three `A`, each beside the same safety adapter, at the whole rate and the same mask sparsity: a random one, which is the control; the same made blind by **your** function; and the library's *conditioned* one, which is chosen to read the sums' inputs well too.
 
 # %% [markdown] lang="ja"
-# 三つの `A` を、同じ safety のアダプターの横に並べます。学習率は元のまま、マスクのスパース率も同じです。対照条件はランダムな `A` です。二つ目は、それを**あなたの**関数で見えなくしたものです。三つ目はライブラリーの*条件付き* `A` で、計算の入力もよく読むように選ばれます。
+# 三つの `A` を、同じ safety のアダプターの横に並べます。学習率は元のまま、マスクのスパース率も同じです。対照条件はランダムな `A` です。二つ目は、それを**あなたの**関数で、safety の入力を読まないようにしたものです。三つ目はライブラリーの*条件付き* `A` で、計算の入力もよく読むように選ばれます。
 
 # %%
 DIRECTIONS = 64  # of the 256 or 512 of a module's input
@@ -317,7 +317,7 @@ say(
 
 # %% lang="ja" tags=["said"]
 say(
-    f"- **あなたの見ない A。** {what_A_sees['beside_blind'].said('あなたの A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}\n"
+    f"- **あなたが作った「見ない A」。** {what_A_sees['beside_blind'].said('あなたの A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}\n"
     f"- **条件付き A。** {what_A_sees['beside_conditioned'].said('条件付き A を並べた safety', 'ランダムな A を並べた safety', LANGUAGE)}\n\n"
     f"safety が失ったスコアは、あなたの A で {lost('beside_blind'):.2f}、条件付き A で {lost('beside_conditioned'):.2f}、ランダムな A で {lost('beside_random'):.2f} です。計算のスコアは、順に {learned['beside_blind']}、{learned['beside_conditioned']}、{learned['beside_random']} になりました。"
     + ("ここで何を忘れるかは、学習率もマスクもそのままで、A が何を読むかで決まります。" if decides == {"shown"} else "A が読むものが safety を守るとは、ここでは、両方については言えません。")

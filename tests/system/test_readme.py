@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.record import RESULTS, results_of
-from benchmarks.table import merge_table, of_lora, real_sequence_table, real_table, sequence_table, table
+from benchmarks.table import merge_table, real_sequence_table, real_table, sequence_table, table
 from lori_core.__main__ import app
 from lori_core.translate import messages
 
@@ -44,14 +44,14 @@ def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
     """Row by row, on the toy and on the real model, %, in the order in which the README says them."""
     toy = {name: results_of(RESULTS / f"{name}.json") for name in ("methods", "footprints", "sequences")}
     real = results_of(RESULTS / "real.json")
-    summary, ends = real["summary"], real["intervals"]["0"]
+    summary, ends = real["by_seed"]["0"], real["intervals"]["0"]
     designed, removed = toy["footprints"]["designed"], toy["footprints"]["removal"]
     best = [toy["methods"]["merged"][each]["of_single"]["mean"] for each in ("lori_s", "lora")]
-    own, conditioned = (of_lora(real, each) for each in ("lori_s", "lori_s_conditioned"))
+    of_lora = {variant: found["of_lora"] for variant, found in summary.items()}
     in_sequence = toy["sequences"]["sequences"]["lori_d"], toy["footprints"]["sequence"]["lori_d conditioned"]
     removals = [removed[each]["removal"]["kept"] for each in ("lori_s", "lora")]
     return [
-        ([toy["methods"]["single"]["lori_s"]["of_lora"]["mean"]], [own, *ends["of_lora"]["lori_s"]]),
+        ([toy["methods"]["single"]["lori_s"]["of_lora"]["mean"]], [of_lora["lori_s"], *ends["of_lora"]["lori_s"]]),
         (best, [summary[each]["searched"]["mean"] for each in ("lori_s", "lora")]),
         (
             [removed[each]["concat"]["kept"]["mean"] for each in ("lori_s", "lora")],
@@ -72,7 +72,7 @@ def figures_of_the_findings() -> list[tuple[list[float], list[float]]]:
             [each["old_kept"]["mean"] for each in in_sequence],
             [summary[each]["sequence"]["old_kept"] for each in ("lori_d", "lori_d_conditioned")],
         ),
-        ([], [own - conditioned]),
+        ([], [of_lora[each] - of_lora[f"{each}_conditioned"] for each in ("lori_d", "lori_s")]),
     ]
 
 

@@ -84,7 +84,7 @@ progress("../../student", LANGUAGE)
 # - [よくある誤解：明らかにする予想、正す結果、かける言葉](02_wrong_ideas.ipynb)
 # - [スライド](slides.html)（メモ付き）：ファイルをブラウザーで開きます（矢印キーで進む、N でメモ、P で印刷）
 # - [配布資料：印刷して一枚](03_handout.ipynb)
-# - `lori class FOLDER` は、クラスの予想をグラフにします。学生の `guesses.json` を、好きな名前で一つのフォルダーに集めてください。名前は記録されず、ネットワークも要りません。
+# - `lori class FOLDER` は、受講者の予想をグラフにします。学生の `guesses.json` を、好きな名前で一つのフォルダーに集めてください。名前は記録されず、ネットワークも要りません。
 # - インストールなしで：`make notebooks-offline` は、ノートブック 2、3、5、6 を実行し（数分かかります）、言語ごとに一つのページ `my/lori-en.html` と `my/lori-ja.html` を書き出します。どのブラウザーでも、ネットワークなしで開け、スライダーも動きます。
 #
 # `jupyter nbconvert --to html FILE` で、印刷や共有のための HTML になります。
