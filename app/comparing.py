@@ -59,7 +59,11 @@ def specs(page: Context, pick: gr.Dropdown, name: gr.Textbox) -> Any:
         except LoRIError:
             return gr.update(value=None, interactive=False)
         place = page.workspace.exports / f"{run.path.name}.json"
-        write_atomic(place, end_of(run.path / "spec.json", LARGEST_SPEC))
+        try:
+            write_atomic(place, end_of(run.path / "spec.json", LARGEST_SPEC))
+        except LoRIError as error:  # no gr.Error: the button would go on to hand out the spec of the run before
+            gr.Warning(page.in_words(error))
+            return gr.update(value=None, interactive=False)
         return gr.update(value=str(place), interactive=True)
 
     def take(file: str) -> str:

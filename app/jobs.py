@@ -26,7 +26,7 @@ from typing import Any
 
 import lori_core
 from lori_core.errors import LoRIError, RunError
-from lori_core.files import write_atomic
+from lori_core.files import refusals, write_atomic
 from lori_core.study.machine import cores
 from lori_core.study.runs import Run, list_runs, size_of
 
@@ -83,7 +83,8 @@ class Jobs:
         One that is starting has done nothing yet that could be kept.
         """
         with self._change:
-            (run.path / "queued").unlink(missing_ok=True)
+            with refusals(run.path):
+                (run.path / "queued").unlink(missing_ok=True)
             pid = self._at_work(run)
             if pid is None:
                 return
@@ -93,9 +94,14 @@ class Jobs:
             self._deadlines.setdefault(run.path, (run, time.monotonic() + self.patience))
 
     def discard(self, run: Run) -> None:
-        """End its processes now and remove its folder, which is out of sight at once."""
+        """End its processes now and remove its folder, which is out of sight at once.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         with self._change:
-            (run.path / "queued").unlink(missing_ok=True)
+            with refusals(run.path):
+                (run.path / "queued").unlink(missing_ok=True)
             for pid in filter(None, {_holder(run), self._pid(run.path)}):
                 _end_group(pid)
             process = self._processes.pop(run.path, None)
@@ -103,7 +109,8 @@ class Jobs:
             process.wait()
         while run.state() == "running":  # of an app before this one: not our child, so there is nothing to wait on
             time.sleep(0.02)
-        shutil.rmtree(run.path.rename(run.path.with_name(f".{run.path.name}")))
+        with refusals(run.path):
+            shutil.rmtree(run.path.rename(run.path.with_name(f".{run.path.name}")))
 
     def waiting(self) -> list[Run]:
         """What waits, next first."""
@@ -183,13 +190,15 @@ class Jobs:
                 busy.add(device)
 
     def _start(self, run: Run) -> None:
+        """In its own folder: what a library looks for where it works must not find another's files."""
         path = run.path / "log.txt"
         if path.exists() and not path.is_file():  # a pipe would stop the training, or the queue, once nobody reads it
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         self._events[run.path] = size_of(run.path / "events.jsonl")
         with open(path, "ab") as log:
             self._processes[run.path] = subprocess.Popen(
-                [sys.executable, "-m", "lori_core", "run", str(run.path)],
+                [sys.executable, "-m", "lori_core", "run", str(run.path.absolute())],
+                cwd=run.path,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

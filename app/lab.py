@@ -1,5 +1,6 @@
 """Foundation of the pages: the lab with its workspaces (one a process), a context (one a language)."""
 
+import logging
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from gradio.context import LocalContext
 
 from app.jobs import Jobs
 from app.passwords import NAME, user_of
+from app.specs import refuse_powers
 from app.worker import Worker
 from lori_core.assets import ASSETS
 from lori_core.config import Config
@@ -27,6 +29,7 @@ from lori_core.study.runs import Run, list_runs
 from lori_core.study.there import check_there
 from lori_core.translate import translate
 
+LOG = logging.getLogger(__name__)
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of handlers: none is part of an interface for programs
 QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}  # of those that take no time
 # Of those that go past the queue: in it many readers wait for each other, and gradio's page loses the answer to a click
@@ -178,14 +181,27 @@ class Context:
     def jobs(self) -> Jobs:
         return self.lab.jobs
 
+    def refused(self, error: Exception) -> str:
+        """The alert() of what a handler past the queue raised, whatever it is: from there the page shows no message."""
+        if isinstance(error, gr.Error):
+            return alert(error.message)
+        if isinstance(error, LoRIError):
+            return alert(self.in_words(error))
+        LOG.error("A button did not do what it should", exc_info=error)
+        return alert(escape(self.lab.without_places(self.say("unknown_error", error=error))))
+
     def submit(self, kind: str, config: Config) -> str:
         """Puts a new run into the queue; its name, as OPEN_RUN takes it. Settings that cannot be met are refused."""
         self.check(config)
-        return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
+        try:
+            return self.jobs.submit(self.workspace.runs, kind, config.model_dump(mode="json")).path.name
+        except LoRIError as error:  # the disk is full, or cannot be written to
+            raise self.error(error) from None
 
     def check(self, config: Config) -> None:
-        """Raises gr.Error where settings name what the reader's workspace does not reach, or what is not there."""
+        """Raises gr.Error where settings ask to run foreign code, or name what is out of reach or not there."""
         try:
+            refuse_powers(dict(config))
             self.workspace.reach.check(config)
             check_there(config)
         except LoRIError as error:

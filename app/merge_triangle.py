@@ -43,19 +43,8 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
     answer = gr.HTML()
 
     def look(references: list[str] | None, entries: list[dict[str, Any]]) -> Any:
-        by_reference = {entry["reference"]: entry for entry in entries}
-        chosen = [each for each in references or [] if each in by_reference]
-        if len(chosen) not in SEVERAL:
-            hint = f'<p class="empty">{escape(page.say("merge.triangle_few"))}</p>'
-            return None, hint, gr.update(visible=False)
-        names = [by_reference[each]["task"] for each in chosen]
-        if len({*names, ""}) <= len(names):  # no task, or one of two adapters
-            names = [label for label, _ in choices(page, [by_reference[each] for each in chosen])]
-        said = page.ask("merge_triangle", references=chosen, names=names)
-        if "missing" in said:
-            return None, _missing(page, said["missing"]), gr.update(visible=True)
-        merges = from_plain(WeightedMerges, said["found"])
-        return shown(figures.merge_triangle(merges, page.language)), "", gr.update(visible=False)
+        drawn, hint, measurable = triangle_of(page, references or [], entries)
+        return drawn, hint, gr.update(visible=measurable)
 
     def footprints(references: list[str] | None) -> str:
         try:
@@ -90,6 +79,30 @@ def merge_triangle(page: Context, pick: gr.Dropdown, entries: gr.State, sliders:
 
     measure.click(footprints, pick, refusal, **PRIVATE).then(look, [pick, entries], what, **QUIET)
     return (look, [pick, entries], what), chosen
+
+
+def triangle_of(
+    page: Context, references: Sequence[str], entries: Sequence[dict[str, Any]]
+) -> tuple[str | None, str, bool]:
+    """The chart of the merges; what stands in its place, if it cannot be drawn; and whether to measure would help.
+
+    A refusal is answered and not raised: the triangle of the adapters that were chosen before must not stay.
+    """
+    by_reference = {entry["reference"]: entry for entry in entries}
+    chosen = [each for each in references if each in by_reference]
+    if len(chosen) not in SEVERAL:
+        return None, f'<p class="empty">{escape(page.say("merge.triangle_few"))}</p>', False
+    names = [by_reference[each]["task"] for each in chosen]
+    if len({*names, ""}) <= len(names):  # no task, or one of two adapters
+        names = [label for label, _ in choices(page, [by_reference[each] for each in chosen])]
+    try:
+        said = page.ask("merge_triangle", references=chosen, names=names)
+    except gr.Error as error:
+        return None, alert(error.message), False
+    if "missing" in said:
+        return None, _missing(page, said["missing"]), True
+    merges = from_plain(WeightedMerges, said["found"])
+    return shown(figures.merge_triangle(merges, page.language)), "", False
 
 
 def _missing(page: Context, tasks: Sequence[str]) -> str:

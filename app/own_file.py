@@ -63,9 +63,9 @@ def own_file(page: Context, tasks: gr.CheckboxGroup) -> None:
     def choose(chosen: list[str], choices: list[tuple[str, str]], *given: str) -> Any:
         try:
             spec = _spec(page, *given)
+            remember(Path(given[0]), spec)
         except LoRIError as error:
             raise page.error(error) from None
-        remember(Path(given[0]), spec)
         choices = [*(each for each in choices if each[1] != spec), (label_of(spec), spec)]
         return gr.update(choices=choices, value=list(dict.fromkeys([*chosen, spec]))), choices
 

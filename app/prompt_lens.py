@@ -8,6 +8,7 @@ import gradio as gr
 
 from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
+from app.run_labels import told_apart
 from lori_core import figures
 from lori_core.config import MOST_IN_LENS
 from lori_core.figures.lens import lens_top
@@ -42,7 +43,8 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         entries: dict[str, Listed] = {entry["reference"]: entry for entry in page.ask("contents")}
         known = [each for each in references or [] if entries.get(each, {}).get("task")]
         value = before if before in known else next(iter(known), None)
-        return gr.update(choices=[(entries[each]["task"], each) for each in known], value=value)
+        choices = told_apart([(entries[each]["task"], each) for each in known], lambda each: each.partition("/")[2])
+        return gr.update(choices=choices, value=value)
 
     def show(task_of: str | None, number: int) -> Any:
         """An example of the task, and that it is of that task."""

@@ -60,7 +60,10 @@ def fit(page: Context, config: StudyConfig) -> str:
 
 def is_here(base: str) -> bool:
     """Whether the base is found without asking the hub."""
-    return base in ("embedded", *DOWNLOADS) or Path(base).expanduser().exists()
+    try:
+        return base in ("embedded", *DOWNLOADS) or Path(base).expanduser().exists()
+    except (OSError, RuntimeError):  # longer than a name on a disk may be, or of nobody's ~name
+        return False
 
 
 def plan_of(page: Context, config: StudyConfig) -> str:

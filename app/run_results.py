@@ -6,6 +6,7 @@ What a run of each kind measured is brought into one form, so that any two can b
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from math import isfinite
 from pathlib import Path
 
 from app.lab import Context
@@ -19,6 +20,7 @@ from lori_core.results import ContinualResult, MergeTrial, SingleResult, StudyRe
 from lori_core.study.runs import Run
 
 COLUMNS = ("base", *WAYS)
+JUDGED = ("alone", "sequence", "merged")  # what a run is judged by: the first of these that was scored
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,14 @@ def lines(run: Run) -> tuple[Line, ...]:
 
 
 def best(run: Run) -> Best | None:
-    """By the task's own adapter where that was scored, else by the last of COLUMNS that was."""
+    """By the first of JUDGED, of a merge by what was merged; a method with a score that is no number is left out."""
+    judged = ("merged",) if run.kind == "merge_trial" else JUDGED
     by_method: dict[str, list[Interval]] = {}
     for line in lines(run):
-        column = next((each for each in ("alone", "sequence", "merged") if each in line.scores), None)
+        column = next((each for each in judged if each in line.scores), None)
         if column:
             by_method.setdefault(line.method, []).append(line.scores[column])
-    means = {method: mean_value(scores) for method, scores in by_method.items()}
+    means = {method: mean for method, scores in by_method.items() if isfinite(mean := mean_value(scores))}
     method = max(means, key=means.__getitem__, default=None)
     return None if method is None else Best(method, means[method])
 

@@ -9,6 +9,7 @@ from app.run_labels import told_apart, when
 from app.tables import pairs
 from lori_core.errors import LoRIError
 from lori_core.figures.wording import method_label, number, percent, size
+from lori_core.study.layout import stage_of
 
 Listed = dict[str, Any]  # an Entry of lori_core/service/shelf.py as JSON
 PLACES = ("store", "run", "ready", "example")
@@ -46,7 +47,8 @@ def learned(page: Context, entry: Listed) -> str:
 
 
 def of_run(entries: list[Listed], run: str | None) -> list[str]:
-    """References of the adapters that a run left, those of the best known method alone where it had several.
+    """References of the adapters that a run left, those of the best known method alone where it had several, and of
+    one seed where it had several: those of one task are no tasks to compare, and each seed has a shared A of its own.
 
     An adapter that learned several tasks in a sequence repeats them, so it is left out where others are to be compared.
     """
@@ -56,8 +58,18 @@ def of_run(entries: list[Listed], run: str | None) -> list[str]:
     found = alone if len(alone) > 1 else found  # of a sequence's own run there is only its first task's
     for method in ("lori_s", "lori_d", "lora", "lori_s_conditioned", "lori_d_conditioned"):
         if some := [entry["reference"] for entry in found if entry["method"] == method]:
-            return some
+            return _of_one_seed(some)
     return [entry["reference"] for entry in found]
+
+
+def _of_one_seed(references: list[str]) -> list[str]:
+    """Of a study, of the seed that has most of them, else the first; all of them where no seed has two."""
+    seeds: dict[str, list[str]] = {}
+    for reference in references:
+        name = reference.rpartition("/")[2]
+        seeds.setdefault(name.rpartition("-")[2] if stage_of(name) == "single" else "", []).append(reference)
+    most = max(seeds.values(), key=len)
+    return most if len(most) > 1 else references
 
 
 def kind(page: Context, entry: Listed) -> str:

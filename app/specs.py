@@ -1,6 +1,7 @@
 """Specs of runs that go from one lab to another: checked whole before a run is made of one."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lori_core.study.runs import Run, read_spec
 from lori_core.study.specs import JOBS
 from lori_core.study.there import check_there
 
-POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: not for a file from elsewhere to ask for
+POWERS = ("trust_remote_code", "allow_code_execution")  # run foreign code: for the command line alone to ask for
 ABSENT = "–"
 
 
@@ -30,12 +31,17 @@ def checked_spec(file: Path, reach: Reach) -> tuple[str, dict[str, Any]]:
         raise RunError("damaged_spec", path=file.name[:80]) from None
     if kind not in JOBS:
         raise RunError("unknown_run_kind", path=file.name[:80], kind=kind[:80], known=", ".join(JOBS))
-    if asked := [power for power in POWERS if config.get(power)]:
-        raise RunError("spec_runs_code", field=asked[0])
+    refuse_powers(config)
     checked = parse(JOBS[kind], text)
     reach.check(checked)
     check_there(checked)
     return kind, checked.model_dump(mode="json")
+
+
+def refuse_powers(settings: Mapping[str, Any]) -> None:
+    """Raises RunError where settings ask to run foreign code: the account that would run it is that of all users."""
+    if asked := [power for power in POWERS if settings.get(power)]:
+        raise RunError("spec_runs_code", field=asked[0])
 
 
 def differences(one: Run, other: Run) -> list[tuple[str, str, str]]:

@@ -134,8 +134,7 @@ def summary(results: Mapping[str, Any], seed: int) -> dict[str, Any]:
             of["of_lora"] = fmean(gain(task, own[task]) / gain(task, lora[task]) for task in tasks)
         for way, (unit, where) in WAYS.items():
             row = results.get(f"{unit}-{variant}-{seed}")
-            if row:
-                kept = row[where]["loss_retention"].values()
+            if row and (kept := row[where]["loss_retention"].values()):  # none where no adapter gained anything
                 of[way] = {"mean": fmean(kept), "worst": min(kept)}
         if f"sequence-{variant}-{seed}" in results:
             shares = in_sequence(results, variant, seed, gain)
@@ -259,7 +258,7 @@ def all_intervals(given: argparse.Namespace, units: Mapping[str, Any]) -> dict[s
     here = results_in(given.out)
     for seed in SEEDS:
         names = [name for name in units if str(seed) in name.split("-")]
-        if names and all(name in here for name in names):
+        if all(name in here for name in names) and any(name.startswith("merged-") for name in names):
             found[str(seed)] = intervals(here, seed)
     return found
 

@@ -90,6 +90,12 @@ def move_folder(source: Path, target: Path) -> None:
         _sync_folder(source.parent)
 
 
+def named(path: str | Path) -> Path:
+    """The path with the folder's own name at its end, which "." and ".." are not; one that has it stays as it is."""
+    path = Path(path)
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def folder_size(path: str | Path) -> int:
     """Bytes of all files in the folder and below it; what goes away meanwhile has none."""
     size = 0

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lori_core.files import named
+
 
 def process_count() -> int:
     """How many processes were launched together; 1 where none was launched."""
@@ -37,7 +39,7 @@ def own_folder(folder: Path) -> Iterator[Path]:
         yield folder
         return
     with TemporaryDirectory(prefix="lori-") as scratch:
-        copy = Path(scratch, folder.name)
+        copy = Path(scratch, named(folder).name)
         if (folder / "spec.json").is_file():
             shutil.copytree(folder, copy)
         yield copy

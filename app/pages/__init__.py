@@ -23,7 +23,7 @@ and a line in PAGES. Its address is /<language>/<name>.
 - first values: `on_load(handler, inputs, outputs)` of app/lab.py runs when somebody opens or reloads the page;
   request.query_params has the address's, e.g. run.
 - jobs: page.jobs.submit(page.workspace.runs, kind, config) -> Run; show it by sending the reader to
-  `runs?run=<folder's name>`: `opens_run(button, start, inputs)` of app/pages/runs.py.
+  `runs?run=<folder's name>`: `opens_run(page, button, start, inputs)` of app/pages/runs.py.
 - tensors: the app itself imports no torch. Processes do: page.ask(operation, ...) has the answer of an operation
   of lori_core/service/worker.py; page.stream(operation, ...) yields from one that takes its time, in a second process.
 - downloads: write into page.workspace.exports, then return the path to a gr.DownloadButton or gr.File.

@@ -1,13 +1,14 @@
 """Adapters: the store, with what runs left and what ships: where each comes from, compare, check, take in, hand out."""
 
 import re
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 from app.address import asked, kept_in_address
 from app.confirm import asked_first
-from app.lab import PRIVATE, QUIET, Context, on_load
+from app.lab import PRIVATE, QUIET, Context, alert, on_load
 from app.pages.runs import opens_run
 from app.shelf_views import PLACES, ROWS, choices, details, difference, matching, place_of, table
 from lori_core.study.specs import ExportJob
@@ -27,6 +28,7 @@ def build(page: Context) -> None:
     )
     listed = gr.HTML()
     pick = gr.Dropdown([], label=page.say("adapters.pick"), interactive=True)
+    refusal = gr.HTML(padding=False)
     with gr.Tab(page.say("adapters.card")):
         gr.Markdown(page.say("adapters.card_in_english"))
         card = gr.Markdown(elem_classes="card")
@@ -58,16 +60,25 @@ def build(page: Context) -> None:
         return refresh(where, words, next(iter(asked(request, "adapter")), chosen), beside)
 
     def look(reference: str | None) -> Any:
+        """Of one that is damaged or gone why, and nothing of the one before."""
         if not reference:
-            return "", "", ""
-        found = page.ask("show", reference=reference)
-        return _body(found["card"]), *details(page, found)
+            return "", "", "", ""
+        try:
+            found = page.ask("show", reference=reference)
+        except gr.Error as error:
+            return alert(error.message), "", "", ""
+        return "", _body(found["card"]), *details(page, found)
 
     def compare(left: str | None, right: str | None) -> str:
-        return difference(page, page.ask("diff", left=left, right=right), left, right) if left and right else ""
+        if not left or not right:
+            return ""
+        try:
+            return difference(page, page.ask("diff", left=left, right=right), left, right)
+        except gr.Error as error:
+            return alert(error.message)
 
     lists: list[Any] = [listed, pick, other]
-    shown: list[Any] = [card, lineage, settings]
+    shown: list[Any] = [refusal, card, lineage, settings]
     on_load(first, [places, find, pick, other], lists).then(look, pick, shown, **QUIET)
     kept_in_address(pick, "adapter")
     places.change(refresh, [places, find, pick, other], lists, **QUIET)
@@ -98,29 +109,37 @@ def _export(page: Context, pick: gr.Dropdown) -> None:
     button.click(export, [pick, form], archive, **PRIVATE)
     base = gr.Textbox("embedded", label=page.say("adapters.base"), info=page.say("adapters.base_info"))
     model = gr.Button(page.say("adapters.make_model"))
-    opens_run(model, whole, [pick, base])
+    opens_run(page, model, whole, [pick, base])
 
 
 def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
     """Check, keep, tag, delete."""
+    deleted = f"<p>{escape(page.say('adapters.deleted'))}</p>"
 
     def verify(reference: str) -> str:
-        page.ask("verify", reference=reference)
-        return page.say("adapters.verified")
+        try:
+            page.ask("verify", reference=reference)
+        except gr.Error as error:
+            return alert(error.message)
+        return f"<p>{escape(page.say('adapters.verified'))}</p>"
 
     def keep(reference: str, name: str) -> str:
         return page.ask("keep", reference=reference, name=name.strip())
 
     def tag(reference: str, tag: str) -> Any:
         page.ask("tag", reference=reference, tag=tag.strip())
-        return page.say("adapters.tagged", tag=tag.strip())
+        return f"<p>{escape(page.say('adapters.tagged', tag=tag.strip()))}</p>"
 
     def delete(reference: str) -> str:
         page.ask("delete", reference=reference)
-        return page.say("adapters.deleted")
+        return deleted
+
+    def forget(said: str) -> Any:
+        """What was said of the adapter that was shown before; that it was deleted is why another one is shown now."""
+        return gr.skip() if said == deleted else ""
 
     done = gr.Textbox(visible="hidden")
-    said = gr.Markdown()
+    said = gr.HTML()
     check = gr.Button(page.say("adapters.verify"))
     name = gr.Textbox(
         label=page.say("adapters.keep_name"), info=page.say("adapters.keep_info"), submit_btn=page.say("adapters.keep")
@@ -130,6 +149,8 @@ def _manage(page: Context, pick: gr.Dropdown) -> list[Change]:
     )
     remove = gr.Button(page.say("adapters.delete"), variant="stop")
     yes = asked_first(page, remove, page.say("adapters.really"), page.say("adapters.yes"))
+    pick.change(forget, said, said, **QUIET)
+    pick.input(lambda: "", None, said, **QUIET)
     check.click(verify, pick, said, **PRIVATE)
     return [
         (name.submit(keep, [pick, name], done, **PRIVATE), done),

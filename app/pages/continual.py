@@ -9,7 +9,7 @@ from app.address import asked, kept_in_address
 from app.lab import QUIET, Context, on_load
 from app.pages.runs import opens_run
 from app.plot import chart, shown
-from app.run_labels import finished, label, run_choices
+from app.run_labels import finished, label, made, run_choices, told_apart
 from app.sequence_options import later_tasks
 from lori_core import figures
 from lori_core.config import AdapterConfig, StudyMethod
@@ -42,16 +42,16 @@ def build(page: Context) -> None:
         return gr.update(choices=choices, value=value)
 
     def compare(names: list[str]) -> Any:
-        found = _sequences(page, names)
+        found, runs = sequences_and_runs(page, names)
         if not found:
             return None, None, gr.update(choices=[], value=None, visible=False)
-        titles = [_title(page, sequence) for sequence in found]
-        pages = [(title, index) for index, title in enumerate(titles)]
-        drawings = figures.forgetting(found, page.language), figures.continual_axes(found, page.language)
+        titles = [(_title(page, sequence), str(place)) for place, sequence in enumerate(found)]
+        pages = [(title, int(place)) for title, place in told_apart(titles, lambda place: runs[int(place)])]
+        drawings = [draw(found, page.language, runs) for draw in (figures.forgetting, figures.continual_axes)]
         return *map(shown, drawings), gr.update(choices=pages, value=0, visible=True)
 
     def look(names: list[str], index: int | None) -> Any:
-        found = _sequences(page, names)
+        found, _ = sequences_and_runs(page, names)
         if index is None or index >= len(found):
             return None
         return shown(figures.continual_matrix(found[index], page.language))
@@ -139,14 +139,19 @@ def _form(page: Context) -> None:
         rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("continual.rank"))
         sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("continual.sparsity"))
     button = gr.Button(page.say("continual.go"), variant="primary")
-    opens_run(button, start, [base, tasks, methods, overlap, *later, rank, sparsity])
+    opens_run(page, button, start, [base, tasks, methods, overlap, *later, rank, sparsity])
 
 
-def _sequences(page: Context, names: list[str]) -> list[ContinualResult]:
+def sequences_and_runs(page: Context, names: list[str]) -> tuple[list[ContinualResult], list[str]]:
+    """Of the runs of these names, and what the run of each sequence is called: no two of them alike."""
     try:
-        return [each for name in names or [] for each in sequences_of(page.workspace.run(name))]
+        runs = [page.workspace.run(name) for name in names or []]
+        found = [sequences_of(run) for run in runs]
     except LoRIError as error:
         raise page.error(error) from None
+    labels = [label for label, _ in run_choices(runs, lambda run: made(page, run))]
+    of_each = [label for label, some in zip(labels, found, strict=True) for _ in some]
+    return [each for some in found for each in some], of_each
 
 
 def _label(page: Context, run: Run) -> str:

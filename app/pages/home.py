@@ -93,7 +93,7 @@ def _offer(page: Context, offer: Offer) -> gr.HTML:
     """Button of a study, and what it promises."""
     with gr.Column(elem_classes="offer"):
         button = gr.Button(page.say(f"home.{offer.name}"), variant="primary" if offer is OFFERS[0] else "secondary")
-        opens_run(button, lambda: page.submit("study", offer.config), None)
+        opens_run(page, button, lambda: page.submit("study", offer.config), None)
         return gr.HTML(_promise(page, offer, "…", "…"))
 
 

@@ -134,8 +134,8 @@ def build(page: Context) -> None:
     gr.on(changed, keep_weights, [pick, kept, *sliders], kept, trigger_mode="always_last", **QUIET)
     method.change(options, method, [keep, drop, footprints], **QUIET)
     given = [pick, method, keep, drop, name, store, *sliders]
-    opens_run(plain, merge_only, given)
-    opens_run(score, merge_and_score, [tasks, base, search, groups, *given])
+    opens_run(page, plain, merge_only, given)
+    opens_run(page, score, merge_and_score, [tasks, base, search, groups, *given])
     _results(page)
 
 

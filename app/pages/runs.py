@@ -44,10 +44,10 @@ ADAPTERS_BY = ("try", "masks", "interference")  # pages of a run's adapters
 CACHE = TtlCache()  # what pages of one run show is made once for all of them in each POLL
 
 
-def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any] | None) -> None:
+def opens_run(page: Context, button: gr.Button, start: Callable[..., str], given: Sequence[Any] | None) -> None:
     """A click starts a run and leads to it; why it does not stands where this is called.
 
-    start: takes the values of `given`, returns the name of the run's folder; its gr.Error is shown.
+    start: takes the values of `given`, returns the name of the run's folder; whatever it raises is shown.
     """
     name = gr.Textbox(visible="hidden")  # a gr.State never reaches the browser
     refusal = gr.HTML(padding=False)
@@ -55,8 +55,8 @@ def opens_run(button: gr.Button, start: Callable[..., str], given: Sequence[Any]
     def answer(*values: Any) -> tuple[str, str]:
         try:
             return start(*values), ""
-        except gr.Error as error:
-            return "", alert(error.message)
+        except Exception as error:
+            return "", page.refused(error)
 
     button.click(answer, given, [name, refusal], **AT_ONCE).then(None, name, None, js=OPEN_RUN)
 
@@ -107,6 +107,12 @@ def build(page: Context) -> None:
             gr.Warning(page.say("runs.unknown", name=escape(wanted[:80])), duration=None)  # until it is closed
         return gr.update(choices=_pairs(names), value=wanted if known else None)
 
+    def next_shown(shown: str | None) -> Any:
+        """After a discard the newest run, whatever the address still names; what was not discarded stays."""
+        names = _choices(page)
+        known = [name for _, name, _ in names]
+        return gr.update(choices=_pairs(names), value=shown if shown in known else next(iter(known), None))
+
     def look(name: str | None, before: str, *options: Any) -> Any:
         """What changes with each step; `rare` changes with what else there is to see, and that asks for it."""
         if not name:
@@ -131,8 +137,8 @@ def build(page: Context) -> None:
             try:
                 if name:
                     getattr(page.jobs, action)(page.workspace.own_run(name))
-            except LoRIError as error:
-                return alert(page.in_words(error))
+            except Exception as error:
+                return page.refused(error)
             return ""
 
         return act
@@ -177,7 +183,7 @@ def build(page: Context) -> None:
     timer.tick(lambda *given: [*look(*given), mark()], looked, [*often, listed], **AT_ONCE)
     stop.click(do("stop_and_keep"), pick, refusal, **AT_ONCE)
     resume.click(do("resume"), pick, refusal, **AT_ONCE)
-    really.click(do("discard"), pick, refusal, **AT_ONCE).then(first, None, pick, **QUIET)
+    really.click(do("discard"), pick, refusal, **AT_ONCE).then(next_shown, pick, pick, **QUIET)
 
 
 def _choices(page: Context) -> list[tuple[str, str, str]]:

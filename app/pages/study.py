@@ -92,7 +92,7 @@ def build(page: Context) -> None:
     gr.on(changes, follow_memory, given, fits, trigger_mode="always_last", concurrency_limit=1, **QUIET)
     told = on_load(follow, given, [plan, typed])
     told.then(lambda: measure(page), None, None, **QUIET).then(follow, given, [plan, typed], **QUIET)
-    opens_run(button, start, given)
+    opens_run(page, button, start, given)
 
 
 def _step(page: Context, number: int) -> None:

@@ -78,21 +78,22 @@ def build(page: Context) -> None:
                 yield _view(page, views)
         yield _view(page, views)
 
+    given = [pick, entries, prompt, task_of, number, together, weight]
+    writing = go.click(answer, given, panes, **QUIET)
+    # Verdicts are on the prompt that was asked; under another they would be wrong, also those that come later.
+    ends: dict[str, Any] = QUIET | {"cancels": [writing]}
     kept_in_address(pick, "adapters")
     chosen = on_load(offer, None, [pick, entries]).then(choose, [pick, task_of, entries], task_of, **QUIET)
     chosen.then(show, [task_of, number], [prompt, expected, panes], **QUIET)
-    pick.input(choose, [pick, task_of, entries], task_of, **QUIET).then(
+    pick.input(choose, [pick, task_of, entries], task_of, **ends).then(
         show, [task_of, number], [prompt, expected, panes], **QUIET
     )
-    task_of.input(lambda: 0, None, number, **QUIET).then(show, [task_of, number], [prompt, expected, panes], **QUIET)
-    other.click(lambda number: number + 1, number, number, **QUIET).then(
+    task_of.input(lambda: 0, None, number, **ends).then(show, [task_of, number], [prompt, expected, panes], **QUIET)
+    other.click(lambda number: number + 1, number, number, **ends).then(
         show, [task_of, number], [prompt, expected, panes], **QUIET
     )
     together.input(lambda on: gr.update(visible=on), together, weight, **AT_ONCE)
-    given = [pick, entries, prompt, task_of, number, together, weight]
-    writing = go.click(answer, given, panes, **QUIET)
     stop.click(None, None, None, cancels=[writing])
-    # Verdicts are on the prompt that was asked; under another they would be wrong.
     prompt.input(lambda: "", None, panes, cancels=[writing], **AT_ONCE)
 
 

@@ -23,6 +23,13 @@ def source_of(name: str) -> Source:
     Raises:
         ModelError: any other folder, or one with several GGUF files.
     """
+    try:
+        return _found(name)
+    except (OSError, RuntimeError):  # longer than a name on a disk may be, not to be read, or of nobody's ~name
+        raise ModelError("no_model_folder", path=name) from None
+
+
+def _found(name: str) -> Source:
     if name == "embedded":
         path = ASSETS / "base"
     elif name in DOWNLOADS:
@@ -61,10 +68,11 @@ def checked_source(name: str, revision: str | None = None) -> Source:
         ModelError: neither has it, or the hub does not answer.
     """
     source, options = source_of(name)
-    if isinstance(source, Path) or isinstance(try_to_load_from_cache(source, CONFIG, revision=revision), str):
+    if isinstance(source, Path):
         return source, options
-    try:
-        get_hf_file_metadata(hf_hub_url(source, CONFIG, revision=revision), timeout=PATIENCE)
+    try:  # the cache too refuses what can be no id
+        if not isinstance(try_to_load_from_cache(source, CONFIG, revision=revision), str):
+            get_hf_file_metadata(hf_hub_url(source, CONFIG, revision=revision), timeout=PATIENCE)
     except Exception as error:  # of whatever library the client asks with
         raise ModelError("hub_not_loadable", name=name, reason=str(error).strip()) from error
     return source, options

@@ -155,7 +155,7 @@ def import_adapter(
 
         found = read_adapters(folder, name or folder.resolve().name, origin)
         for suffix, adapter in found.items():
-            path = out.with_name(out.name + suffix)
+            path = Path(f"{out.resolve()}{suffix}")  # "." has no name that a suffix could be added to
             save_adapter(adapter, path, exact_precision(adapter))
             say("command.adapter", language, path=path)
 

@@ -57,6 +57,7 @@ def footprint(
 
         if not tasks and not texts:
             raise ConfigError("footprint_of_nothing_named")
+        _check_names(tasks or [], texts or [])
         read = {_name_of(text): _read(text, examples, seed) for text in texts or []}  # before the base is loaded
         loaded, known = _opened(base, tasks or [])
         how: dict[str, Any] = {"directions": directions, "max_length": length or 512}
@@ -248,6 +249,17 @@ def _keep(made: "Footprint", store: Path, out: Path | None, language: str) -> No
 
         save_footprint(made, out / made.name)
         say("command.footprint", language, path=out / made.name)
+
+
+def _check_names(tasks: Sequence[str], texts: Sequence[str]) -> None:
+    """Raises ConfigError where two of the footprints would have one name: one would stand for the other."""
+    from lori_core.tasks.registry import name_of
+
+    named = [(name_of(task), task) for task in tasks] + [(_name_of(text), text) for text in texts]
+    for name, _ in named[len(tasks) :]:
+        alike = [each for known, each in named if known == name]
+        if len(alike) > 1:
+            raise ConfigError("same_footprint_name", name=name, found=", ".join(alike))
 
 
 def _name_of(text: str) -> str:

@@ -23,8 +23,8 @@ def progress(console: Console, language: str) -> Iterator[OnEvent]:
     if not console.is_terminal:
         yield Lines(console, language).on_event
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=console) as bars:
+    label, note = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[note]}"))
+    with Progress(label, BarColumn(), MofNCompleteColumn(), note, console=console) as bars:
         yield Bars(bars, language).on_event
 
 

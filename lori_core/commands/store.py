@@ -42,8 +42,11 @@ def add(
     """Keep an adapter as a new version."""
     with told(language):
         from lori_core.storage.adapter_files import load_adapter
+        from lori_core.storage.uploads import exact_precision
 
-        say("command.stored", language, reference=AdapterStore(root).save(load_adapter(folder), name), store=root)
+        adapter = load_adapter(folder)
+        reference = AdapterStore(root).save(adapter, name, exact_precision(adapter))
+        say("command.stored", language, reference=reference, store=root)
 
 
 @app.command()

@@ -54,27 +54,33 @@ def continual_matrix(sequence: ContinualResult, language: str = "en") -> Drawing
     return drawing("continual_matrix", language, figure, summary, header, rows, height, **titles)
 
 
-def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -> Drawing:
-    """Old kept against new learned, one mark for each sequence of at least two tasks. Upper right is better."""
+def continual_axes(sequences: Sequence[ContinualResult], language: str = "en", runs: Sequence[str] = ()) -> Drawing:
+    """Old kept against new learned, one mark for each sequence of at least two tasks. Upper right is better.
+
+    Args:
+        runs: what the run of each sequence is called; empty: all are of one run.
+    """
     figure, rows, shown = go.Figure(), [], set()
-    for sequence in sequences:
+    told = _told_runs(sequences, runs)
+    known = list(dict.fromkeys(runs))
+    for sequence, label, run in zip(sequences, _labels(sequences, language, runs), told, strict=True):
         learned, kept = (fmean(scores([sequence]).values()) for scores in (newly_learned, finally_kept))
         colour, shape = METHOD_MARKS[sequence.method]
-        label = condition(sequence, language)
-        plainly = label == method_label(sequence.method, language)
+        plainly = condition(sequence, language) == method_label(sequence.method, language)
+        dot = "-dot" if run and known.index(run) % 2 else ""  # else two runs of one condition would look alike
         figure.add_scatter(
             x=[learned],
             y=[kept],
             mode="markers",
             marker={
                 "color": colour,
-                "symbol": shape if plainly else f"{shape}-open",
+                "symbol": f"{shape}{'' if plainly else '-open'}{dot}",
                 "size": 13,
                 "line": {"width": 0 if plainly else 2},
             },
             name=plain(label),
             legendgroup=label,
-            meta=f"{_condition_key(sequence)}/{sequence.seed}",
+            meta=_series(sequence, run, str(sequence.seed)),
             showlegend=label not in shown,
             cliponaxis=False,
             text=[plain(f"{label}, {translate('figures.seed', language, seed=sequence.seed)}")],
@@ -85,14 +91,19 @@ def continual_axes(sequences: Sequence[ContinualResult], language: str = "en") -
         rows.append([label, str(sequence.seed), number(learned), worst[0], number(kept), worst[1]])
     figure.update_xaxes(title_text=translate("figures.axis.learned", language), range=[0, 1.02])
     figure.update_yaxes(title_text=translate("figures.axis.old_kept", language), range=[0, 1.02])
-    summary = translate("figures.continual_axes.summary", language, each=_mean_axes(sequences, language))
+    summary = translate("figures.continual_axes.summary", language, each=_mean_axes(sequences, language, runs))
     header = ("method", "seed", "learned", "worst_learned", "old_kept", "worst_kept")
     return drawing("continual_axes", language, figure, summary, header, rows, 380)
 
 
-def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Drawing:
-    """Score on each task from when it was learned to the end, means over seeds; a panel for each method."""
-    groups = by_condition(sequences, language)
+def forgetting(sequences: Sequence[ContinualResult], language: str = "en", runs: Sequence[str] = ()) -> Drawing:
+    """Score on each task from when it was learned to the end, means over a run's seeds; a panel for each method.
+
+    Args:
+        runs: as continual_axes() has it.
+    """
+    groups = by_condition(sequences, language, runs)
+    told = dict(zip(_labels(sequences, language, runs), _told_runs(sequences, runs), strict=True))
     tasks = list(dict.fromkeys(task for sequence in sequences for task in sequence.order))
     titles = [plain(label) for label in groups]
     gap = 0.35 / len(groups)  # of the height: room for an axis title and the next panel's name
@@ -101,21 +112,22 @@ def forgetting(sequences: Sequence[ContinualResult], language: str = "en") -> Dr
     for panel, (label, found) in enumerate(groups.items(), start=1):
         order = found[0].order
         for task in order:
-            figure.add_trace(_forgetting_curve(found, task, tasks, task not in shown), row=panel, col=1)
+            series = _series(found[0], told[label], task)
+            figure.add_trace(_forgetting_curve(found, task, tasks, series, task not in shown), row=panel, col=1)
             shown.add(task)
         rows += [[label, task, *cells] for task in order for cells in _forgetting_rows(found, task)]
         figure.update_xaxes(**categories(order), row=panel, col=1)
     figure.update_xaxes(title_text=translate("figures.axis.after", language))
     figure.update_yaxes(title_text=translate("figures.axis.score_short", language), range=[-0.03, 1.05])
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
-    summary = translate("figures.forgetting.summary", language, each=lost_and_learned(sequences, language))
+    summary = translate("figures.forgetting.summary", language, each=lost_and_learned(sequences, language, runs))
     header = ("method", "task", "after", "score", "low", "high", "loss")
     made = drawing("forgetting", language, figure, summary, header, rows, 110 + 240 * len(groups))
     made.figure.update_layout(legend={"y": 1 + 34 / (240 * len(groups))})  # above the first panel's own title
     return made
 
 
-def lost_and_learned(sequences: Sequence[ContinualResult], language: str) -> str:
+def lost_and_learned(sequences: Sequence[ContinualResult], language: str, runs: Sequence[str] = ()) -> str:
     """By condition, what earlier tasks lost and in the same breath what the new ones reached."""
     each = (
         translate(
@@ -125,7 +137,7 @@ def lost_and_learned(sequences: Sequence[ContinualResult], language: str) -> str
             lost=mean_and_worst(lost(found), language, max),
             learned=mean_and_worst(newly_learned(found), language),
         )
-        for label, found in _with_rates(sequences, language).items()
+        for label, found in _with_rates(sequences, language, runs).items()
     )
     return listed(each, language)
 
@@ -145,18 +157,37 @@ def condition(sequence: ContinualResult, language: str) -> str:
     return " · ".join(parts)
 
 
-def _condition_key(sequence: ContinualResult) -> str:
-    """The same for programs: "lori_s/exclude/continued/0.1"."""
-    return f"{sequence.method}/{sequence.overlap}/{sequence.later_masks}/{sequence.later_rate:g}"
+def _series(sequence: ContinualResult, run: str, last: str) -> str:
+    """The same for programs: "lori_s/exclude/continued/0.1", the run where it has to be told, and a task or a seed."""
+    key = f"{sequence.method}/{sequence.overlap}/{sequence.later_masks}/{sequence.later_rate:g}"
+    return "/".join(filter(None, [key, run, last]))
 
 
-def _among(sequence: ContinualResult, others: Sequence[ContinualResult], language: str) -> str:
-    """Its condition, and its order where that is another than theirs."""
-    order = [" → ".join(sequence.order)] if len({other.order for other in others}) > 1 else []
-    return " · ".join([condition(sequence, language), *order])
+def _labels(sequences: Sequence[ContinualResult], language: str, runs: Sequence[str]) -> list[str]:
+    """Of each its condition, its order where there are several, and its run where another one has the same of both."""
+    several = len({sequence.order for sequence in sequences}) > 1
+    return [
+        " · ".join(filter(None, [condition(sequence, language), " → ".join(sequence.order) if several else "", run]))
+        for sequence, run in zip(sequences, _told_runs(sequences, runs), strict=True)
+    ]
 
 
-def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequence[str], legend: bool) -> go.Scatter:
+def _told_runs(sequences: Sequence[ContinualResult], runs: Sequence[str]) -> list[str]:
+    """Of each sequence its run, where another run has one of the same condition and order; else empty.
+
+    No sequence says what else its run was given (base, rank, sparsity, steps), so those of two runs are never averaged.
+    """
+    runs = runs or [""] * len(sequences)
+    alike = [(condition(sequence, "en"), sequence.order) for sequence in sequences]
+    of: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+    for each, run in zip(alike, runs, strict=True):
+        of.setdefault(each, set()).add(run)
+    return [run if len(of[each]) > 1 else "" for each, run in zip(alike, runs, strict=True)]
+
+
+def _forgetting_curve(
+    found: Sequence[ContinualResult], task: str, tasks: Sequence[str], series: str, legend: bool
+) -> go.Scatter:
     first = found[0].order.index(task)
     steps = range(first, len(found[0].order))
     means = [mean_score(sequence.scores[step][first] for sequence in found) for step in steps]
@@ -170,7 +201,7 @@ def _forgetting_curve(found: Sequence[ContinualResult], task: str, tasks: Sequen
         marker={"color": colour, "symbol": shape, "size": 9},
         name=short(task),
         legendgroup=task,
-        meta=f"{_condition_key(found[0])}/{task}",
+        meta=series,
         showlegend=legend,
         cliponaxis=False,
         hovertemplate=f"{plain(task)} %{{y:.3f}}<extra></extra>",
@@ -185,11 +216,11 @@ def _forgetting_rows(found: Sequence[ContinualResult], task: str) -> list[list[s
     return [[after, *map(number, mean)] for after, mean in zip(order[first:], means, strict=True)]
 
 
-def _mean_axes(sequences: Sequence[ContinualResult], language: str) -> str:
+def _mean_axes(sequences: Sequence[ContinualResult], language: str, runs: Sequence[str]) -> str:
     """By condition, the means over tasks and seeds."""
     each = (
         f"{label} {mean_and_worst(newly_learned(found), language)} / {mean_and_worst(finally_kept(found), language)}"
-        for label, found in _with_rates(sequences, language).items()
+        for label, found in _with_rates(sequences, language, runs).items()
     )
     return listed(each, language)
 
@@ -200,17 +231,21 @@ def _worst(scores: Mapping[str, float]) -> str:
     return f"{task} {number(scores[task])}" if len(scores) > 1 else NO_NUMBER
 
 
-def by_condition(sequences: Sequence[ContinualResult], language: str) -> dict[str, list[ContinualResult]]:
-    """Those that can be averaged over seeds: of one condition, and of one order where there are several."""
+def by_condition(
+    sequences: Sequence[ContinualResult], language: str, runs: Sequence[str] = ()
+) -> dict[str, list[ContinualResult]]:
+    """Those that can be averaged over seeds: of one run, one condition, and one order, by what they are called."""
     groups: dict[str, list[ContinualResult]] = {}
-    for sequence in sequences:
-        groups.setdefault(_among(sequence, sequences, language), []).append(sequence)
+    for sequence, label in zip(sequences, _labels(sequences, language, runs), strict=True):
+        groups.setdefault(label, []).append(sequence)
     return groups
 
 
-def _with_rates(sequences: Sequence[ContinualResult], language: str) -> dict[str, list[ContinualResult]]:
+def _with_rates(
+    sequences: Sequence[ContinualResult], language: str, runs: Sequence[str]
+) -> dict[str, list[ContinualResult]]:
     """By condition, named with the learning rate of the new tasks where conditions differ in it."""
-    groups = by_condition(sequences, language)
+    groups = by_condition(sequences, language, runs)
     rates = {label: found[0].learning_rate for label, found in groups.items()}
     if None in rates.values() or len(set(rates.values())) == 1:
         return groups

@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
-from lori_core.figures.wording import NO_NUMBER, plain, sentences, short
+from lori_core.figures.wording import NO_NUMBER, plain, sentences, told_short
 from lori_core.translate import messages, translate
 
 
@@ -208,7 +208,7 @@ def categories(names: Sequence[str], reverse: bool = False) -> dict[str, Any]:
     span = [-0.5, len(names) - 0.5]
     return {
         "tickvals": list(range(len(names))),
-        "ticktext": [short(name) for name in names],
+        "ticktext": told_short(names),
         "range": span[::-1] if reverse else span,
         "zeroline": False,
     }

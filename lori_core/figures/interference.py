@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from lori_core.figures.drawing import GREY, Drawing, categories, drawing, task_mark, write_cells
 from lori_core.figures.forecast import what_is_forecast
-from lori_core.figures.wording import method_label, number, percent
+from lori_core.figures.wording import method_label, number, percent, short, told_short
 from lori_core.results import PairMatrix
 from lori_core.translate import translate
 
@@ -100,6 +100,7 @@ def pair_band(matrix: PairMatrix, control: PairMatrix | None = None, language: s
     mark(matrix.values, "figures.column.value", {"color": colour, "symbol": shape, "size": 11})
     figure.update_xaxes(title_text=translate(f"figures.measure.{matrix.measure}", language))
     figure.update_yaxes(**categories([_label(matrix, pair) for pair in away], reverse=True), showgrid=False)
+    figure.update_yaxes(ticktext=_short_labels(matrix, away))
     summary = what_pairs_say(matrix, language) + _of_control(control, away, language)
     header, rows = _numbers(matrix, control, away)
     return drawing(f"band_{matrix.measure}", language, figure, summary, header, rows, 150 + 34 * len(away))
@@ -219,8 +220,21 @@ def _mean(table: Table, away: Sequence[Pair]) -> float:
 
 
 def _label(matrix: PairMatrix, pair: Pair) -> str:
-    first, second = (matrix.names[place] for place in pair)
+    return _joined(matrix, *(matrix.names[place] for place in pair))
+
+
+def _joined(matrix: PairMatrix, first: str, second: str) -> str:
     return f"{first} {'→' if _directed(matrix) else '×'} {second}"
+
+
+def _short_labels(matrix: PairMatrix, away: Sequence[Pair]) -> list[str]:
+    """Labels that leave room for the figure; of a long one each name is cut, else only its first name would be left."""
+    names = told_short(matrix.names, 10)
+    whole = [_label(matrix, pair) for pair in away]
+    return [
+        short(label) if len(label) <= 18 else _joined(matrix, names[pair[0]], names[pair[1]])
+        for label, pair in zip(whole, away, strict=True)
+    ]
 
 
 def _space(language: str) -> str:

@@ -190,11 +190,10 @@ def _what_ribbons_say(found: Lens, own: int, layers: Mapping[str, Mapping[int, l
 
 
 def _what_attributions_say(found: Lens, language: str) -> str:
-    moved = {
-        name: sum(abs(attribution.parts[t]) for attribution in found.attributions) for t, name in enumerate(found.names)
-    }
-    whole = sum(moved.values())
-    each = listed((f"{name} {percent(part / whole)}" for name, part in moved.items() if whole), language)
+    moved = [sum(abs(each.parts[t]) for each in found.attributions) for t in range(len(found.names))]
+    whole = sum(moved)
+    shares = zip(found.names, moved, strict=True)  # two adapters may have one name
+    each = listed((f"{name} {percent(part / whole)}" for name, part in shares if whole), language)
     differing = sum(attribution.differs for attribution in found.attributions)
     residual = max(abs(attribution.residual) for attribution in found.attributions)
     said = translate(

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from lori_core.figures.drawing import FAINT, GREY, HORIZONTAL_BAR, SHARES, Drawing, drawing, write_cells
 from lori_core.figures.places import Grid
-from lori_core.figures.wording import listed, number, percent, short
+from lori_core.figures.wording import listed, number, percent, told_short
 from lori_core.results import MaskGrid, MaskPair
 from lori_core.translate import translate
 
@@ -217,6 +217,7 @@ def _label_sides(figure: go.Figure, name: str, row: int, language: str) -> None:
 
 def _panel_name(grid: MaskGrid, panel: str, language: str) -> str:
     """The adapter itself, shared, or only in one."""
+    names = told_short(grid.names)
     if panel in ("left", "right"):
-        return translate("figures.only_in", language, name=short(grid.names[panel == "right"]))
-    return short(grid.names[0]) if panel == "kept" else translate("figures.shared", language)
+        return translate("figures.only_in", language, name=names[panel == "right"])
+    return names[0] if panel == "kept" else translate("figures.shared", language)

@@ -1,6 +1,7 @@
 """Words and numbers of figures, tables and pages: names of methods, shares, sizes, lists, a mean beside the worst."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from statistics import fmean
 
@@ -81,3 +82,14 @@ def plain(text: str) -> str:
 def short(text: str, length: int = 18) -> str:
     """A label that leaves room for the figure; the table has the whole name."""
     return plain(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def told_short(texts: Sequence[str], length: int = 18) -> list[str]:
+    """Labels as short() makes them; of those that it would make alike the middle is left out instead of the end."""
+    count = Counter(short(text, length) for text in dict.fromkeys(texts))
+    head, tail = (length - 1) // 2, length // 2
+    return [
+        plain(f"{text[:head]}…{text[-tail:]}") if len(text) > length and count[short(text, length)] > 1
+        else short(text, length)
+        for text in texts
+    ]  # fmt: skip

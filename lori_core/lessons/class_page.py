@@ -1,5 +1,6 @@
 """Page of a class: one self-contained HTML file with a histogram of the guesses of each question; no network."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -24,12 +25,16 @@ def class_page(gathered: Mapping[str, Sequence[Guess]], language: str = "en") ->
 
 
 def _drawing(name: str, guesses: Sequence[Guess], language: str) -> Drawing:
-    """Each student measured it: the machines may differ a little, so the line is the median."""
+    """Each student measured it: the machines may differ a little, so the line is the median.
+
+    Where it could not be taken it is NaN, which has no place in an order.
+    """
     question = QUESTIONS[name]
+    measured = [each.measured for each in guesses if math.isfinite(each.measured)]
     return figures.guesses(
         translate(f"lessons.asked.{name}", language),
         [each.guess for each in guesses],
-        median(each.measured for each in guesses),
+        median(measured) if measured else math.nan,
         question.low,
         question.high,
         sum(each.grade(question) == "close" for each in guesses),

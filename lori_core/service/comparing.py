@@ -11,8 +11,10 @@ from lori_core.errors import IncompatibleAdapters
 from lori_core.evaluation.probe import cross_talk
 from lori_core.method import metrics
 from lori_core.method.adapter import Adapter, check_base
+from lori_core.method.overlap_null import same_projection
 from lori_core.results import PairMatrix
 from lori_core.service.base_cache import BaseCache
+from lori_core.service.names import told_apart
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter
@@ -59,23 +61,30 @@ class Interference:
     def _adapters(self, references: Sequence[str]) -> list[Adapter]:
         """With names that tell them apart."""
         loaded = [load_adapter(folder) for folder in self.shelf.folders(references)]
-        names = [adapter.name for adapter in loaded]
-        if len(set(names)) == len(names):
-            return loaded
-        labels = [reference.partition("/")[2] for reference in references]
-        return [replace(adapter, name=label) for adapter, label in zip(loaded, labels, strict=True)]
+        names = told_apart([adapter.name for adapter in loaded], references)
+        return [replace(adapter, name=name) for adapter, name in zip(loaded, names, strict=True)]
 
     def _controls(self, references: Sequence[str]) -> list[Adapter] | None:
-        """Adapters of the same tasks that share one A; None where one of them is missing."""
+        """Adapters of the same tasks that share one A; None where one is missing, or they are of several seeds."""
         folders = [shared_beside(Path(folder)) for folder in self.shelf.folders(references)]
         found = [folder for folder in folders if folder is not None]
-        return [load_adapter(folder) for folder in found] if len(set(found)) == len(references) else None
+        if len(set(found)) < len(references):
+            return None
+        controls = [load_adapter(folder) for folder in found]
+        return controls if all(_same_projections(controls[0], each) for each in controls[1:]) else None
 
 
 def shared_beside(folder: Path) -> Path | None:
     """The control of an adapter: LoRI-D of the same run or ready-made task, but with the A that all tasks share."""
     found = control_of(folder)
     return found if found != folder and (found / "adapter.json").is_file() else None
+
+
+def _same_projections(one: Adapter, other: Adapter) -> bool:
+    """Whether every module has the same A in both: a study draws another shared A for each seed."""
+    return one.factors.keys() == other.factors.keys() and all(
+        same_projection(factors.A, other.factors[module].A) for module, factors in one.factors.items()
+    )
 
 
 def _answer(own: PairMatrix, control: PairMatrix | None = None) -> dict[str, Any]:

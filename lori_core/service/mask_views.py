@@ -22,6 +22,7 @@ from lori_core.errors import AdapterError, IncompatibleAdapters
 from lori_core.files import write_atomic
 from lori_core.method.masks import kept_fractions, magnitude_masks, matched_masks
 from lori_core.results import Calibration, Magnitudes, MaskGrid, MaskLayout, MaskPair, from_json
+from lori_core.service.names import told_apart
 from lori_core.service.shelf import OF_RUNS, Shelf
 from lori_core.storage.adapter_files import load_entries
 from lori_core.storage.header import StoredAdapter, read_header
@@ -184,10 +185,10 @@ class MaskViews:
     def _all(
         self, references: Sequence[str], sparsity: float | None
     ) -> tuple[tuple[str, ...], list[dict[str, Tensor]]]:
-        """Names and masks of one adapter or two."""
+        """Names, which tell them apart, and masks of one adapter or two."""
         first, *rest = references
         named = [first, *(each for each in rest if each != RANDOM)]
-        names = [read_header(folder)[0].name for folder in self.shelf.folders(named)]
+        names = told_apart([read_header(folder)[0].name for folder in self.shelf.folders(named)], named)
         masks = [self._masks(each, sparsity) for each in named]
         if RANDOM in rest:
             return (*names, RANDOM), [*masks, matched_masks(masks[0], seed=0)]

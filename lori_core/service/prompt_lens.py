@@ -4,7 +4,7 @@ The adapters that were looked at last are kept, so that another prompt or weight
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from lori_core.errors import ConfigError
 from lori_core.evaluation.lens import lens
 from lori_core.method.adapter import Adapter, check_base
 from lori_core.service.base_cache import BaseCache
+from lori_core.service.names import told_apart
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.service.trying import Number, Prompt, Weight, as_asked, example_of
@@ -57,6 +58,8 @@ class PromptLens:
             adapters = [self._loaded[folder][1] for folder in side]
             for adapter in adapters:
                 check_base(adapter, base.record)
+            names = told_apart([adapter.name for adapter in adapters], references)
+            adapters = [replace(adapter, name=name) for adapter, name in zip(adapters, names, strict=True)]
             found = lens(base.model, base.tokenizer, adapters, [weight] * len(adapters), wrapped.prompt)
             methods = {method_of(read_header(folder)[0]) for folder in side}
             method = methods.pop() if len(methods) == 1 else ""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from lori_core.errors import IncompatibleAdapters, LoRIError, RunError
-from lori_core.method.adapter import Adapter
+from lori_core.method.adapter import Adapter, check_comparable
 from lori_core.method.footprint import Footprint, check_footprints
 from lori_core.method.triangle import weighted_merges
 from lori_core.service.base_cache import BaseCache
@@ -38,21 +38,21 @@ class Weighing:
 
         Args:
             names: what the adapters are called in the answer.
+        Raises:
+            IncompatibleAdapters: as _known() has it; what can be measured is not refused.
         """
-        folders = [Path(folder) for folder in self.shelf.folders(references)]
-        adapters = [load_adapter(folder) for folder in folders]
-        tasks = [str(adapter.record.get("task", "")) or adapter.name for adapter in adapters]
-        footprints = [self._footprint(*each) for each in zip(references, folders, tasks, adapters, strict=True)]
-        if missing := [task for task, found in zip(tasks, footprints, strict=True) if found is None]:
+        known = self._known(references)
+        if missing := [task for _, task, footprint in known if footprint is None]:
             return {"missing": missing}
-        named = [replace(adapter, name=name) for adapter, name in zip(adapters, names, strict=True)]
-        return {"found": asdict(weighted_merges(named, [each for each in footprints if each is not None]))}
+        named = [replace(adapter, name=name) for (adapter, *_), name in zip(known, names, strict=True)]
+        return {"found": asdict(weighted_merges(named, [each for *_, each in known if each is not None]))}
 
     def measure_footprints(self, references: TwoOrThree) -> Iterator[str]:
         """Measures into the store what each adapter's task feeds into its base, where that is not known; its names."""
-        for reference, folder in zip(references, self.shelf.folders(references), strict=True):
-            origin, adapter = origin_of(self.shelf, reference), load_adapter(folder)
-            if self._footprint(reference, Path(folder), name_of(origin.task), adapter) is None:
+        for reference, (adapter, task, footprint) in zip(references, self._known(references), strict=True):
+            # looked for again: an adapter before it may be of the same task
+            if footprint is None and self._footprint(reference, task, adapter) is None:
+                origin = origin_of(self.shelf, reference)
                 base, tasks = self.bases.base(origin.base), (load_task(origin.task, origin.base.allow_code_execution),)
                 if origin.base.chat:
                     base, tasks = in_chat(base, tasks)
@@ -60,10 +60,31 @@ class Weighing:
                 found = task_footprint(base, tasks[0], modules, directions=directions)
                 yield FootprintStore(self.shelf.store.root).save(found)
 
-    def _footprint(self, reference: str, folder: Path, task: str, adapter: Adapter) -> Footprint | None:
+    def _known(self, references: Sequence[str]) -> list[tuple[Adapter, str, Footprint | None]]:
+        """Of each the adapter, the name of its task, and the footprint, where there is one.
+
+        One whose record has no task (of a file from elsewhere) may be called as its footprint is; a merge has neither.
+
+        Raises:
+            IncompatibleAdapters: they cannot be merged, or one has no footprint and no task to measure one of.
+        """
+        adapters = [load_adapter(folder) for folder in self.shelf.folders(references)]
+        check_comparable(adapters)
+        found = []
+        for reference, adapter in zip(references, adapters, strict=True):
+            task = name_of(str(adapter.record.get("task") or ""))
+            name = task or ("" if "merge" in adapter.record else adapter.name)
+            footprint = self._footprint(reference, name, adapter) if name else None
+            if footprint is None and not task:
+                raise IncompatibleAdapters("no_one_task", reference=reference)
+            found.append((adapter, name, footprint))
+        return found
+
+    def _footprint(self, reference: str, task: str, adapter: Adapter) -> Footprint | None:
         """Of the adapter's own run, else the newest version in the store, of those on its base and of its modules."""
         places: list[Path] = []
         if reference.startswith(OF_RUNS):
+            (folder,) = map(Path, self.shelf.folders([reference]))
             with suppress(RunError):
                 run = Run.open(folder.parent.parent)
                 places.append(Layout(run.path).footprint(str(_place(run.config.get("tasks"), task))))

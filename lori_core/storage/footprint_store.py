@@ -15,7 +15,7 @@ from lori_core.files import locked, move_folder
 from lori_core.method.footprint import Footprint
 from lori_core.storage.diff import FootprintDifference, footprint_difference
 from lori_core.storage.footprint_files import load_footprint, save_footprint
-from lori_core.storage.store import PATIENCE, being_written, checked_name, numbers_in
+from lori_core.storage.store import PATIENCE, being_written, checked_name, next_number, numbers_in
 
 
 class FootprintStore:
@@ -36,7 +36,7 @@ class FootprintStore:
         with being_written(self.root) as place:
             save_footprint(replace(footprint, record=footprint.record | {"saved": saved}), place / "version")
             with locked(self.root / ".lock", PATIENCE):
-                number = 1 + max(numbers_in(self.place / name), default=0)
+                number = next_number(self.place / name)
                 move_folder(place / "version", self.place / name / str(number))
         return f"{name}@{number}"
 

@@ -54,7 +54,7 @@ class StoredAdapter(Config):
     dtype: Precision  # of the values, and of A where it was trained
     drawn_from: tuple[ProjectionSource, ...]  # what the drawn A come from
     mask: str | None  # masks.mask_id of all masks together; None: all are True everywhere
-    modules: dict[str, StoredModule]
+    modules: dict[str, StoredModule] = Field(min_length=1)
     tensors: str  # sha256 of lori.safetensors
 
 

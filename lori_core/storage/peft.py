@@ -39,7 +39,8 @@ _NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB](\.def
 
 # Keys of rank_pattern and alpha_pattern are regular expressions: read are those that are names with "." and ".*" for
 # any character and any characters, "\." for a dot, and "^" and "$" at the ends, which need no search that turns back.
-_PATTERN = re.compile(r"\^?(\.\*|\\.|[\w/.-])*\$?")
+# No other sign is read behind a backslash: "\d" would be taken for a letter, fit no module, and leave the default.
+_PATTERN = re.compile(r"\^?(\.\*|\\\.|[\w/.-])*\$?")
 _GLOB = {".*": "*", "\\.": ".", ".": "?"}
 LONGEST_PATTERN, MOST_TRIES = 256, 2**20  # characters of a key; keys times modules
 

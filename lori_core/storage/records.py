@@ -45,6 +45,15 @@ class _Reduced(_Entry):
     error: FiniteFloat
 
 
+class _Wording(_Entry):
+    prompts: str | None = None
+    template: str | None = None
+    system: str | None = None
+    chat: bool = False
+    chat_template: str | None = None
+    end: str | None = None
+
+
 _SHAPES: dict[str, TypeAdapter[Any]] = {
     "base": TypeAdapter(_Base),
     "parents": TypeAdapter(list[_Parent]),
@@ -53,6 +62,7 @@ _SHAPES: dict[str, TypeAdapter[Any]] = {
     "reduced": TypeAdapter(_Reduced),
     "imported": TypeAdapter(dict[str, JsonValue]),
     "task": TypeAdapter(str),
+    "wording": TypeAdapter(_Wording),
 }
 
 

@@ -84,7 +84,7 @@ class AdapterStore:
         with being_written(self.root) as place:
             save_adapter(replace(adapter, record=adapter.record | {"saved": saved}), place / "version", dtype)
             with locked(self.root / ".lock", PATIENCE):
-                number = 1 + max((*self._numbers(name), *numbers_in(self.root / ".trash" / name)), default=0)
+                number = next_number(self.root / name, self.root / ".trash" / name)
                 move_folder(place / "version", self.root / name / str(number))
                 self._index.change(put=[self._row(name, number)])
         return f"{name}@{number}"
@@ -157,14 +157,12 @@ class AdapterStore:
     def gc(self) -> int:
         """Empties the trash and removes what killed processes left; returns the bytes that became free."""
         with self._lock():
-            versions = [path for path in (self.root / ".trash").glob("*/*") if path.is_dir()]
-            abandoned = self._abandoned()
-            freed = sum(folder_size(path) for path in [*versions, *abandoned])
+            deleted, abandoned = self._deleted(), self._abandoned()
+            freed = sum(folder_size(path) for path in [*deleted, *abandoned] if not path.is_symlink())
             for path in abandoned:
                 shutil.rmtree(path, ignore_errors=True)
-            for version in versions:
-                for path in version.iterdir():
-                    path.unlink()
+            for version in deleted:
+                _empty(version)
         return freed
 
     def reindex(self) -> int:
@@ -234,6 +232,11 @@ class AdapterStore:
             summary = None
         return Row(name, number, changed, folder_size(folder), summary)
 
+    def _deleted(self) -> list[Path]:
+        """The versions in the trash; a name that is a link leads to what was never deleted here."""
+        names = [path for path in (self.root / ".trash").glob("*") if not path.is_symlink()]
+        return [path for name in names for path in name.glob("*") if path.is_dir()]
+
     def _abandoned(self) -> list[Path]:
         """What stands in .new and no living process is writing."""
         return [path for path in (self.root / ".new").glob("*") if not is_locked(path / "lock")]
@@ -270,13 +273,35 @@ def checked_name(name: str) -> str:
     return name
 
 
-def numbers_in(folder: Path) -> set[int]:
-    """Of the versions in a folder."""
+def numbers_in(folder: Path, taken: bool = False) -> set[int]:
+    """Of the versions in a folder; a link is none, since it may lead out of the store.
+
+    Args:
+        taken: of all that is there instead, a link too: a new version cannot have its place.
+    """
     try:
         with os.scandir(folder) as entries:
-            return {int(each.name) for each in entries if _NUMBER.fullmatch(each.name) and each.is_dir()}
+            numbered = [each for each in entries if _NUMBER.fullmatch(each.name)]
+            return {int(each.name) for each in numbered if taken or each.is_dir(follow_symlinks=False)}
     except (FileNotFoundError, NotADirectoryError):
         return set()
+
+
+def next_number(*folders: Path) -> int:
+    """One that nothing in the folders has."""
+    return 1 + max((number for folder in folders for number in numbers_in(folder, taken=True)), default=0)
+
+
+def _empty(version: Path) -> None:
+    """Leaves an empty folder; of a link, to the version or in it, the link alone goes."""
+    if version.is_symlink():
+        version.unlink()
+        version.mkdir()
+    for path in version.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _written(folder: Path) -> int:

@@ -10,6 +10,7 @@ from lori_core.method.footprint import Footprint, check_footprint_base
 from lori_core.storage.footprint_files import load_footprint, save_footprint
 from lori_core.study.layout import variants
 from lori_core.study.specs import MergeJob, StudyConfig, TrainJob
+from lori_core.study.there import check_projection
 from lori_core.study.units import Work
 from lori_core.training.footprints import task_footprint
 from lori_core.training.recipes import training_for
@@ -25,7 +26,11 @@ def check_against(job: TrainJob) -> None:
 
 
 def check_conditioned(config: StudyConfig) -> None:
-    """Raises ConfigError where a study's conditioned A have nothing to be conditioned on, or others were given it."""
+    """Raises ConfigError where a study's conditioned A have nothing to be conditioned on, or others were given it.
+
+    So it does where methods that draw their A are to have a conditioned one.
+    """
+    check_projection(config)
     conditioned = any(variant.conditioned for variant in variants(config))
     if conditioned and len(config.tasks) < 2 and not config.footprints:
         raise ConfigError("conditioned_on_nothing", task=", ".join(config.tasks))

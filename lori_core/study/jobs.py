@@ -41,14 +41,15 @@ from lori_core.method.masks import Masks
 from lori_core.method.merge import NEED_FOOTPRINTS, merge
 from lori_core.processes import is_first_process
 from lori_core.report.page import study_page
-from lori_core.results import Calibration, Score, from_json, to_json
+from lori_core.results import Calibration, Score, to_json
 from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.footprint_files import load_footprint
 from lori_core.storage.mask_files import Mask, load_mask, save_mask
 from lori_core.storage.store import AdapterStore, checked_name
 from lori_core.study.footprints import check_against, conditions_of, footprints_of
 from lori_core.study.layout import MASK_FILE, MERGED, TRAINED, Layout, Variant, after_task
-from lori_core.study.runs import Run
+from lori_core.study.runs import Run, read_unit
+from lori_core.study.same_data import check_data, keep_data
 from lori_core.study.specs import (
     JOBS,
     CalibrateJob,
@@ -147,6 +148,8 @@ def _calibrate(job: CalibrateJob, run: Run, hooks: Hooks) -> Path:
 def _train(job: TrainJob, run: Run, hooks: Hooks) -> Path:
     limits: Limits = {"validation": job.validation_examples, "test": job.test_examples}
     check_against(job)
+    if job.mask is not None and job.method != "lori_s":
+        raise ConfigError("mask_without_use", method=job.method)
     work = _opened(job, [job.task, *job.against], run, hooks, limits)
     check_fit(work, [job.method], job.adapter)
     task, store = work.tasks[0], _store(job.store, work.tasks[0].name)
@@ -272,8 +275,12 @@ def _opened(
     job: BaseConfig, specs: Sequence[str], run: Run, hooks: Hooks, limits: Limits | None = None, learns: bool = True
 ) -> Work:
     tasks = load_tasks(specs, job.allow_code_execution)
-    check_splits(tasks, [*(("train",) if learns else ()), *(limits or ())])
-    return open_work(job, tasks, run.path, hooks, limits or {})
+    splits: list[Split] = [*(("train",) if learns else ()), *(limits or ())]
+    check_splits(tasks, splits)
+    data = check_data(Layout(run.path), tasks, splits)
+    work = open_work(job, tasks, run.path, hooks, limits or {})
+    keep_data(work.layout, data)
+    return work
 
 
 def _seeded(config: AdapterConfig, seed: int) -> AdapterConfig:
@@ -300,7 +307,7 @@ def _calibrated(
         (run.path / MASK_FILE).unlink(missing_ok=True)  # of a sitting that was killed before the report was written
         save_mask(Mask(work.adapter(place.mask).masks, record), run.path / MASK_FILE)
         write_atomic(place.report, to_json(report))
-    return work.calibrated(place, from_json(Calibration, place.report.read_text(encoding="utf-8")))
+    return work.calibrated(place, read_unit(place.report, Calibration))
 
 
 def _given_masks(path: str, base: Base, config: AdapterConfig) -> Masks:
@@ -324,7 +331,7 @@ def _store(folder: str | None, name: str) -> AdapterStore | None:
 
 def _stored(store: AdapterStore, adapter: Adapter, run: Run, part: str) -> str:
     """Keeps a part of the run as a version; its reference. One that a killed sitting kept already is found again."""
-    made_by = f"{run.path.name}/{part}"
+    made_by = f"{run.path.resolve().name}/{part}"  # the same whatever way leads to the run
     for version in store.versions(adapter.name):
         with contextlib.suppress(LoRIError):  # a damaged version hides no other
             if store.show(version.reference).record.get("made_by") == made_by:

@@ -2,6 +2,7 @@
 
     units/<unit>.json     the unit's result           seconds/<unit>       the wall time of the sitting that finished it
     adapters/<unit>       the adapter it left         checkpoints/<unit>/  of its training
+    data.json             fingerprints of the examples that it began with, by task and split (same_data.py)
     footprints/<n>        of the run's tasks, in their order; given-<n>: copies of those that it was given
     report.html, report.ja.html
     units of a study      base-<task>, calibrate-<own|shared|conditioned>-<task>-<seed>, single-<variant>-<task>-<seed>,
@@ -89,9 +90,13 @@ class Layout:
         return self.folder / "seconds" / unit
 
     def all_seconds(self) -> dict[str, float]:
-        """unit -> its wall time."""
-        paths = sorted((self.folder / "seconds").glob("*"))
+        """unit -> its wall time. What a killed process left of one that it was writing has a hidden name."""
+        paths = sorted((self.folder / "seconds").glob("[!.]*"))
         return {path.name: float(path.read_text(encoding="utf-8")) for path in paths}
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data.json"
 
     def adapter(self, name: str) -> Path:
         return self.folder / "adapters" / name

@@ -14,7 +14,7 @@ from lori_core.assets import ASSETS
 from lori_core.bases.download import DOWNLOADS
 from lori_core.config import Config
 from lori_core.errors import ConfigError
-from lori_core.tasks.hub import PREFIX
+from lori_core.tasks.hub import PREFIX, id_of, is_reader
 from lori_core.tasks.registry import places
 
 DEVICE = re.compile(r"(cpu|mps|cuda)(:\d{1,2})?")
@@ -39,16 +39,14 @@ class Reach:
 
     def has_base(self, name: str) -> bool:
         """The embedded one, one to download, a hub id, or a folder or file that may be read."""
-        if name == "embedded" or name in DOWNLOADS or (_is_hub_id(HUB_ID, name) and not Path(name).exists()):
+        if name == "embedded" or name in DOWNLOADS or (_is_hub_id(HUB_ID, name) and not _is_here(name)):
             return True
         return _lies_in(name, (*self.folders, *self.bases))
 
     def has_task(self, spec: str) -> bool:
         """Mini tasks, sets of the hub, files that may be read; raises TaskError for what is no spec of a task."""
         return all(
-            _is_hub_id(HUB_DATA, name) and not Path(name.partition("@")[0]).exists()
-            if (name := place.removeprefix(PREFIX)) != place
-            else self.may_read(place)
+            _is_hub_data(name) if (name := place.removeprefix(PREFIX)) != place else self.may_read(place)
             for place in places(spec)
         )
 
@@ -91,6 +89,19 @@ def texts(config: Config) -> Iterator[tuple[str, str]]:
 
 def _is_hub_id(pattern: re.Pattern[str], name: str) -> bool:
     return ".." not in name and pattern.fullmatch(name) is not None
+
+
+def _is_hub_data(source: str) -> bool:
+    """A set of the hub, and nothing that `datasets` would rather read from the folder that it works in."""
+    return _is_hub_id(HUB_DATA, source) and not is_reader(source) and not _is_here(id_of(source))
+
+
+def _is_here(name: str) -> bool:
+    """Whether something lies at that name in the folder that this process works in."""
+    try:
+        return Path(name).exists()
+    except OSError:  # longer than a name on a disk may be
+        return False
 
 
 def _lies_in(path: str, roots: tuple[Path, ...]) -> bool:

@@ -32,6 +32,7 @@ from lori_core.files import (
     folder_atomic,
     is_locked,
     locked,
+    named,
     open_plain,
     parse_json,
     read_file,
@@ -78,7 +79,7 @@ class Run:
     @classmethod
     def open(cls, path: str | Path) -> "Run":
         """The run in that folder; raises RunError where there is none or its spec cannot be used."""
-        path = Path(path)
+        path = named(path)  # by which others know it: the store's versions, the copies of a launch
         return cls(path, *read_spec(path / "spec.json"))
 
     @property
@@ -233,6 +234,14 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
         case {"kind": str(kind), "version": int(), "config": dict(config)}:
             return kind, config
     raise RunError("damaged_spec", path=path)
+
+
+def read_unit(path: Path, kind: type[ResultType]) -> ResultType:
+    """The result of a unit of work; raises RunError where it cannot be read, or is none of that kind."""
+    try:
+        return from_json(kind, read_file(path).decode())
+    except (OSError, ValueError, RecursionError):
+        raise RunError("damaged_unit", path=path) from None
 
 
 def list_runs(root: str | Path) -> list[Run]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat
 
 from lori_core.config import (
     MERGE_BUDGET,
@@ -22,6 +22,7 @@ from lori_core.config import (
     StudyMethod,
     TrainConfig,
 )
+from lori_core.errors import ConfigError
 
 
 def _whole_if_null(value: Any) -> Any:
@@ -33,6 +34,17 @@ def _whole_if_null(value: Any) -> Any:
 LaterRate = Annotated[float, BeforeValidator(_whole_if_null), Field(gt=0, le=1)]
 
 
+def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """One that stands twice would count what it gave twice, and intervals would come out too narrow."""
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError("same_seed_twice", seeds=", ".join(map(str, seeds)))
+    return seeds
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_each_once)]
+Scales = Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]  # weights of merges, of which the best one is taken
+
+
 class StudyConfig(BaseConfig):
     """A proof of concept: tasks x methods x seeds, merges, one continual sequence."""
 
@@ -41,9 +53,9 @@ class StudyConfig(BaseConfig):
     methods: tuple[StudyMethod, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
     train: dict[Method, TrainConfig] = {}  # by method; missing ones as in training/recipes.py
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: Seeds = (0,)
     merge_methods: tuple[str, ...] = ("concat",)
-    merge_weights: tuple[float, ...] = MERGE_WEIGHTS  # the best one on the validation split is reported
+    merge_weights: Scales = MERGE_WEIGHTS  # the best one on the validation split is reported
     shared_control: bool = True  # also merge adapters that share one A
     # folders of footprints that a conditioned A shall not read, in place of those of the study's other tasks
     footprints: tuple[str, ...] = ()
@@ -95,7 +107,7 @@ class MergeTrialJob(BaseConfig):
 
     merge: MergeJob
     tasks: tuple[str, ...] = Field(min_length=1)  # as in a study, one for each adapter
-    scales: tuple[float, ...] = (1.0,)  # of all weights; the best one on the validation split is taken
+    scales: Scales = (1.0,)  # of all weights; the best one on the validation split is taken
     groups: Granularity | None = None  # then each adapter's scale by itself, in each such group of modules
     budget: int = Field(default=MERGE_BUDGET, ge=1)  # merges scored for that
     validation_examples: int = Field(default=100, ge=1)

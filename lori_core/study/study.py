@@ -37,11 +37,11 @@ from lori_core.results import (
     Score,
     SingleResult,
     StudyResult,
-    from_json,
     to_json,
 )
 from lori_core.study.footprints import check_conditioned, given_footprints, measured_footprints
 from lori_core.study.layout import (
+    Layout,
     Variant,
     base_unit,
     calibrates,
@@ -56,6 +56,8 @@ from lori_core.study.layout import (
     variants,
 )
 from lori_core.study.machine import machine
+from lori_core.study.runs import read_unit
+from lori_core.study.same_data import check_data, keep_data
 from lori_core.study.specs import StudyConfig
 from lori_core.study.units import (
     Work,
@@ -75,6 +77,7 @@ from lori_core.training.recipes import seeded, training_for
 Kept = TypeVar("Kept")
 Key = tuple[Variant, str, int]  # variant, task name, seed
 
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PACKAGES = ("torch", "transformers", "accelerate", "datasets")
 
 
@@ -128,7 +131,7 @@ class Study:
             write_atomic(self.work.layout.seconds(name), str(time.perf_counter() - start))
             write_atomic(path, to_json(result))
         self.work.hooks.on_event({"kind": "unit", "name": name, "state": "done"})
-        return from_json(kind, path.read_text(encoding="utf-8"))
+        return read_unit(path, kind)
 
 
 def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) -> Study:
@@ -137,22 +140,25 @@ def open_study(config: StudyConfig, folder: Path, hooks: Hooks | None = None) ->
     Raises:
         ConfigError: a task stands twice, the continual order names a task that is not in the study, the rank is too
             large, or a conditioned A has nothing to be conditioned on.
+        RunError: a task has not the examples any more that the study began with.
         IncompatibleAdapters: no merge method of that name, or a footprint of another base. ModelError: no module of
             that name.
     """
     if wrong := set(config.merge_methods) - MERGE_METHODS.keys():
         raise IncompatibleAdapters("unknown_merge", method=min(wrong), known=", ".join(MERGE_METHODS))
     tasks = load_tasks(config.tasks, config.allow_code_execution)
-    check_splits(tasks, ("train", "validation", "test"))
+    check_splits(tasks, SPLITS)
     check_conditioned(config)
     names = [task.name for task in tasks]
     if unknown := set(config.continual or ()) - set(names):
         raise ConfigError("not_in_study", unknown=", ".join(sorted(unknown)), known=", ".join(names))
+    data = check_data(Layout(folder), tasks, SPLITS)
     device = checked_device(config.device)
     config = config.changed(precision=config.precision or default_precision(device, config.base))
     limits: dict[Split, int | None] = {"validation": config.validation_examples, "test": config.test_examples}
     work = open_work(config, tasks, folder, hooks or Hooks(), limits)
     check_fit(work, config.methods, config.adapter)
+    keep_data(work.layout, data)
     return Study(config, work, training_for(config.base, config.train), given_footprints(work, config.footprints))
 
 

@@ -112,6 +112,7 @@ def go_on(
     Raises:
         RunError: units failed; the others are finished, and the result is kept without the failed ones.
     """
+    folder = folder.resolve()  # "." has no folder above it, where the runs lie
     sweep = read(folder)
     runs = [Run.open(folder.parent / unit.run) for unit in sweep.units]
     wrong: dict[str, LoRIError] = {}

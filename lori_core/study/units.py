@@ -11,16 +11,20 @@ from accelerate import PartialState
 
 from lori_core.bases.attach import applied
 from lori_core.bases.load import Base, check_rank, default_device, open_base, target_modules
-from lori_core.config import AdapterConfig, BaseConfig, Method, Split, StudyMethod, TrainConfig
-from lori_core.errors import ConfigError, TaskError
+from lori_core.config import NEED_FOOTPRINTS, AdapterConfig, BaseConfig, Method, Split, StudyMethod, TrainConfig
+from lori_core.errors import AdapterError, ConfigError, IncompatibleAdapters, TaskError
 from lori_core.evaluation.evaluate import Evaluation, evaluate
 from lori_core.files import folder_size
 from lori_core.method.adapter import Adapter, blank
 from lori_core.method.conditioned import Conditions
+from lori_core.method.footprint import EXACT
+from lori_core.method.masks import kept_count
 from lori_core.processes import base_is_shared, process_count
 from lori_core.results import Calibration, Score, SingleResult
 from lori_core.storage.adapter_files import load_adapter, save_adapter
-from lori_core.study.layout import DenseRun, Layout, Variant, variant_of
+from lori_core.storage.store import checked_name
+from lori_core.study.layout import DenseRun, Layout, Variant, variant_of, variants
+from lori_core.study.specs import ContinualJob, StudyConfig
 from lori_core.tasks.chat import in_chat
 from lori_core.tasks.registry import load_task
 from lori_core.tasks.task import Task
@@ -93,11 +97,19 @@ def check_splits(tasks: Sequence[Task], splits: Sequence[Split]) -> None:
 def open_work(
     config: BaseConfig, tasks: tuple[Task, ...], folder: Path, hooks: Hooks, limits: Mapping[Split, int | None]
 ) -> Work:
-    """The base is loaded, once all processes of a launch have met, and what wraps prompts is put around the tasks."""
+    """The base is loaded, once all processes of a launch have met, and what wraps prompts is put around the tasks.
+
+    Raises:
+        StorageError: a store could not take what a sequence leaves. IncompatibleAdapters: a study's merge cannot work.
+    """
+    if isinstance(config, ContinualJob) and config.store is not None:
+        _check_names(tasks)
     if process_count() > 1:
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # else transformers fills the base of others with zeros
         PartialState(cpu=(config.device or default_device()) == "cpu")  # from now on "cuda" is the process's own GPU
     base = open_base(config, process_count() if base_is_shared() else 1)
+    if isinstance(config, StudyConfig):
+        _check_removal(config, base)
     hooks.on_event(base.opened)
     for task in tasks:
         if task.left_out:
@@ -107,12 +119,45 @@ def open_work(
     return Work(base, tasks, Layout(folder), hooks, limits)
 
 
+def _check_names(tasks: Sequence[Task]) -> None:
+    """After each task a store takes a version, named by all tasks so far; raises StorageError."""
+    for count in range(1, len(tasks) + 1):
+        checked_name("+".join(task.name for task in tasks[:count]))
+
+
+def _check_removal(config: StudyConfig, base: Base) -> None:
+    """Of a wide input a footprint knows some random directions, which no A reads alone but one conditioned on them.
+
+    Raises:
+        IncompatibleAdapters: a study would train adapters that its merge method cannot take.
+    """
+    merges = [method for method in config.merge_methods if method in NEED_FOOTPRINTS and len(config.tasks) > 1]
+    random = [variant.label for variant in variants(config) if not variant.conditioned]
+    if not merges or not random:
+        return
+    known = config.adapter.directions
+    for module, (_, width) in target_modules(base.model, config.adapter.target_modules).items():
+        if width > max(EXACT, known):
+            found = {"module": module, "width": width, "directions": known}
+            raise IncompatibleAdapters("removal_of_wide_input", merge=merges[0], method=random[0], **found)
+
+
 def check_fit(work: Work, methods: Sequence[StudyMethod], config: AdapterConfig) -> None:
-    """Raises ConfigError where the methods and the settings contradict each other or the base is too narrow."""
+    """Refuses what would show only once a dense run has been trained, too.
+
+    Raises:
+        ConfigError: the methods and the settings contradict each other, or the base is too narrow.
+        AdapterError: the mask of LoRI-S would keep nothing.
+    """
+    shapes = target_modules(work.base.model, config.target_modules)
+    entries = sum(out_features for out_features, _ in shapes.values()) * config.rank
     for method in methods:
-        if method != "full":
-            config_of(variant_of(method).method, config)
-    check_rank(target_modules(work.base.model, config.target_modules), config.rank)
+        if method == "full":
+            continue
+        learned = config_of(variant_of(method).method, config)
+        if learned.method == "lori_s" and kept_count(entries, learned.sparsity) == 0:
+            raise AdapterError("mask_keeps_nothing", sparsity=learned.sparsity, entries=entries)
+    check_rank(shapes, config.rank)
 
 
 def calibrate_unit(

@@ -31,6 +31,7 @@ UNPACKED_PER_BYTE, UNPACKED_ANYWAY = 10, 2**26
 
 SEPARATORS, TAB = (",", ";", "\t", "|"), "\t"
 LOOKED_AT = 20_000  # characters that say what parts the columns
+LINE_END = re.compile("\r\n|\r|\n")  # as csv.reader ends lines
 PACKED = ".gz"
 
 # How a file's name starts -> the split it belongs to: train_2k.jsonl, val.csv.
@@ -232,7 +233,7 @@ def _csv(file: File) -> Iterator[Row]:
     """The first row names the columns, unless the user does; every value is a text."""
     path, text = file.path, file.decoded[0]
     if text.startswith("sep="):
-        text = text.partition("\n")[2]
+        text = LINE_END.split(text, maxsplit=1)[-1]
     category = HEX_PHI.fullmatch(path.name)
     separator = "," if category else file.separator
     lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
@@ -302,6 +303,7 @@ def _parquet(file: File) -> Iterator[Row]:
         opened = ParquetFile(BufferReader(file.content))
         if (claimed := _claimed(opened.metadata)) > _most(file.content):
             raise DataError("parquet_swells", file=file.path, bytes=len(file.content), most=_most(file.content))
+        _columns(file.path, opened.schema_arrow.names)
         size = min(1024, max(1, _most(file.content) // max(1, claimed)))
         yield from _typed(file, opened.iter_batches(batch_size=size))
     except DataError:
@@ -317,6 +319,7 @@ def _arrow(file: File) -> Iterator[Row]:
     try:
         indexed = file.content.startswith(b"ARROW1")
         opened = ipc.open_file(BufferReader(file.content)) if indexed else ipc.open_stream(BufferReader(file.content))
+        _columns(file.path, opened.schema.names)
         batches = map(opened.get_batch, range(opened.num_record_batches)) if indexed else iter(opened)
         yield from _typed(file, batches)
     except DataError:

@@ -4,6 +4,7 @@ Form("Question: {question}\\nAnswer:", "answer") makes of {"question": "How many
 Example(prompt="Question: How many legs has an owl?\\nAnswer:", response=" 2")
 """
 
+import math
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,12 @@ from lori_core.tasks.scorers import find_number
 from lori_core.tasks.task import Example, Prompt
 
 _UNWANTED = ("false", "0", "no", "undesirable")
+_LISTS = ("*listed", "*labels")  # what a template may name that is no column
+# scorer -> the fields of Example.checks that it reads and what each of them is, and how the column is written
+_CHECKED: dict[str, tuple[dict[str, type], str]] = {
+    "code": ({"entry_point": str, "tests": list}, '{"entry_point": "f", "tests": [[[arguments], result]]}'),
+    "program": (dict.fromkeys(("prompt", "test", "entry_point"), str), '{"prompt", "test", "entry_point"}, all texts'),
+}
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,8 @@ def _fields(template: str) -> list[str]:
         raise TaskError("bad_template", template=template, reason=error) from None
     if "" in fields:
         raise TaskError("bad_template", template=template, reason="{}")
+    if unknown := [field for field in fields if field.startswith("*") and field not in _LISTS]:
+        raise TaskError("bad_template", template=template, reason=f"{{{unknown[0]}}}")
     return fields
 
 
@@ -190,7 +199,7 @@ def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
     if form.prompt:
         value = _text(row, form.prompt)
         return Prompt(opening + value, [(len(opening), len(opening) + len(value))])
-    template = form.longer if form.longer and str(row.values.get("input") or "").strip() else form.template
+    template = form.longer if form.longer and _shown(row.values.get("input") or "") else form.template
     labels = _labels(form, texts)
     named = zip(labels, texts, strict=True)
     lists = {
@@ -210,10 +219,10 @@ def _prompt(form: Form, row: Row, texts: Sequence[str]) -> Prompt:
 def _filled_in(row: Row, field: str, conversion: str | None) -> str:
     if field.endswith("?"):
         field = field.removesuffix("?")
-        if not str(row.values[field] if row.values[field] is not None else "").strip():
+        if not _shown(row.values[field]):
             return ""
     if conversion == "c":
-        text = str(row.values[field] or "").strip()
+        text = _shown(row.values[field] or "")
         return f" {text[0].upper()}{text[1:]}" if text else ""
     return _text(row, field)
 
@@ -238,8 +247,13 @@ def _text(row: Row, field: str) -> str:
     return _as_text(row, field, row.values[field])
 
 
+def _shown(value: Any) -> str:
+    """The value as a text without white space around it; "" of an empty one, which NaN is too, as pandas writes it."""
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()
+
+
 def _as_text(row: Row, field: str, value: Any) -> str:
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if not _shown(value):
         raise DataError("empty_field", file=row.file, row=row.number, field=field)
     if not isinstance(value, str | int | float):
         raise _wrong(row, field, value, "text")
@@ -307,15 +321,17 @@ def _answer(form: Form, row: Row, texts: list[str], labels: list[str]) -> Answer
 
 def _checks(form: Form, row: Row) -> Mapping[str, Any]:
     columns = form.checks.split(",")
-    if len(columns) > 1:
-        return {column: _text(row, column) for column in columns}
     if not form.checks:
         return {}
-    checks = _from_json(row.values[form.checks])
+    if len(columns) > 1:
+        checks = {column: _text(row, column) for column in columns}
+    else:
+        checks = _from_json(row.values[form.checks])
     if form.scorer == "program" and isinstance(checks, list):
         return asserted(row, form, checks)
-    if not isinstance(checks, Mapping) or (form.scorer == "code" and not {"entry_point", "tests"} <= checks.keys()):
-        raise _wrong(row, form.checks, checks, '{"entry_point": "f", "tests": [[[arguments], result]]}')
+    fields, expected = _CHECKED.get(form.scorer, ({}, _CHECKED["code"][1]))
+    if not isinstance(checks, Mapping) or any(not isinstance(checks.get(each), kind) for each, kind in fields.items()):
+        raise _wrong(row, form.checks, checks, expected)
     return checks
 
 

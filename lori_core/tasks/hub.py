@@ -12,14 +12,33 @@ from lori_core.tasks.files import SPLIT_NAMES, Row
 PREFIX = "hf:"
 
 
+def id_of(source: str) -> str:
+    """The id alone: "openai/gsm8k" of "openai/gsm8k@main#refs/convert/parquet"."""
+    return source.partition("#")[0].partition("@")[0]
+
+
+def is_reader(source: str) -> bool:
+    """Whether `datasets` would take the id for one of its own readers, "csv" or "text".
+
+    Such a reader asks no hub: it takes all files of its kind in and below the folder that the process works in.
+    """
+    if "/" in (name := id_of(source)):
+        return False
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES  # takes seconds to import
+
+    return name in _PACKAGED_DATASETS_MODULES
+
+
 def read_hub(source: str) -> dict[str, list[Row]]:
     """Split -> its rows, or {"all": rows} where no split's name says what it is; else splits of other names are left.
 
     Args:
         source: "id", "id@config" or "id@config#revision", the revision a branch, tag or commit.
     Raises:
-        DataError: there is no such set, it cannot be reached or is gated, or it is a script.
+        DataError: there is no such set, it cannot be reached or is gated, it is a script, or a reader of files.
     """
+    if is_reader(source):
+        raise DataError("hub_reader", source=source)
     from datasets import load_dataset  # takes a second to import
 
     name, _, revision = source.partition("#")

@@ -25,7 +25,7 @@ from lori_core.tasks.forms import Form, make_examples, readings_of
 from lori_core.tasks.hub import PREFIX, read_hub
 from lori_core.tasks.prompts import CONVERSATIONS, DEFAULT, recognise
 from lori_core.tasks.readings import FIRST
-from lori_core.tasks.scorers import SCORERS
+from lori_core.tasks.scorers import RUN_CODE, SCORERS
 from lori_core.tasks.splits import Drawn, Dropped, count, filled, row_text, without_repeats
 from lori_core.tasks.task import Task
 
@@ -239,9 +239,14 @@ def _form(options: dict[str, str], version: str, row: Row) -> Form:
     if "scorer" not in options and form.has_choices and not form.said:
         form = replace(form, scorer="choice")
     answers = form.response or form.messages
-    needs = {"choice": form.has_choices, "refusal": form.kind, "code": form.checks, "label": answers}
-    if not needs.get(form.scorer, True):
-        option = {"choice": "choices", "refusal": "kind", "code": "checks", "label": "response"}[form.scorer]
+    needs = {  # scorer -> the option that names what it looks at, and whether that is there
+        "choice": ("choices", form.has_choices),
+        "refusal": ("kind", form.kind),
+        "label": ("response", answers),
+        **dict.fromkeys(RUN_CODE, ("checks", form.checks)),
+    }
+    option, named = needs.get(form.scorer, ("", True))
+    if not named:
         raise TaskError("scorer_needs_option", scorer=form.scorer, option=option)
     return form
 

@@ -53,6 +53,7 @@ class _Session:
     Attributes:
         trained: the parameters that require a gradient, by name.
         can_skip_logits: whether the model can leave out those of early positions, as all known architectures can.
+        data: fingerprint of what is learned; empty where no checkpoint is kept.
     """
 
     model: PreTrainedModel
@@ -64,6 +65,7 @@ class _Session:
     pad: int
     autocast: bool
     can_skip_logits: bool
+    data: str = ""
     progress: Progress = field(default_factory=Progress)
 
 
@@ -87,6 +89,7 @@ def train(
     Raises:
         DataError: every example is longer than max_length.
         ConfigError: the loss is not finite: the learning rate is too high.
+        RunError: the checkpoint is damaged, or of other settings or other examples.
         Stopped: hooks.should_stop said so; the checkpoint is written.
     """
     encoded = encode_all(tokenizer, examples, config.max_length)
@@ -97,6 +100,7 @@ def train(
     if too_long:
         hooks.on_event({"kind": "left_out", "rows": {"too_long": too_long}, "of": len(examples)})
     session = _prepare(model, tokenizer, config, watcher, autocast)
+    session.data = _fingerprint(fitting) if checkpoint else ""
     was_training = model.training
     model.train()
     if config.gradient_checkpointing:
@@ -307,6 +311,7 @@ def _save(session: _Session, checkpoint: Path | None) -> None:
     torch.save(
         {
             "config": session.config.model_dump_json(),
+            "data": session.data,
             "parameters": {name: parameter.detach() for name, parameter in session.trained.items()},
             "optimizer": session.optimizer.state_dict(),
             "watcher": session.watcher.state() if session.watcher else {},
@@ -329,6 +334,8 @@ def _restore(session: _Session, checkpoint: Path) -> None:
         same_shapes = shapes == {name: parameter.shape for name, parameter in session.trained.items()}
         if not _is_of(session.config, state["config"]) or not same_shapes:
             raise RunError("checkpoint_of_other", path=checkpoint)
+        if state.get("data", session.data) != session.data:  # one from before it was kept is taken on trust
+            raise RunError("checkpoint_of_other_data", path=checkpoint)
         with torch.no_grad():
             for name, parameter in session.trained.items():
                 parameter.copy_(state["parameters"][name])
@@ -341,6 +348,15 @@ def _restore(session: _Session, checkpoint: Path) -> None:
         raise
     except Exception:  # bytes that are no checkpoint fail in as many ways as torch has readers
         raise RunError("checkpoint_damaged", path=checkpoint) from None
+
+
+def _fingerprint(encoded: Sequence[Encoded]) -> str:
+    """sha256 over all tokens in their order: steps before and after a stop are to learn from the same ones."""
+    digest = hashlib.sha256()
+    for each in encoded:
+        numbers = [each.prompt_length, len(each.input_ids), *each.input_ids]
+        digest.update(np.array(numbers, dtype="<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _is_of(config: TrainConfig, saved: str) -> bool:

@@ -79,6 +79,8 @@ def test_a_run_says_how_far_it_is(lab):
         ("start", ("study", {"tasks": []}), "tasks"),
         ("start", ("study", {"task": ["math"]}), "task"),
         ("start", ("study", SMALL | {"base": "/etc"}), "base"),
+        ("start", ("study", SMALL | {"trust_remote_code": True}), "trust_remote_code"),
+        ("start", ("evaluate", {"tasks": ["math"], "allow_code_execution": True}), "allow_code_execution"),
         ("start", ("train", {"task": "mine=/etc/passwd?prompt=a&response=b"}), "passwd"),
         ("state", ("../../x",), "no run"),
         ("state", ({"run": 1},), "no run"),

@@ -169,6 +169,12 @@ def test_a_run_whose_process_still_loads_is_starting_and_cannot_be_resumed(jobs,
     jobs.discard(run)
 
 
+def test_a_job_works_in_the_folder_of_its_run_and_not_where_the_app_does(jobs, tmp_path):
+    run = jobs.submit(tmp_path, "study", LONG)
+    assert os.readlink(f"/proc/{pid_of(run)}/cwd") == str(run.path)
+    jobs.discard(run)
+
+
 def test_a_run_that_is_starting_is_stopped_at_once(jobs, tmp_path):
     run = jobs.submit(tmp_path, "study", LONG)
     wait_for(lambda: jobs.is_starting(run))

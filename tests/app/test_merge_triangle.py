@@ -1,15 +1,23 @@
-"""The merge triangle in a real browser: footprints that are missing, a click on a merge, a drag over many."""
+"""The merge triangle: what is refused; in a real browser, footprints that are missing, a click, a drag over many."""
 
+from html import unescape
 from pathlib import Path
 
 import pytest
 from served import serving
 
+from app.jobs import Jobs
+from app.lab import Context, Lab
+from app.merge_triangle import triangle_of
 from lori_core.bases.load import load_base
+from lori_core.embedded.ready_made import READY_MADE
+from lori_core.method.merge import merge
+from lori_core.storage.adapter_files import load_adapter
 from lori_core.storage.footprint_store import FootprintStore
+from lori_core.storage.store import AdapterStore
 from lori_core.tasks.mini import mini_task
 from lori_core.training.footprints import task_footprint
-from lori_core.translate import translate
+from lori_core.translate import LANGUAGES, translate
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +111,21 @@ def test_two_adapters_are_a_line_along_which_one_drags(lab, browser):
     both = [weight(page, task).element_handle() for task in ("nlu", "math")]
     page.wait_for_function("([nlu, math]) => Number(nlu.value) < 0.5 && Number(math.value) === 1", arg=both)
     page.close()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_refusal_takes_the_place_of_the_triangle_and_offers_no_measuring(tmp_path, language):
+    page = Context(Lab(tmp_path, Jobs()), language)
+    try:
+        both = [load_adapter(READY_MADE / task / "lori_s") for task in ("math", "nlu")]
+        AdapterStore(page.workspace.store).save(merge(both, "concat", [1.0, 1.0], "merged"), "merged")
+        entries = page.ask("contents")
+        for second, said in (
+            ("store/merged@1", translate("error.no_one_task", language, reference="store/merged@1")),
+            ("ready/arc_easy/lori_s", translate("error.modules_differ", language, left="math", right="arc_easy")),
+        ):
+            drawn, hint, measurable = triangle_of(page, ["ready/math/lori_s", second], entries)
+            assert drawn is None and not measurable
+            assert hint.startswith('<p role="alert">') and said in unescape(hint)
+    finally:
+        page.jobs.close()

@@ -40,6 +40,17 @@ def test_a_run_leads_to_the_adapters_of_single_tasks_and_a_sequence_alone_to_its
     assert of_run(sequence, run) == [f"{RUN}/after-0", f"{RUN}/after-1"]
 
 
+def test_of_a_run_of_several_seeds_one_seed_is_compared_and_of_one_task_all_are():
+    run = RUN.partition("/")[2]
+    tasks = ("math", "safety")
+    names = [(f"single-lori_s-{place}-{seed}", task) for place, task in enumerate(tasks) for seed in (0, 1, 10)]
+    study = [listed(*each) for each in names]
+    assert of_run(study, run) == [f"{RUN}/single-lori_s-0-0", f"{RUN}/single-lori_s-1-0"]
+    stopped = [each for each in study if each["name"] != "single-lori_s-1-0"]  # of the first seed one task is missing
+    assert of_run(stopped, run) == [f"{RUN}/single-lori_s-0-1", f"{RUN}/single-lori_s-1-1"]
+    assert len(of_run(study[:3], run)) == 3
+
+
 def test_no_two_adapters_have_one_label(page):
     later = "run/20261124-091259-study-aaaaaa"  # of the same minute
     entries = [*STUDY, listed("single-lori_s-0-1", "math"), listed("single-lori_s-0-0", "math", run=later)]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from app.specs import checked_spec, differences
-from lori_core.config import AdapterConfig
+from app.specs import POWERS, checked_spec, differences
+from lori_core.config import AdapterConfig, Config
 from lori_core.errors import LoRIError
 from lori_core.study import jobs as execute
 from lori_core.study.reach import Reach
@@ -30,6 +30,7 @@ def test_every_kind_that_has_settings_is_carried_out():
         ({"kind": "study", "version": 1, "config": {"tasks": []}}, "bad_field"),
         ({"kind": "../x", "version": 1, "config": {}}, "unknown_run_kind"),
         ({"kind": "study", "version": 1, "config": {"trust_remote_code": True}}, "spec_runs_code"),
+        ({"kind": "study", "version": 1, "config": {"allow_code_execution": True}}, "spec_runs_code"),
         ({"kind": "study", "version": 2, "config": {}}, "unknown_spec_version"),
         ({"kind": "export", "version": 1, "config": {"adapter": "/etc"}}, "path_out_of_reach"),
         ({"kind": "train", "version": 1, "config": {"task": "math", "store": "../store"}}, "path_out_of_reach"),
@@ -44,6 +45,14 @@ def test_what_is_no_spec_for_here_is_refused(tmp_path, spec, key):
     with pytest.raises(LoRIError) as caught:
         checked_spec(tmp_path / "spec.json", Reach((tmp_path,)))
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_only_the_outermost_settings_can_ask_to_run_foreign_code(kind):
+    """Which is where they are looked at."""
+    for field in JOBS[kind].model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            assert not field.annotation.model_fields.keys() & set(POWERS)
 
 
 def test_differences_are_those_fields_alone(tmp_path):

@@ -364,6 +364,15 @@ def test_a_terminal_shows_units_done_once_each_and_the_stage_with_its_loss(tmp_p
     assert "loss 1.250, 4,000 tokens/s, 1:01 left" in screen.getvalue()
 
 
+def test_a_terminal_shows_the_name_of_a_task_as_it_is_whatever_signs_it_holds():
+    screen = io.StringIO()
+    with progress(Console(file=screen, force_terminal=True, width=100), "en") as on_event:
+        on_event({"kind": "plan", "units": 2, "done": []})
+        on_event({"kind": "unit", "name": "single-[/x]", "state": "done"})
+        on_event({"kind": "evaluate", "done": 1, "total": 2, "task": "a[/b]", "split": "test"})
+    assert "a[/b] evaluate" in screen.getvalue() and "single-[/x]" in screen.getvalue()
+
+
 @pytest.mark.parametrize("file", ["spec.json", "events.jsonl", "result.json"])
 def test_a_damaged_run_ends_neither_the_list_nor_what_is_said_of_it(tmp_path, file):
     whole = Run.create(tmp_path, "study", {"tasks": ["math"]})

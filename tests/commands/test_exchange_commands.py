@@ -51,6 +51,17 @@ def same_updates(left: Adapter, right: Adapter) -> None:
         torch.testing.assert_close(factors.update, right.factors[module].update, rtol=1e-6, atol=1e-7)
 
 
+def test_a_folder_that_is_there_already_is_refused_however_it_is_spelt(given, monkeypatch):
+    done(lori("export", given / "adapter", given / "peft"))
+    (given / "in").mkdir()
+    monkeypatch.chdir(given / "in")
+    for out in (".", "..", given / "in"):
+        refused(lori("import", given / "peft", out), given)
+    assert list((given / "in").iterdir()) == []
+    done(lori("import", given / "peft", "./new"))
+    assert load_adapter(given / "in" / "new").name == "peft"
+
+
 def test_an_adapter_goes_out_to_PEFT_and_comes_in_again(given):
     assert f"{given / 'peft'}" in done(lori("export", given / "adapter", given / "peft"))
     done(lori("import", given / "peft", given / "again", "--name", "again"))

@@ -63,6 +63,21 @@ def test_folders_are_written_instead_of_versions_where_one_is_named(given, tmp_p
     assert list(tmp_path.iterdir()) == [tmp_path / "new"]
 
 
+def test_texts_whose_footprints_would_have_one_name_are_refused_before_anything_is_measured(given, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(given / "letters.txt", tmp_path / name / "notes.txt")
+    shutil.copy(given / "letters.txt", tmp_path / "corpus.txt")
+    shutil.copy(given / "letters.txt", tmp_path / "after.txt")
+    where = [*on_base(given), "--out", tmp_path / "out"]
+    for first, second in (("a/notes.txt", "b/notes.txt"), ("a/notes.txt", "a/notes.txt")):
+        texts_given = ["--text", tmp_path / first, "--text", tmp_path / second]
+        refused(lori("footprint", *texts_given, *where), "'notes'", tmp_path / first, tmp_path / second)
+    refused(lori("footprint", "--text", "corpus", "--text", tmp_path / "corpus.txt", *where), "'corpus'")
+    refused(lori("footprint", task(given, "after"), "--text", tmp_path / "after.txt", *where), "'after'")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_modules_option_and_a_length_are_heeded(given, tmp_path):
     command = ["footprint", task(given, "after"), *on_base(given), "--module", "q_proj", "--out", tmp_path]
     refused(lori(*command, "--length", 9), "9 tokens")  # "after ab:" alone has as many

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from stored import sparse
 from typed import lori, refused
 
-from lori_core.storage.adapter_files import save_adapter
+from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.store import AdapterStore
 
 
@@ -46,6 +47,17 @@ def test_an_adapter_is_added_tagged_deleted_and_swept_away(root, tmp_path):
     assert "code@1" not in store(root, "list").stdout
     assert not store(root, "gc").stdout.startswith("0 bytes")
     assert "2 versions" in store(root, "reindex").stdout
+
+
+def test_an_adapter_that_is_kept_in_fp32_is_added_with_every_bit(root, tmp_path):
+    save_adapter(sparse("exact"), tmp_path / "fp32", "fp32")
+    save_adapter(sparse("rounded"), tmp_path / "bf16")
+    for name in ("fp32", "bf16"):
+        assert store(root, "add", tmp_path / name).exit_code == 0
+    kept = AdapterStore(root)
+    assert (kept.show("exact").dtype, kept.show("rounded").dtype) == ("fp32", "bf16")
+    values = [list(load_adapter(each).factors.values()) for each in (tmp_path / "fp32", kept.folder("exact"))]
+    assert all(torch.equal(f.values, g.values) for f, g in zip(*values, strict=True))
 
 
 def test_verify_names_what_is_not_as_it_was_saved(root):

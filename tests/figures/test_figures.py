@@ -254,6 +254,33 @@ def test_the_two_ways_to_find_later_masks_are_told_apart_where_there_are_masks()
     assert sum("masks of own runs" in title for title in titles) == len({each.seed for each in both})
 
 
+def test_sequences_of_two_runs_are_averaged_each_over_its_own_seeds():
+    first, second, *_ = (each for each in RESULT.continual if each.method == "lori_s")
+    scores = tuple(tuple(replace(each, value=0.0) for each in row) for row in first.scores)
+    worse = replace(first, scores=scores, matrix=tuple(tuple(each.value for each in row) for row in scores))
+    runs = ["rank 8", "rank 8", "rank 32"]  # one seed of the two is the same
+    both, alone = figures.forgetting([first, second, worse], "en", runs), figures.forgetting([first, second], "en")
+    names = ["LoRI-S · rank 8", "LoRI-S · rank 32"]
+    assert list(dict.fromkeys(row[0] for row in both.rows)) == names
+    assert [row[1:] for row in both.rows if row[0] == names[0]] == [row[1:] for row in alone.rows]
+    assert {row[3] for row in both.rows if row[0] == names[1]} == {"0.000"}
+    assert all(name in both.summary for name in names)
+    axes = figures.continual_axes([first, second, worse], "en", runs)
+    assert {row[0] for row in axes.rows} == {trace.name for trace in traces(axes)} == set(names)
+    assert len({trace.marker.symbol for trace in traces(axes)}) == 2
+    for drawing in (both, axes):
+        assert len({trace.meta for trace in traces(drawing)}) == len(traces(drawing))  # the series of a CSV file
+
+
+def test_the_run_of_a_sequence_is_named_only_beside_another_run_of_the_same_condition():
+    runs = [sequence.method for sequence in RESULT.continual]  # a run for each method
+    for draw in (figures.forgetting, figures.continual_axes):
+        plain = draw(RESULT.continual, "en")
+        for some in (["one"] * len(runs), runs):
+            named = draw(RESULT.continual, "en", some)
+            assert (named.rows, named.summary, named.figure) == (plain.rows, plain.summary, plain.figure)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_said_of_forgetting_names_what_was_learned_and_the_rates_where_they_differ(language: str):
     (lora, *_), (lori_s, *_) = (

@@ -1,11 +1,13 @@
 """Figures of the lens: the widest ribbon lies at the bottom, and bars are what the attributions say."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lori_core import figures
 from lori_core.figures.lens import lens_top
+from lori_core.figures.wording import percent
 from lori_core.results import Attribution, Lens
 from lori_core.translate import LANGUAGES
 
@@ -46,6 +48,12 @@ def test_an_attribution_is_a_row_of_parts_with_the_measured_change_upon_it():
     assert tuple(drawing.figure.to_dict()["layout"]["yaxis"]["ticktext"]) == ("·lo⏎", "&lt;b&gt;")
     assert [row[-1] for row in drawing.rows] == ["0.250000"] * 2 + ["0.000000"] * 2
     assert "0.250000" in drawing.summary and "1 of 2" in drawing.summary
+
+
+def test_two_adapters_of_one_name_each_have_their_share():
+    both = replace(LENS, names=("math", "math"))  # |3| + |-2| of 6.25, and |0.25| + |1|
+    said = figures.attributions("LoRI-S", both).summary
+    assert f"math {percent(5 / 6.25)}, math {percent(1.25 / 6.25)}" in said
 
 
 def test_names_and_tokens_cannot_become_markup():

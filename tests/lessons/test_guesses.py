@@ -1,5 +1,6 @@
 """Guesses: numbers in a range, graded by distance, kept once, gathered from a class without a network."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,13 @@ def test_the_command_writes_a_page_of_histograms(tmp_path: Path, language: str):
     assert sum(figures[0]["data"][0]["y"]) == 4
     assert figures[0]["data"][1]["x"] == [5.25, 5.25]
     assert len(figures[1]["data"]) == 1  # nothing was measured
+
+
+def test_the_line_is_the_median_of_what_could_be_measured_in_whatever_order_the_files_are():
+    for order in itertools.permutations([0.7, 0.8, 0.95, float("nan")]):
+        page = class_page({"retained": [Guess(1, measured) for measured in order]})
+        (figure,) = json.loads(page.partition('id="figures">')[2].partition("</script>")[0])
+        assert figure["data"][1]["x"] == [0.8, 0.8]
 
 
 def test_an_empty_folder_is_told_what_to_put_there(tmp_path: Path):

@@ -17,6 +17,7 @@ from lori_core.method import metrics
 from lori_core.results import PairMatrix, StudyResult, from_json, from_plain, to_json
 from lori_core.service.base_cache import BaseCache
 from lori_core.service.comparing import Interference, shared_beside
+from lori_core.service.names import told_apart
 from lori_core.service.origins import origin_of
 from lori_core.service.shelf import Shelf
 from lori_core.storage.adapter_files import load_adapter, save_adapter
@@ -162,6 +163,62 @@ def matrix(value: float, null: float, sd: float, measure: str = "jaccard") -> Pa
 def names(drawing: figures.Drawing) -> set[str]:
     traces: list[Any] = list(drawing.figure.data)  # plotly gives its traces no type
     return {trace.name for trace in traces}
+
+
+@pytest.fixture
+def seeds(tmp_path) -> Run:
+    """A study of two tasks and two seeds: LoRI-D, and beside each adapter the control, one A a seed."""
+    base = tiny.base()
+    run = Run.create(tmp_path / "runs", "study", {"tasks": list(TASKS), "base": "tiny"})
+    for seed, (place, task) in itertools.product((0, 1), enumerate(TASKS)):
+        for variant in ("lori_d", "lori_d_shared"):
+            config = tiny.CONFIG.changed(projection_seed=seed, shared_projection=variant == "lori_d_shared")
+            adapter = replace(tiny.filled(tiny.start(base, config, task), 2 * seed + place), record={"task": task})
+            save_adapter(adapter, run.path / "adapters" / f"single-{variant}-{place}-{seed}")
+    return run
+
+
+def test_adapters_of_several_seeds_have_no_control_since_no_two_seeds_share_an_A(shelf, seeds):
+    asked, place = Interference(shelf, BaseCache()), f"run/{seeds.path.name}/single-lori_d"
+    one = list(asked.in_weights([f"{place}-0-0", f"{place}-1-0"]))
+    assert len(one) == 2 and all(answer["control"] for answer in one)
+    for references in ([f"{place}-0-0", f"{place}-1-1"], [f"{place}-{t}-{s}" for s in (0, 1) for t in (0, 1)]):
+        several = list(asked.in_weights(references))
+        assert len(several) == 2 and not any(answer["control"] for answer in several)
+        assert not any(answer["own"]["related_mean"] for answer in several)
+
+
+def test_seeds_of_one_task_are_told_apart_in_every_label(shelf, seeds):
+    references = [f"run/{seeds.path.name}/single-lori_d-{place}-{seed}" for seed in (0, 1) for place in (0, 1)]
+    answer = next(iter(Interference(shelf, BaseCache()).in_weights(references)))
+    found = from_plain(PairMatrix, json.loads(json.dumps(answer["own"])))
+    assert found.names == ("math · 0", "code · 0", "math · 1", "code · 1")
+    for drawing, count in ((figures.pair_band(found), 6), (figures.pairs(None, found), 4)):
+        assert len(set(drawing.figure.layout.yaxis.ticktext)) == count
+
+
+def test_pairs_of_long_names_that_begin_alike_have_labels_that_differ():
+    names = tuple(f"questions of our customers {n}" for n in range(3))
+    table = ((1.0, 0.1, 0.1), (0.1, 1.0, 0.1), (0.1, 0.1, 1.0))
+    found = PairMatrix("cosine", names, table, table, table, table)
+    for drawing in (figures.pair_band(found), figures.pairs(None, found)):
+        labels = drawing.figure.layout.yaxis.ticktext
+        assert len(set(labels)) == 3 and max(map(len, labels)) <= 23
+
+
+@pytest.mark.parametrize(
+    ("references", "names"),
+    [
+        (["ready/math/lori_s", "ready/math/lori_d"], ["math · lori_s", "math · lori_d"]),
+        (["ready/math/lori_s", "store/math@2"], ["math · ready/math/lori_s", "math@2"]),
+        (["run/1-train-aa/trained", "run/1-train-bb/trained"], ["math · aa", "math · bb"]),
+        (["run/1-train-aa/dense", "run/1-train-aa/dense-x"], ["math · dense", "math · dense-x"]),
+        (["run/1-a/single-lori_s-0-0", "run/1-a/single-lori_s-0-10"], ["math · 0", "math · 10"]),
+    ],
+)
+def test_adapters_of_one_name_are_followed_by_what_their_references_differ_in(references, names):
+    assert told_apart(["math", "math"], references) == names
+    assert told_apart(["math", "code", "math"], [references[0], "ready/code/lori_s", references[1]])[1] == "code"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -107,6 +107,19 @@ def test_two_masks_share_what_both_keep(looks):
         assert pair.entries[module] == mask.numel()
 
 
+def test_two_masks_of_one_task_are_told_apart(looks):
+    looks.shelf.store.save(load_adapter(READY_MADE / "math" / "lori_s"), "math")
+    references = [LEFT, "store/math@1"]
+    pair = from_plain(MaskPair, looks.mask_pair(references))
+    grid = from_plain(MaskGrid, looks.mask_grid(references, MODULE, count=64))
+    assert pair.names == grid.names == ("math · ready/math/lori_s", "math@1")
+    drawing = figures.mask_grid(grid)
+    assert "math · ready/math/lori_s / math@1" in drawing.title
+    assert len({row[0] for row in drawing.rows}) == 3
+    long = tuple(f"questions of our customers {n}" for n in (1, 2))
+    assert len({row[0] for row in figures.mask_grid(replace(grid, names=long)).rows}) == 3
+
+
 def test_a_long_B_is_pooled_to_the_kept_fractions_of_its_cells(looks):
     looks.shelf.store.save(tall(1300), "tall", "bf16")
     grid = from_plain(MaskGrid, looks.mask_grid(["store/tall@1"], "m"))

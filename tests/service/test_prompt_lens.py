@@ -48,6 +48,13 @@ def test_a_look_is_the_lens_of_the_adapters_as_they_lie_there(base, looking):
         assert one.parts == pytest.approx(other.parts, abs=1e-3)
 
 
+def test_two_adapters_of_one_task_are_told_apart(base, looking):
+    looking.shelf.store.save(replace(tiny.strong(base, 4, "math"), name="one"), "one", "fp32")
+    references = ["store/one@1", "store/one@2"]
+    (answer,) = looking.prompt_lens(references, "after d:", task_of=references[0])
+    assert answer["lens"]["names"] == ("one@1", "one@2")
+
+
 def test_the_ready_made_ones_with_a_conditioned_A_stand_beside_those_with_a_random_one(looking):
     references = [f"ready/{task}/lori_s" for task in TASKS]
     prompt = mini_task("math").examples("test")[0].prompt

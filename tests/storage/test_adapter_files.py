@@ -16,14 +16,14 @@ from moments import inputs, moments
 from safetensors.torch import load_file, save_file
 
 from lori_core.config import AdapterConfig
-from lori_core.errors import AdapterError, StorageError
+from lori_core.errors import AdapterError, ConfigError, StorageError
 from lori_core.method.adapter import Adapter, Factors, blank, dense_factors
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.method.footprint import Footprint
 from lori_core.method.merge import merge
 from lori_core.method.projection import draw
 from lori_core.storage.adapter_files import load_adapter, save_adapter
-from lori_core.storage.packing import pack_masks
+from lori_core.storage.packing import pack_masks, pack_values
 
 SHAPES = {"model.layers.0.q_proj": (6, 8), "model.layers.0.down_proj": (5, 8), "model.layers.1.q_proj": (6, 8)}
 RECORD = {"base": {"name": "embedded", "revision": None}, "losses": [2.5, float("inf")], "note": "計算"}
@@ -306,6 +306,19 @@ def test_tensors_that_do_not_fit_the_description_are_refused(saved, tmp_path, ch
 )
 def test_a_description_that_does_not_fit_the_tensors_is_refused(saved, tmp_path, change, key):
     refused(forge(saved, tmp_path / "forged", header=change), key)
+
+
+def test_an_adapter_of_no_modules_is_neither_saved_nor_opened(saved, tmp_path):
+    with pytest.raises(ConfigError, match="modules"):
+        save_adapter(Adapter("nothing", AdapterConfig(sparsity=0.0), {}), tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+    def nothing_left(tensors: dict[str, torch.Tensor]) -> None:
+        tensors.clear()
+        tensors |= pack_values(torch.zeros(0), "bf16")
+
+    emptied = forge(saved, tmp_path / "forged", lambda h: h.update(modules={}, mask=None), nothing_left)
+    assert "modules" in str(refused(emptied, "adapter_unreadable"))
 
 
 def test_a_stored_a_is_checked_too(tmp_path):

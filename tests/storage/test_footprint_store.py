@@ -34,6 +34,13 @@ def test_the_newest_is_found_by_its_name_and_each_by_its_number(root):
     assert torch.equal(loaded.moments["layers.0.q_proj"].factor, expected.factor)
 
 
+def test_a_version_that_is_a_link_is_none_and_a_new_one_does_not_take_its_place(root, tmp_path):
+    (root / ".footprints" / "math" / "3").symlink_to(root / ".footprints" / "code" / "1")
+    store = FootprintStore(root)
+    assert store.references() == ["code@1", "math@1", "math@2"]
+    assert store.save(measured()) == "math@4"
+
+
 @pytest.mark.parametrize("reference", ["nlu", "math@3", "math@best", "math@01", "math@1@2"])
 def test_what_is_not_there_is_told(root, reference):
     with pytest.raises(AdapterError) as caught:

@@ -415,26 +415,33 @@ def test_two_spellings_of_one_tensor_are_refused(tmp_path):
 
 
 @given(
-    st.lists(st.sampled_from(["a", "b1", "_", ".", ".*", r"\.", "layers."]), max_size=6).map("".join),
+    st.lists(st.sampled_from(["a", "b1", "_", ".", ".*", r"\.", r"\d", "layers."]), max_size=6).map("".join),
     st.booleans(),
     st.booleans(),
-    st.lists(st.sampled_from(["a", "b1", "_", ".", "layers."]), min_size=1, max_size=6).map("".join),
+    st.lists(st.sampled_from(["a", "b1", "1", "_", ".", "layers."]), min_size=1, max_size=6).map("".join),
 )
 def test_a_pattern_means_what_it_means_to_PEFT(pattern, starts, ends, module):
     key = "^" * starts + pattern + "$" * ends
-    if not _PATTERN.fullmatch(key):  # ".*" that meets another "*"
+    if not _PATTERN.fullmatch(key):  # ".*" that meets another "*", a class of characters
         return
     (globs,) = _globs(Path("any"), {key: 1}, 1)
     assert (_matching([globs], module, 0) == 1) == (re.match(rf"(.*\.)?({key})$", module) is not None)
 
 
 EVIL = ["(a+)+b", "a**", "[a-z]+", "q_proj|k_proj", "(", "a{1,100000}", "x" * 257, "a\n"]
+CLASSES = [r"layers\.\d\.q_proj", r"layers.\d+.q_proj", r"layers\.\w\.q_proj", r"\bq_proj", "q_proj\\"]
 
 
 @pytest.mark.parametrize("key", EVIL)
 @pytest.mark.parametrize("setting", ["rank_pattern", "alpha_pattern"])
 def test_a_pattern_that_would_need_a_search_is_refused_by_name(key, setting, tmp_path):
     refused(changed(tmp_path, config={setting: {key: 1}}), "peft_pattern", key[:20].strip())
+
+
+@pytest.mark.parametrize("key", CLASSES)
+@pytest.mark.parametrize("setting", ["rank_pattern", "alpha_pattern"])
+def test_a_class_of_characters_is_refused_and_not_taken_for_a_letter_that_fits_no_module(key, setting, tmp_path):
+    refused(changed(tmp_path, config={setting: {key: 1}}), "peft_pattern", "proj")
 
 
 def test_a_pattern_of_many_wildcards_is_compared_in_one_pass(tmp_path):

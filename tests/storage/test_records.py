@@ -17,7 +17,10 @@ from lori_core.storage.peft import export_peft
 from lori_core.storage.records import readable
 from lori_core.storage.store import AdapterStore
 
-ENTRIES = ("base", "parents", "merge", "train", "reduced", "imported", "scores", "task", "data", "examples", "saved")
+ENTRIES = (
+    *("base", "parents", "merge", "train", "reduced", "imported"),
+    *("scores", "task", "data", "examples", "saved", "wording"),
+)
 SHAPES: list[Any] = [None, 1, 1e400, True, "text", [], [1], [None], {}, {"name": 1}, {"name": ["x"]}, [{"name": {}}]]
 OURS = {
     "base": BASE,
@@ -28,6 +31,7 @@ OURS = {
     "imported": {"from": "peft", "folder": "in"},
     "scores": [{"task": "math", "value": 0.5}],
     "task": "math",
+    "wording": {"prompts": "lab-1", "template": "", "system": "", "chat": True, "chat_template": "9f86d081"},
 }
 
 

@@ -147,6 +147,37 @@ def test_a_deleted_version_lies_in_the_trash_until_gc_and_its_number_is_not_give
     assert store.save(sparse()) == "math@3"
 
 
+def test_a_version_that_is_a_link_is_none_and_gc_deletes_nothing_outside_the_store(tmp_path):
+    outside, store = AdapterStore(tmp_path / "other"), AdapterStore(tmp_path / "store")
+    outside.save(sparse())
+    theirs = sorted((tmp_path / "other").rglob("*"))
+    store.save(sparse("code"))
+    (store.root / "math").mkdir()
+    (store.root / "math" / "1").symlink_to(tmp_path / "other" / "math" / "1")
+    assert references(store) == ["code@1"]
+    refused("no_version", lambda: store.delete("math@1"))
+    assert store.save(sparse()) == "math@2"  # it cannot have the link's place
+    store.delete("math@2")
+    trash = store.root / ".trash"
+    (store.root / "math" / "1").rename(trash / "math" / "1")  # where earlier versions of the lab moved it
+    (trash / "linked").symlink_to(tmp_path / "other" / "math")
+    (trash / "math" / "2" / "beside").symlink_to(tmp_path / "other" / "math")
+    assert store.gc() > 0 and store.gc() == 0
+    assert sorted((tmp_path / "other").rglob("*")) == theirs and outside.verify() == {}
+    assert [sorted(path.iterdir()) for path in sorted((trash / "math").iterdir())] == [[], []]
+    assert store.save(sparse()) == "math@3"
+
+
+def test_gc_removes_a_folder_that_somebody_made_inside_a_version(tmp_path):
+    store = AdapterStore(tmp_path)
+    store.save(sparse())
+    (tmp_path / "math" / "1" / ".ipynb_checkpoints" / "deep").mkdir(parents=True)
+    (tmp_path / "math" / "1" / ".ipynb_checkpoints" / "note").write_text("x")
+    trash = store.delete("math@1")
+    assert store.gc() > 0 and not list(trash.iterdir())
+    assert store.save(sparse()) == "math@2"
+
+
 # A save that says when a file of it is half written, and goes on when it is told to.
 HELD_UP = """
 import os

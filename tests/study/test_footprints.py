@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from lori_core.bases.load import load_base
 from lori_core.config import AdapterConfig
@@ -19,6 +20,8 @@ from lori_core.storage.adapter_files import load_adapter, save_adapter
 from lori_core.storage.footprint_files import load_footprint, save_footprint
 from lori_core.study.jobs import execute
 from lori_core.study.runs import Run
+from lori_core.study.specs import StudyConfig
+from lori_core.study.study import open_study
 from lori_core.tasks.registry import load_task
 from lori_core.training.footprints import task_footprint
 
@@ -111,6 +114,42 @@ def test_an_A_that_cannot_be_conditioned_is_refused_before_the_base_is_loaded(gi
     }
     for key, job in wrong.items():
         assert refused(Run.create(tmp_path, "train", job)) == key
+
+
+def study_of(given: dict[str, Any], adapter: AdapterConfig, *methods: str, **more: Any) -> StudyConfig:
+    tasks = [spec(given, name) for name in ("after", "before")]
+    return StudyConfig(**given | {"tasks": tasks, "methods": methods, "adapter": adapter} | more)
+
+
+def test_a_study_whose_one_A_is_to_be_conditioned_is_refused_before_the_base_is_scored(given, tmp_path):
+    job = study_of(given, CONDITIONED, "lori_d").model_dump(mode="json")
+    run = Run.create(tmp_path, "study", job)
+    assert refused(run) == "conditioned_is_a_method"
+    assert {event["kind"] for event in run.events()} == {"state"}
+
+
+def test_removal_is_refused_before_training_where_footprints_cannot_know_what_an_A_reads(given, tmp_path):
+    """Of 1040 inputs they hold 256 random directions, in whose span no A lies that was not made of them."""
+    config = AutoConfig.from_pretrained(given["base"])
+    config.intermediate_size = 1040
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "wide")
+    tiny.byte_tokenizer().save_pretrained(tmp_path / "wide")
+    on_wide: dict[str, Any] = {"base": str(tmp_path / "wide"), "merge_methods": ["concat", "removal"]}
+    drawn = AdapterConfig(rank=4, sparsity=0.75)
+    for method in ("lora", "lori_d", "lori_s"):
+        job = study_of(given, drawn, method, "lori_d_conditioned", **on_wide)
+        run = Run.create(tmp_path / "runs", "study", job.model_dump(mode="json"))
+        assert refused(run) == "removal_of_wide_input"
+        assert {event["kind"] for event in run.events()} <= {"state", "base"}
+    possible = [
+        study_of(given, drawn, "lori_s_conditioned", **on_wide),
+        study_of(given, drawn.changed(directions=1040), "lori_d", **on_wide),
+        study_of(given, drawn.changed(target_modules=("q_proj",)), "lori_d", **on_wide),
+        study_of(given, drawn, "lori_d", **on_wide | {"tasks": [spec(given, "after")]}),
+        study_of(given, drawn, "lori_d", **on_wide | {"merge_methods": ["concat"]}),
+    ]
+    for study in possible:
+        open_study(study, tmp_path / "open")
 
 
 def test_what_it_shall_not_read_must_be_another_task_of_this_base(given, tmp_path):

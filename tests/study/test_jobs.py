@@ -142,6 +142,62 @@ def test_a_run_that_ends_between_its_version_and_its_result_stores_nothing_twice
     assert {version.reference: store.load(version.reference).record["id"] for version in store.versions()} == kept
 
 
+def test_runs_that_go_on_from_inside_their_folders_are_told_apart_in_the_store(tmp_path, monkeypatch):
+    store, kept = AdapterStore(tmp_path / "store"), []
+    for seed in range(2):
+        save_adapter(tiny.filled(tiny.start(tiny.base()), seed), tmp_path / str(seed))
+        job = {"adapters": [str(tmp_path / str(seed))], "weights": [1.0], "store": str(store.root)}
+        monkeypatch.chdir(Run.create(tmp_path, "merge", job).path)
+        execute(Run.open("."))
+        kept.append(store.load("merged"))
+    assert [version.reference for version in store.versions()] == ["merged@1", "merged@2"]
+    assert not tiny.same_bits(*kept)
+
+
+@pytest.mark.parametrize("stage", ["calibrate", "train"])
+def test_a_run_whose_data_changed_is_refused_by_the_task_s_name_and_goes_on_with_the_file_as_it_was(
+    given, tmp_path, stage
+):
+    write_task(tmp_path / "mine.jsonl", "after")
+    before = (tmp_path / "mine.jsonl").read_bytes()
+    job = given | {"task": f"mine={tmp_path / 'mine.jsonl'}", "test_examples": 2, "validation_examples": 2}
+    run, whole = (Run.create(tmp_path, "train", job) for _ in range(2))
+    expected = execute(whole)
+    seen: list[dict[str, Any]] = []
+    hooks = Hooks(seen.append, lambda: any(e.get("stage") == stage and e.get("step") == 3 for e in seen))
+    with pytest.raises(Stopped):
+        execute(run, hooks)
+    write_task(tmp_path / "mine.jsonl", "before")
+    with pytest.raises(RunError, match=r"'mine' .* new run") as caught:
+        execute(run)
+    assert caught.value.key == "run_of_other_data"
+    assert sum(event["kind"] == "base" for event in run.events()) == 1  # no base was loaded for it
+    (tmp_path / "mine.jsonl").write_bytes(before)
+    assert contents(execute(run)) == contents(expected)  # type: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"after": 1}', '{"other": {"test": "x"}}'])
+def test_a_run_that_says_nothing_of_its_data_as_those_from_before_goes_on(given, tmp_path, text):
+    where = {key: given[key] for key in ("base", "precision")}
+    run = Run.create(tmp_path, "evaluate", where | {"tasks": [spec(given, "after")], "limit": 2})
+    if text is not None:
+        (run.path / "data.json").write_text(text)
+    execute(run)
+    assert run.state() == "finished"
+
+
+def test_a_calibration_that_cannot_be_read_is_told(given, tmp_path):
+    run = Run.create(tmp_path, "calibrate", given | {"task": spec(given, "after")})
+    for text in ('{"task":', "[]", "null", "\x00"):
+        (run.path / "calibration.json").write_text(text)
+        with pytest.raises(RunError) as caught:
+            execute(run)
+        assert caught.value.key == "damaged_unit" and "calibration.json" in str(caught.value)
+    (run.path / "calibration.json").unlink()
+    execute(run)
+    assert run.state() == "finished"
+
+
 def test_a_name_that_the_store_cannot_take_is_refused_before_any_work(given, tmp_path):
     job = {"adapters": ["nowhere"], "weights": [1.0], "name": "../out", "store": str(tmp_path / "store")}
     with pytest.raises(StorageError) as caught:
@@ -273,6 +329,35 @@ def test_every_event_goes_to_the_folder_and_to_the_hooks(given, tmp_path):
     execute(run, Hooks(seen.append))
     kept = [{key: value for key, value in e.items() if key != "time"} for e in run.events() if e["kind"] != "state"]
     assert seen and kept == seen
+
+
+def refused_untrained(run: Run) -> str:
+    with pytest.raises(LoRIError) as caught:
+        execute(run)
+    assert caught.value.in_language("en") != caught.value.in_language("ja")
+    assert {event["kind"] for event in run.events()} <= {"state", "base", "left_out"}
+    return caught.value.key
+
+
+@pytest.mark.parametrize("kind", ["study", "calibrate", "train", "continual"])
+def test_a_mask_that_would_keep_nothing_is_refused_before_anything_is_trained(given, tmp_path, kind):
+    job = given | {"adapter": given["adapter"] | {"sparsity": 0.99999999}}
+    tasks = [spec(given, "after"), spec(given, "before")]
+    job |= {"task": tasks[0]} if kind in ("calibrate", "train") else {"tasks": tasks}
+    assert refused_untrained(Run.create(tmp_path, kind, job)) == "mask_keeps_nothing"
+
+
+def test_a_sequence_is_refused_whose_first_task_has_a_name_that_no_store_takes(given, tmp_path):
+    path = Path(given["base"]).parent / "after.jsonl"
+    job = given | {"tasks": [f"x.={path}", spec(given, "before")], "store": str(tmp_path / "store")}
+    assert refused_untrained(Run.create(tmp_path, "continual", job)) == "bad_store_name"
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("method", ["lori_d", "lora"])
+def test_a_mask_is_refused_by_a_method_that_has_none(given, tmp_path, method):
+    job = given | {"task": spec(given, "after"), "method": method, "mask": str(tmp_path / "mask.safetensors")}
+    assert refused_untrained(Run.create(tmp_path, "train", job)) == "mask_without_use"
 
 
 def test_a_request_made_before_its_turn_stops_a_run_before_any_work(given, tmp_path):

@@ -97,10 +97,26 @@ def test_rows_of_others_are_out_of_reach_in_each_place_of_a_task(reach, tmp_path
         f"mine=hf:{tmp_path.name}/../x",
         f"mine={own}?test=hf:..",
         "mine=hf:openai/gsm8k#../../x",
+        "mine=hf:text",
+        "mine=hf:csv@default#main",
+        f"mine={own}?test=hf:json",
     ):
         assert refused(reach, StudyConfig(tasks=("math", spec), continual=None)) == "path_out_of_reach", spec
         assert refused(reach, TrainJob(task="math", against=("code", spec))) == "path_out_of_reach", spec
     reach.check(StudyConfig(tasks=("math?level=3", "gsm8k", f"mine={own}?test={own}", "x=hf:openai/gsm8k@main")))
+
+
+def test_a_folder_where_the_lab_works_is_no_set_of_the_hub_under_any_config_or_revision(reach, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("other", "other/store"):
+        for end in ("", "@main", "#main", "@main#main"):
+            assert not reach.has_task(f"mine=hf:{name}{end}"), name + end
+    assert reach.has_task("mine=hf:nothing/here@main#main")
+
+
+def test_a_name_that_is_too_long_for_a_disk_is_looked_at_like_any_other(reach):
+    assert reach.has_base("x" * 300) and reach.has_task(f"mine=hf:{'x' * 300}")  # the hub has to say that it has none
+    assert not reach.has_base("./" + "x" * 300) and not reach.has_task(f"mine=./{'x' * 300}.csv")
 
 
 def test_a_folder_is_no_base_unless_it_was_allowed(reach, tmp_path, monkeypatch):

@@ -24,6 +24,14 @@ def test_a_new_run_opens_as_it_was_created(tmp_path):
     assert run.events() == []
 
 
+def test_a_run_that_is_opened_from_inside_its_folder_has_its_name(tmp_path, monkeypatch):
+    run = Run.create(tmp_path, "train", {})
+    monkeypatch.chdir(run.path)
+    assert Run.open(".").path == Run.open("checkpoints/..").path == run.path
+    monkeypatch.chdir(tmp_path)
+    assert Run.open(run.path.name).path == Path(run.path.name)  # as it was typed, which is easier to read
+
+
 def test_a_run_s_folder_name_holds_nothing_that_a_user_wrote(tmp_path):
     first, second = (Run.create(tmp_path, "train", {"name": "../evil"}) for _ in range(2))
     assert first.path != second.path

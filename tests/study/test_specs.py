@@ -4,7 +4,7 @@ import pytest
 
 from lori_core.config import parse
 from lori_core.errors import ConfigError
-from lori_core.study.specs import ContinualJob, StudyConfig
+from lori_core.study.specs import ContinualJob, MergeTrialJob, StudyConfig
 
 SPECS = {StudyConfig: "{{{}}}", ContinualJob: '{{"tasks": ["math", "code"], {}}}'}
 
@@ -24,4 +24,24 @@ def test_a_sequence_goes_on_at_the_whole_rate_unless_told_otherwise_and_null_of_
 def test_what_no_sequence_can_be_learned_by_is_refused(spec, field):
     with pytest.raises(ConfigError) as caught:
         parse(spec, SPECS[spec].format(field))
+    assert caught.value.key == "bad_field"
+
+
+@pytest.mark.parametrize("seeds", ["0, -1", "0, 0", "2, 0, 2"])
+def test_a_study_takes_each_seed_once_and_none_below_zero(seeds):
+    with pytest.raises(ConfigError) as caught:
+        parse(StudyConfig, f'{{"seeds": [{seeds}]}}')
+    assert caught.value.key == ("bad_field" if "-" in seeds else "same_seed_twice")
+    assert caught.value.in_language("ja") != str(caught.value)
+    assert parse(StudyConfig, '{"seeds": [2, 0]}').seeds == (2, 0)
+
+
+@pytest.mark.parametrize("weights", ["", "NaN", "0.5, Infinity"])
+def test_a_merge_whose_weights_are_none_or_no_numbers_is_refused(weights):
+    with pytest.raises(ConfigError) as caught:
+        parse(StudyConfig, f'{{"merge_weights": [{weights}]}}')
+    assert caught.value.key == "bad_field"
+    merge = '"merge": {"adapters": ["x"], "weights": [1]}, "tasks": ["math"]'
+    with pytest.raises(ConfigError) as caught:
+        parse(MergeTrialJob, f'{{{merge}, "scales": [{weights}]}}')
     assert caught.value.key == "bad_field"

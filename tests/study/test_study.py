@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from sweeping import a_study
 
 from lori_core.bases.load import load_base
 from lori_core.config import AdapterConfig, Method, TrainConfig
 from lori_core.embedded.corpus import texts
-from lori_core.errors import ConfigError
+from lori_core.errors import ConfigError, RunError
 from lori_core.method.conditioned import Conditions, conditioned
 from lori_core.report.footprint_findings import footprint_findings
 from lori_core.results import StudyResult
@@ -157,6 +158,28 @@ def test_footprints_that_no_A_of_a_study_reads_are_refused(text, tmp_path):
     with pytest.raises(ConfigError) as raised:
         run_study(CONFIG.changed(methods=("lori_d",), footprints=(str(text),)), tmp_path)
     assert raised.value.key == "footprints_without_use"
+
+
+def test_what_a_killed_process_left_of_a_time_stops_no_later_sitting(tmp_path):
+    study, folder = a_study(tmp_path).changed(adapter=CONFIG.adapter), tmp_path / "run"
+    (folder / "seconds").mkdir(parents=True)
+    (folder / "seconds" / ".0011aabbccddeeff.tmp").write_text("")
+    first = run_study(study, folder)
+    assert run_study(study, folder).seconds == first.seconds
+    assert Layout(folder).all_seconds().keys() == set(planned(study))
+
+
+@pytest.mark.parametrize("content", [b'{"task":', b"[]", b"", b"\xff", None])
+def test_a_unit_that_cannot_be_read_is_told_and_is_done_again_once_it_is_gone(tmp_path, content):
+    study, folder = a_study(tmp_path).changed(methods=("lori_d",), adapter=CONFIG.adapter), tmp_path / "run"
+    result, path = run_study(study, folder), Layout(folder).unit("base-0")
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(RunError) as caught:
+        run_study(study, folder)
+    assert caught.value.key == "damaged_unit" and str(path) in str(caught.value)
+    path.rmdir() if content is None else path.unlink()
+    assert run_study(study, folder).base_scores["after"].outcomes == result.base_scores["after"].outcomes
 
 
 def test_a_later_sitting_reads_the_footprints_that_were_measured(done, tmp_path, monkeypatch):

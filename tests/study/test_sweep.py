@@ -39,6 +39,13 @@ def test_each_unit_is_a_study_at_one_point_of_the_grid_with_one_seed(tmp_path, s
     assert {run.state() for run in list_runs(tmp_path)} == {"created"} and len(list_runs(tmp_path)) == 8
 
 
+def test_a_sweep_goes_on_from_inside_its_folder(tmp_path, study, monkeypatch):
+    folder = create(tmp_path / "runs", study, {"rank": ("2",)}, [0])
+    monkeypatch.chdir(folder)
+    assert go_on(Path(".")).finished == 1
+    assert (folder / "result.json").is_file()
+
+
 def test_one_after_another_a_unit_that_failed_holds_up_no_other_and_the_command_goes_on_with_it_alone(tmp_path, study):
     spec = Run.create(tmp_path / "spec", "study", study.model_dump(mode="json")).path / "spec.json"
     base = Path(study.base)

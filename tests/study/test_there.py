@@ -3,7 +3,7 @@
 import huggingface_hub
 import pytest
 
-from lori_core.config import Config
+from lori_core.config import AdapterConfig, Config, StudyMethod
 from lori_core.errors import LoRIError
 from lori_core.study.specs import ContinualJob, StudyConfig
 from lori_core.study.there import check_there
@@ -51,6 +51,16 @@ def test_a_base_in_the_cache_needs_no_network(tmp_path, monkeypatch):
         monkeypatch.setattr(huggingface_hub.constants, name, value)
     check_there(StudyConfig(base="org/model"))
     assert key_of(StudyConfig(base="org/other")) == "hub_not_loadable"
+
+
+def test_a_study_has_a_conditioned_A_by_its_methods_alone():
+    """The table of results would show it as the paper's LoRI, and LoRA has none."""
+    wanted = AdapterConfig(projection="conditioned")
+    refused: list[tuple[StudyMethod, ...]] = [("lora",), ("lori_d",), ("lori_s", "lori_s_conditioned")]
+    for methods in refused:
+        assert key_of(StudyConfig(methods=methods, adapter=wanted)) == "conditioned_is_a_method"
+    check_there(StudyConfig(methods=("lori_s_conditioned", "full"), adapter=wanted))
+    check_there(ContinualJob(tasks=("math", "nlu"), adapter=wanted))
 
 
 def test_what_lies_at_the_hub_is_not_asked_for_before_the_run():

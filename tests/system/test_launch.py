@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from lori_core.__main__ import app
 from lori_core.errors import Stopped
+from lori_core.processes import own_folder
 from lori_core.results import SingleResult
 from lori_core.storage.adapter_files import load_adapter
 from lori_core.study.jobs import execute
@@ -118,6 +119,16 @@ def test_several_processes_have_to_be_told_which_run_goes_on(tmp_path, monkeypat
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused = CliRunner().invoke(app, ["resume", "--out", str(tmp_path)])
     assert refused.exit_code == 2 and "lori resume FOLDER" in refused.output
+
+
+def test_a_process_after_the_first_copies_a_run_that_it_stands_in_under_the_run_s_name(tmp_path, monkeypatch):
+    run = run_of(tmp_path, 2)
+    monkeypatch.chdir(run.path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with own_folder(Path(".")) as place:
+        assert place.name == run.path.name and place.parent != tmp_path
+        assert Run.open(place).config == run.config
 
 
 def test_a_process_after_the_first_says_nothing_and_leaves_nothing(tmp_path, monkeypatch):

@@ -1,16 +1,19 @@
 """benchmarks/real.py on a tiny base: every unit, going on after a stop, and the summary."""
 
+import argparse
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import tiny
 
 from benchmarks import real, real_parts
 from benchmarks.real_parts import Bench, Settings, units
+from benchmarks.record import record
 
 SETTINGS = Settings("tiny", "float32", 4, 0.75, steps=2, batch_size=4, max_length=32, validation=4, test=5)
 TASKS = {name: replace(tiny.task("after" if name in ("nlu", "code") else "before"), name=name) for name in real.SPECS}
@@ -52,13 +55,61 @@ def test_what_a_merge_keeps_is_of_the_losses_that_its_units_hold(done):
     assert merge["loss_retention"] == pytest.approx({task: loss[task] for task in merge["loss_retention"]})
 
 
-def test_the_summary_says_means_over_seeds_and_the_worst_task(done):
+def summaries(folder: Path) -> dict[int, dict[str, Any]]:
+    return {seed: real.summary(real.results_in(folder), seed) for seed in (0, 1)}
+
+
+def test_the_summary_says_the_mean_and_the_worst_task_of_each_seed(done):
+    for seed, found in summaries(done.folder).items():
+        kept = real.results_in(done.folder)[f"merged-lori_d-{seed}"]["searched"]["loss_retention"].values()
+        assert found.keys() == real_parts.VARIANTS.keys()
+        assert found["lori_d"]["searched"] == pytest.approx({"mean": fmean(kept), "worst": min(kept)})
+
+
+def test_what_several_seeds_have_is_said_over_seeds_and_what_one_has_is_not(done):
+    by_seed = summaries(done.folder)
+    del by_seed[1]["lora"]["removal"]
+    found = real.together(by_seed)
+    whole = [found_of_seed["lori_d"]["whole"]["mean"] for found_of_seed in by_seed.values()]
+    assert found["lori_d"]["whole_mean"]["seeds"] == whole and found["lori_d"]["whole_mean"]["mean"] == fmean(whole)
+    assert "removal_mean" not in found["lora"] and "removal_mean" in found["lori_s"]
+
+
+def test_a_conditioned_A_is_compared_with_the_better_of_lora_and_lori_s_of_the_same_seed(done):
+    by_seed = summaries(done.folder)
+    found = real.more_than_rivals(by_seed)
+    assert found.keys() == {"lori_d_conditioned", "lori_s_conditioned"}
+    expected = [
+        of["lori_s_conditioned"]["whole"]["mean"] - max(of[each]["searched"]["mean"] for each in ("lora", "lori_s"))
+        for of in by_seed.values()
+    ]
+    assert found["lori_s_conditioned"]["seeds"] == pytest.approx(expected)
+
+
+def test_masks_of_short_runs_and_drawn_ones_are_measured_beside_the_dense_runs(done):
     results = real.results_in(done.folder)
-    found = real.summary(results)
-    kept = [results[f"merged-lori_d-{seed}"]["searched"]["loss_retention"] for seed in (0, 1)]
-    assert found.keys() == real_parts.VARIANTS.keys()
-    assert found["lori_d"]["searched"]["mean"] == pytest.approx(fmean(fmean(each.values()) for each in kept))
-    assert found["lori_d"]["searched"]["worst"] == pytest.approx(fmean(min(each.values()) for each in kept))
+    found = real.masks_found(results)
+    assert found.keys() == set(real_parts.MASK_TASKS)
+    for task, kinds in found.items():
+        assert kinds.keys() == set(real_parts.MASK_KINDS)
+        short, own = (
+            fmean(results[f"{name}-{seed}-{task}"]["test"]["loss"]["value"] for seed in (0, 1))
+            for name in ("mask-early", "single-lori_s")
+        )
+        assert kinds["early"]["more_loss"]["mean"] == pytest.approx(short - own)
+
+
+def test_units_of_earlier_runs_are_kept_and_their_intervals_too(done, tmp_path, monkeypatch):
+    given = argparse.Namespace(out=done.folder, results=tmp_path)
+    units_here = real.results_in(done.folder)
+    monkeypatch.setattr(real, "SEEDS", (0, 1))
+    content = {"units": {"single-lora-2-nlu": {"kept": True}}, "intervals": {"2": {"of_lora": {}}}}
+    record("real", asdict(SETTINGS), content, tmp_path)
+    every = real.all_units(given, SETTINGS)
+    assert every.keys() == {*units_here, "single-lora-2-nlu"}
+    assert real.all_intervals(given, every).keys() == {"0", "1", "2"}
+    record("real", asdict(replace(SETTINGS, steps=3)), content, tmp_path)
+    assert real.all_units(given, SETTINGS).keys() == units_here.keys()
 
 
 def test_the_intervals_hold_the_means_and_those_of_lora_beside_itself_have_no_width(done):
@@ -78,7 +129,7 @@ def test_the_intervals_hold_the_means_and_those_of_lora_beside_itself_have_no_wi
 
 def test_of_a_sequence_is_said_what_old_tasks_keep_of_what_they_had_and_new_ones_gain_of_loras(done):
     results = real.results_in(done.folder)
-    run, found, ends = results["sequence-lori_d-0"], real.summary(results), real.intervals(results, 0)["sequence"]
+    run, found, ends = results["sequence-lori_d-0"], real.summary(results, 0), real.intervals(results, 0)["sequence"]
     base = [results[f"base-{task}"]["test"]["loss"]["value"] for task in run["order"]]
     lora = [results[f"single-lora-0-{task}"]["test"]["loss"]["value"] for task in run["order"]]
     loss = [[score["loss"]["value"] for score in row] for row in run["scores"]]

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +39,24 @@ def excel(rows: list[tuple[Any, ...]]) -> bytes:
     return content.getvalue()
 
 
-def arrow(rows: list[dict[str, Any]], stream: bool) -> bytes:
+def arrow(rows: list[dict[str, Any]], stream: bool, names: Sequence[str] = ()) -> bytes:
+    """names: of the columns, where they are not those of the rows."""
     from pyarrow import BufferOutputStream, Table, ipc
 
     content, made = BufferOutputStream(), Table.from_pylist(rows)
+    made = made.rename_columns(list(names or made.column_names))
     with (ipc.new_stream if stream else ipc.new_file)(content, made.schema) as writer:
         writer.write_table(made)
     return content.getvalue().to_pybytes()
 
 
-def parquet(rows: list[dict[str, Any]]) -> bytes:
+def parquet(rows: list[dict[str, Any]], names: Sequence[str] = ()) -> bytes:
+    """names: as of arrow()."""
     from pyarrow import BufferOutputStream, Table
     from pyarrow.parquet import write_table
 
-    content = BufferOutputStream()
-    write_table(Table.from_pylist(rows), content)
+    content, made = BufferOutputStream(), Table.from_pylist(rows)
+    write_table(made.rename_columns(list(names or made.column_names)), content)
     return content.getvalue().to_pybytes()
 
 
@@ -66,6 +69,11 @@ FAQ_FILES: dict[str, tuple[str, bytes, str]] = {  # name of the file, content, h
     "commas": ("faq.csv", table(FAQ).encode(), ""),
     "semicolons": ("faq.csv", table(FAQ, ";").encode(), "faq.csv: separator ;"),
     "Excel's own mark": ("faq.csv", ("sep=;\n" + table(FAQ, ";")).encode(), "faq.csv: separator ;"),
+    "Excel's own mark on an old Mac": (
+        "faq.csv",
+        ("sep=;\n" + table(FAQ, ";")).replace("\n", "\r").encode(),
+        "faq.csv: separator ;",
+    ),
     "tabs": ("faq.tsv", table(FAQ, "\t").encode(), "faq.tsv: separator tab"),
     "text": ("faq.txt", table(FAQ, "\t").encode(), "faq.txt: separator tab"),
     "UTF-8 with a mark": ("faq.csv", table(FAQ).encode("utf-8-sig"), ""),
@@ -218,6 +226,9 @@ def test_mbpp_is_judged_by_its_own_assertions(tmp_path: Path):
 
 REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "two columns of one name": ("a.xlsx", lambda: excel([("q", "q"), ("a", "b")]), "names two columns 'q'"),
+    "two columns of one name in Parquet": ("a.parquet", lambda: parquet(NAMED, "qq"), "names two columns 'q'"),
+    "two columns of one name in Arrow": ("a.arrow", lambda: arrow(NAMED, False, "qq"), "names two columns 'q'"),
+    "two columns of one name in a stream": ("a.arrow", lambda: arrow(NAMED, True, "qq"), "names two columns 'q'"),
     "a bomb in two parts": (
         "a.csv.gz",
         lambda: gzip.compress(b"q,a\n" + b"x" * 2**25) + gzip.compress(b"x" * 2**26),

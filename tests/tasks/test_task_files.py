@@ -596,7 +596,7 @@ def test_a_file_that_cannot_be_used_is_named_with_row_and_field(name: str, tmp_p
 
 
 BAD_SPECS: dict[str, tuple[str, str]] = {
-    "column": ("prompt=question&response=a", "row 1: no column 'question'. It has: q, a, c, n"),
+    "column": ("prompt=question&response=a", "row 1: no column 'question'. It has: q, a, c, n, p, t"),
     "response left out": ("prompt=q", "no column 'response'"),
     "empty": ("prompt=n&response=a", "row 1: 'n' is empty"),
     "prompts": ("prompts=paper-9", "no prompts 'paper-9'. Known versions: lab-1, paper-1"),
@@ -604,12 +604,24 @@ BAD_SPECS: dict[str, tuple[str, str]] = {
     "scorer": ("prompt=q&response=a&scorer=bleu", "no scorer 'bleu'. Known: exact"),
     "template": ("template={q&response=a", "template '{q' cannot be used"),
     "template without a name": ("template={}&response=a", "template '{}' cannot be used"),
+    "template with an unknown list": ("template={*x} {q}&response=a", r"cannot be used \({\*x}\)"),
+    "template with a list that may be empty": (
+        "template={*listed?} {q}&response=a",
+        r"cannot be used \({\*listed\?}\)",
+    ),
     "tokens": ("prompt=q&response=a&max_new_tokens=0", "max_new_tokens is '0'"),
     "no kind": ("prompt=q&response=a&scorer=refusal", "'refusal' needs the option 'kind'"),
     "bad kind": ("prompt=q&response=a&kind=q&scorer=refusal", "row 1: 'q' holds 'bird\\?'"),
     "no number": ("prompt=q&response=a&scorer=number", "row 1: 'a' holds ' owl', expected number"),
     "no checks": ("prompt=q&response=a&scorer=code", "'code' needs the option 'checks'"),
     "bad checks": ("prompt=q&response=a&checks=c&scorer=code", "row 1: 'c' holds"),
+    "no checks of a program": ("prompt=q&response=a&scorer=program", "'program' needs the option 'checks'"),
+    "a program's checks without a test": (
+        "prompt=q&response=a&checks=p&scorer=program",
+        "row 1: 'p' holds .*entry_point",
+    ),
+    "a program's checks in other columns": ("prompt=q&response=a&checks=q,a&scorer=program", "row 1: 'q,a' holds"),
+    "tests that are no list": ("prompt=q&response=a&checks=t&scorer=code", "row 1: 't' holds"),
     "no choices": ("prompt=q&response=a&scorer=choice", "'choice' needs the option 'choices'"),
     "bad choices": ("prompt=q&response=a&choices=q", "row 1: 'q' holds 'bird\\?'"),
     "empty template": ("template=&response=a", "template '' cannot be used"),
@@ -628,9 +640,10 @@ BAD_SPECS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", BAD_SPECS)
 def test_a_spec_that_does_not_fit_says_what_would(name: str, tmp_path: Path):
     query, message = BAD_SPECS[name]
-    file = write(tmp_path / "a.jsonl", [{"q": "bird?", "a": "owl", "c": ["oak", "owl"], "n": None}])
+    checks = {"p": {"prompt": "def f():", "entry_point": "f"}, "t": {"entry_point": "f", "tests": "f(1) == 2"}}
+    file = write(tmp_path / "a.jsonl", [{"q": "bird?", "a": "owl", "c": ["oak", "owl"], "n": None, **checks}])
     with pytest.raises((DataError, TaskError), match=message):
-        load_task(f"t={file}?{query}")
+        load_task(f"t={file}?{query}", allow_code_execution=True)
 
 
 def test_paths_and_folders_that_hold_nothing_are_told(tmp_path: Path):
@@ -708,6 +721,22 @@ def test_choices_and_answers_of_odd_shapes_are_used_or_refused(choices: Any, ans
     file = write(tmp_path / "a.jsonl", [{"q": "q?", "a": answer, "c": choices}, {"q": "q?", "a": "1"}])
     with pytest.raises(DataError):
         load_task(f"t={file}?prompt=q&response=a&choices=c")
+
+
+@pytest.mark.parametrize("query", ["prompt=q&response=a", "template={q}&response=a", "prompt=n&response=a"])
+def test_a_number_that_is_none_is_an_empty_field(query: str, tmp_path: Path):
+    """pandas writes the empty cells of a column of numbers as NaN, and so does Parquet have them."""
+    rows = [{"q": "bird?", "a": "owl", "n": 1.5}, {"q": "tree?", "a": float("nan"), "n": float("nan")}]
+    with pytest.raises(DataError, match=r"row 2: '[an]' is empty"):
+        load_task(f"t={write(tmp_path / 'a.jsonl', rows)}?{query}")
+    columns = write(tmp_path / "b.jsonl", [{"prompt": row["q"], "response": row["a"]} for row in rows])
+    assert load_task(f"t={columns}").dropped == {"all": {"empty": 1}}
+
+
+@pytest.mark.parametrize("template", ["{q}{n?}", "{q}{n!c}"])
+def test_a_column_that_may_be_empty_may_hold_a_number_that_is_none(template: str, tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", [{"q": "bird?", "a": "owl", "n": float("nan")}])
+    assert only(load_task(f"t={file}?template={template}&response=a")).prompt == "bird?"
 
 
 def test_a_number_without_measure_is_no_answer(tmp_path: Path):

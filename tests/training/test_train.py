@@ -394,6 +394,34 @@ def test_a_checkpoint_of_other_settings_is_refused_and_stays(tmp_path, other):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "others", [[*EXAMPLES, Example("n:", " o")], [*EXAMPLES[:3], Example("say l and m:", " m l")], EXAMPLES[::-1]]
+)
+def test_a_checkpoint_of_other_examples_is_refused_and_stays(tmp_path, others):
+    path = checkpoint_of_a_stop(tmp_path / "c.pt")
+    content = path.read_bytes()
+    with pytest.raises(RunError, match="other examples") as caught:
+        Trained(checkpoint=path, examples=others)
+    assert caught.value.key == "checkpoint_of_other_data"
+    assert path.read_bytes() == content
+
+
+def test_the_same_tokens_cut_elsewhere_into_prompt_and_response_are_other_examples(tmp_path):
+    path = checkpoint_of_a_stop(tmp_path / "c.pt")
+    with pytest.raises(RunError, match="other examples"):
+        Trained(checkpoint=path, examples=[Example("ab", ": c"), *EXAMPLES[1:]])
+
+
+def test_a_checkpoint_from_before_examples_were_told_apart_is_taken_on_trust(tmp_path):
+    path = checkpoint_of_a_stop(tmp_path / "c.pt")
+    state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
+    del state["data"]
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    assert tiny.same_bits(Trained(checkpoint=path).adapter, Trained().adapter)
+
+
 def with_settings(path: Path, change: Callable[[dict], object]) -> Path:
     """The checkpoint as another version would have written it: its settings changed, its checksum right."""
     state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
