@@ -46,9 +46,9 @@ def build(page: Context) -> None:
     )
     gr.Markdown(page.say("study.how_A"))
     with gr.Row():
-        rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, label=page.say("study.rank"))
-        sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, label=page.say("study.sparsity"))
-        seeds = gr.Slider(1, 5, 1, step=1, label=page.say("study.seeds"), info=page.say("study.seeds_info"))
+        rank = gr.Slider(1, 128, DEFAULTS.rank, step=1, **_named(page, "rank"))
+        sparsity = gr.Slider(0, 0.99, DEFAULTS.sparsity, step=0.01, **_named(page, "sparsity"))
+        seeds = gr.Slider(1, 5, 1, step=1, **_named(page, "seeds"))
     more = advanced(page)
     first_look(card, more[:7])
     _step(page, 4)
@@ -93,6 +93,11 @@ def build(page: Context) -> None:
     told = on_load(follow, given, [plan, typed])
     told.then(lambda: measure(page), None, None, **QUIET).then(follow, given, [plan, typed], **QUIET)
     opens_run(page, button, start, given)
+
+
+def _named(page: Context, setting: str) -> dict[str, Any]:
+    """Label and meaning of a slider, which on a phone has a row of its own."""
+    return {"label": page.say(f"study.{setting}"), "info": page.say(f"study.{setting}_info"), "min_width": 260}
 
 
 def _step(page: Context, number: int) -> None:
