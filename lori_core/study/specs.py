@@ -41,6 +41,11 @@ def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _once(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    """In their order; a method that is asked for twice is carried out once."""
+    return tuple(dict.fromkeys(names))
+
+
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_each_once)]
 Scales = Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]  # weights of merges, of which the best one is taken
 
@@ -50,11 +55,15 @@ class StudyConfig(BaseConfig):
 
     # mini tasks, or name=path?column=...
     tasks: tuple[str, ...] = Field(default=("nlu", "math", "code", "safety"), min_length=1)
-    methods: tuple[StudyMethod, ...] = Field(default=("lora", "lori_d", "lori_s"), min_length=1)
+    methods: Annotated[tuple[StudyMethod, ...], AfterValidator(_once), Field(min_length=1)] = (
+        "lora",
+        "lori_d",
+        "lori_s",
+    )
     adapter: AdapterConfig = AdapterConfig()  # rank, sparsity, granularity, projection ...
     train: dict[Method, TrainConfig] = {}  # by method; missing ones as in training/recipes.py
     seeds: Seeds = (0,)
-    merge_methods: tuple[str, ...] = ("concat",)
+    merge_methods: Annotated[tuple[str, ...], AfterValidator(_once)] = ("concat",)
     merge_weights: Scales = MERGE_WEIGHTS  # the best one on the validation split is reported
     shared_control: bool = True  # also merge adapters that share one A
     # folders of footprints that a conditioned A shall not read, in place of those of the study's other tasks

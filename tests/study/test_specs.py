@@ -36,6 +36,11 @@ def test_a_study_takes_each_seed_once_and_none_below_zero(seeds):
     assert parse(StudyConfig, '{"seeds": [2, 0]}').seeds == (2, 0)
 
 
+def test_a_method_that_a_study_is_asked_for_twice_is_carried_out_once():
+    found = parse(StudyConfig, '{"methods": ["lori_s", "lora", "lori_s"], "merge_methods": ["ties", "concat", "ties"]}')
+    assert found.methods == ("lori_s", "lora") and found.merge_methods == ("ties", "concat")
+
+
 @pytest.mark.parametrize("weights", ["", "NaN", "0.5, Infinity"])
 def test_a_merge_whose_weights_are_none_or_no_numbers_is_refused(weights):
     with pytest.raises(ConfigError) as caught:
