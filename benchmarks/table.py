@@ -25,7 +25,7 @@ WORDS = {
         "shared": "LoRI-D, one shared A (control)",
         "conditioned": "{method}, conditioned A",
         "real": "held-out loss, gain over the base, % (95 % interval)",
-        "real_seeds": "the same over three seeds (95 % interval over seeds)",
+        "real_seeds": "the same, each seed, %",
         "alone": "alone, of LoRA's",
         "whole": "merged at weight 1, of alone",
         "searched": "at its best weight",
@@ -59,7 +59,7 @@ WORDS = {
         "shared": "LoRI-D、A を共有（対照条件）",
         "conditioned": "{method}、条件付き A",
         "real": "評価用データの損失の改善、%（95 % 信頼区間）",
-        "real_seeds": "同じく 3 シード（シード間の 95 % 信頼区間）",
+        "real_seeds": "同じ値、シードごと、%",
         "alone": "単独、対 LoRA",
         "whole": "マージ係数 1 でマージ、対 単独",
         "searched": "最良のマージ係数で",
@@ -126,14 +126,14 @@ def real_table(language: str, seed: int = 0) -> str:
 
 
 def real_seeds_table(language: str) -> str:
-    """The same over seeds, of the variants and ways that more than one seed has; intervals over seeds."""
+    """The same seed by seed, of the variants whose merges more than one seed has."""
     results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
     words, ways = WORDS[language], ("whole", "searched")
     heads = [cell for way in ways for cell in (words[way], words["worst"])]
     lines = [_row(words["real_seeds"], [words["alone"], *heads]), "|---" * (len(heads) + 2) + "|"]
     columns = ["of_lora", *(f"{way}_{part}" for way in ways for part in ("mean", "worst"))]
-    for variant, found in results["over_seeds"].items():
-        cells = [_with_interval(found[each]) if each in found else "" for each in columns]
+    for variant, found in ((v, f) for v, f in results["over_seeds"].items() if "whole_mean" in f):
+        cells = [", ".join(map(_percent, found[each]["seeds"])) if each in found else "" for each in columns]
         lines.append(_row(_label(variant, words["conditioned"]), cells))
     return "\n".join(lines)
 

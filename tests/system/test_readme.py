@@ -9,7 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.record import RESULTS, results_of
-from benchmarks.table import merge_table, real_sequence_table, real_table, sequence_table, table
+from benchmarks.table import (
+    merge_table,
+    real_seeds_table,
+    real_sequence_table,
+    real_table,
+    sequence_table,
+    table,
+)
 from lori_core.__main__ import app
 from lori_core.translate import messages
 
@@ -36,7 +43,7 @@ def test_the_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]):
 def test_the_figures_in_the_readme_are_those_that_were_measured(name: str):
     language, text = "ja" if ".ja." in name else "en", (ROOT / name).read_text(encoding="utf-8")
     assert table(language) in text
-    further = (merge_table, real_table, real_sequence_table, sequence_table)
+    further = (merge_table, real_table, real_seeds_table, real_sequence_table, sequence_table)
     assert name in READMES or all(each(language) in text for each in further)
 
 
