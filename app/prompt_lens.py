@@ -8,12 +8,12 @@ import gradio as gr
 
 from app.lab import PRIVATE, QUIET, Context
 from app.plot import chart, shown
-from app.run_labels import told_apart
 from lori_core import figures
 from lori_core.config import MOST_IN_LENS
 from lori_core.figures.lens import lens_top
 from lori_core.figures.wording import method_label
 from lori_core.results import Lens, from_plain
+from lori_core.service.names import told_apart
 
 Listed = dict[str, Any]  # an Entry of lori_core/service/shelf.py as JSON
 
@@ -43,8 +43,8 @@ def prompt_lens(page: Context, pick: gr.Dropdown, tab: gr.Tab) -> None:
         entries: dict[str, Listed] = {entry["reference"]: entry for entry in page.ask("contents")}
         known = [each for each in references or [] if entries.get(each, {}).get("task")]
         value = before if before in known else next(iter(known), None)
-        choices = told_apart([(entries[each]["task"], each) for each in known], lambda each: each.partition("/")[2])
-        return gr.update(choices=choices, value=value)
+        names = told_apart([entries[each]["task"] for each in known], known)  # as in the figures
+        return gr.update(choices=list(zip(names, known, strict=True)), value=value)
 
     def show(task_of: str | None, number: int) -> Any:
         """An example of the task, and that it is of that task."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.methods import SEEDS, over_seeds
 from benchmarks.real_parts import MASK_KINDS, MASK_TASKS, VARIANTS, Bench, Settings, units
-from benchmarks.record import RESULTS, record, results_of
+from benchmarks.record import RESULTS, record
 from lori_core.bases.load import DTYPES, checked_device, load_base
 from lori_core.files import write_atomic
 from lori_core.tasks.registry import load_task
@@ -244,23 +244,40 @@ def intervals(units: Mapping[str, Any], seed: int) -> dict[str, Any]:
     return found
 
 
-def all_units(given: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """Those in the folder, and of other units what results/real.json has from earlier runs of the same settings."""
-    path = given.results / "real.json"
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"config": {}}
-    same = all(earlier["config"].get(key) == value for key, value in asdict(settings).items())
-    return (earlier["results"]["units"] if same else {}) | results_in(given.out)
+def earlier(folder: Path, settings: Settings) -> dict[str, Any]:
+    """The results of real.json in the folder; {} where there are none, or of other settings."""
+    path = folder / "real.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"config": {}}
+    same = all(kept["config"].get(key) == value for key, value in asdict(settings).items())
+    return kept["results"] if same else {}
 
 
-def all_intervals(given: argparse.Namespace, units: Mapping[str, Any]) -> dict[str, Any]:
-    """seed -> of every seed whose units are all in the folder; of others what results/real.json has of them."""
-    found: dict[str, Any] = results_of(given.results / "real.json").get("intervals", {})
-    here = results_in(given.out)
+def all_intervals(here: Mapping[str, Any], units: Mapping[str, Any]) -> dict[str, Any]:
+    """seed -> intervals(), of every seed whose units all have their single examples.
+
+    Args:
+        here: the units of the folder, with single examples. units: all that there are.
+    """
+    found: dict[str, Any] = {}
     for seed in SEEDS:
         names = [name for name in units if str(seed) in name.split("-")]
         if all(name in here for name in names) and any(name.startswith("merged-") for name in names):
             found[str(seed)] = intervals(here, seed)
     return found
+
+
+def results(here: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What real.json holds: of the folder's units, and of others what it held before."""
+    every = {**before.get("units", {}), **here}
+    by_seed = {seed: found for seed in SEEDS if (found := summary(every, seed))}
+    return {
+        "by_seed": by_seed,
+        "over_seeds": together(by_seed),
+        "more_than_rivals": more_than_rivals(by_seed),
+        "masks": masks_found(every),
+        "intervals": {**before.get("intervals", {}), **all_intervals(here, every)},
+        "units": without_examples(every),
+    }
 
 
 def main() -> None:
@@ -274,11 +291,7 @@ def main() -> None:
             print(f"time is up before {name}", flush=True)
             break
         unit()
-    every = all_units(given, bench.settings)
-    by_seed = {seed: found for seed in SEEDS if (found := summary(every, seed))}
-    content = {"by_seed": by_seed, "over_seeds": together(by_seed)}
-    content |= {"more_than_rivals": more_than_rivals(by_seed), "masks": masks_found(every)}
-    content |= {"intervals": all_intervals(given, every), "units": without_examples(every)}
+    content = results(results_in(given.out), earlier(given.results, bench.settings))
     print("written", record("real", asdict(bench.settings) | {"tasks": SPECS}, content, given.results))
 
 

@@ -6,11 +6,11 @@ results/real.json: held-out loss on SmolLM2-135M. merge_table(), from results/me
 sequence_table(), from results/sequences_at_equal_learning.json.
 """
 
-import json
 import sys
 from typing import Any
 
-from benchmarks.record import RESULTS
+from benchmarks.real import WAYS
+from benchmarks.record import RESULTS, results_of
 
 LABELS = {"lora": "LoRA", "lori_d": "LoRI-D", "lori_s": "LoRI-S"}
 WORDS = {
@@ -87,7 +87,7 @@ WORDS = {
 
 def table(language: str) -> str:
     """Rows: the untaught base and each variant; columns: tasks, mean with 95 % interval over seeds, merged, cost."""
-    results = json.loads((RESULTS / "methods.json").read_text(encoding="utf-8"))["results"]
+    results = results_of(RESULTS / "methods.json")
     words, tasks = WORDS[language], list(results["untaught"])
     keys = ("mean", "of_lora", "merged", "parameters", "bytes")
     lines = [
@@ -98,28 +98,25 @@ def table(language: str) -> str:
     for variant, single in results["single"].items():
         name = words["shared"] if variant.endswith("_shared") else LABELS[variant]
         lines.append(_row(name, _cells(tasks, single, single, results["merged"][variant])))
-    designed = json.loads((RESULTS / "footprints.json").read_text(encoding="utf-8"))["results"]["designed"]
+    designed = results_of(RESULTS / "footprints.json")["designed"]
     for method, found in designed.items():
         name = words["conditioned"].format(method=LABELS[method])
         lines.append(_row(name, _cells(tasks, found["single"], found, found["merged"])))
     return "\n".join(lines)
 
 
-WAYS = {"whole": "merged-{} whole", "searched": "merged-{} searched", "removal": "removal-{} whole"}
-
-
 def real_table(language: str, seed: int = 0) -> str:
     """Rows: variants; columns: of what LoRA gains each alone, and what merges keep of that, mean and worst task."""
-    results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
+    results = results_of(RESULTS / "real.json")
     words, intervals = WORDS[language], results["intervals"][str(seed)]
     heads = [cell for way in WAYS for cell in (words[way], words["worst"])]
     lines = [f"| {words['real']} | " + " | ".join([words["alone"], *heads]) + " |", "|---" * (len(heads) + 2) + "|"]
     for variant, ends in intervals["of_lora"].items():
         summed = results["by_seed"][str(seed)][variant]
         cells = [_between(summed["of_lora"], ends)]
-        for way, unit in WAYS.items():
+        for way, (unit, where) in WAYS.items():
             found = summed.get(way)
-            kept = intervals["kept"].get(unit.format(f"{variant}-{seed}"))
+            kept = intervals["kept"].get(f"{unit}-{variant}-{seed} {where}")
             cells += [_between(found[each], kept[each]) if found and kept else "" for each in ("mean", "worst")]
         lines.append(_row(_label(variant, words["conditioned"]), cells))
     return "\n".join(lines)
@@ -127,7 +124,7 @@ def real_table(language: str, seed: int = 0) -> str:
 
 def real_seeds_table(language: str) -> str:
     """The same seed by seed, of the variants whose merges more than one seed has."""
-    results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
+    results = results_of(RESULTS / "real.json")
     words, ways = WORDS[language], ("whole", "searched")
     heads = [cell for way in ways for cell in (words[way], words["worst"])]
     lines = [_row(words["real_seeds"], [words["alone"], *heads]), "|---" * (len(heads) + 2) + "|"]
@@ -140,7 +137,7 @@ def real_seeds_table(language: str) -> str:
 
 def real_sequence_table(language: str, seed: int = 0) -> str:
     """Rows: variants whose sequence was measured; columns: what old tasks keep, the worst, and what new ones reach."""
-    results = json.loads((RESULTS / "real.json").read_text(encoding="utf-8"))["results"]
+    results = results_of(RESULTS / "real.json")
     words, columns = WORDS[language], {"old_kept": "kept_in_the_end", "worst": "worst", "new_learned": "new_learned"}
     lines = [
         _row(words["real_sequence"], [words[each] for each in columns.values()]),
@@ -155,8 +152,8 @@ def real_sequence_table(language: str, seed: int = 0) -> str:
 
 def sequence_table(language: str) -> str:
     """Rows: ways to learn in sequence; columns: new-task scores that all of them reach, but for the lowest."""
-    text = (RESULTS / "sequences_at_equal_learning.json").read_text(encoding="utf-8")
-    words, found = WORDS[language], json.loads(text)["results"]["at_equal_learning"]
+    words, results = WORDS[language], results_of(RESULTS / "sequences_at_equal_learning.json")
+    found = results["at_equal_learning"]
     levels = [f"{_percent(level)} %" for level in found["new_learned"][1:]]
     lines = [_row(words["old_kept"], levels), "|---" * (len(levels) + 1) + "|"]
     for variant, kept in found["old_kept"].items():
@@ -185,7 +182,7 @@ MERGES = {
 
 def merge_table(language: str) -> str:
     """Rows: merge methods; columns: ready-made adapters of four tasks, then a conditioned A over three seeds."""
-    results = json.loads((RESULTS / "merge_methods.json").read_text(encoding="utf-8"))["results"]
+    results = results_of(RESULTS / "merge_methods.json")
     words, ready, kinds = WORDS[language], ("lora", "lori_d", "lori_s"), ("lori_d conditioned", "lori_s conditioned")
     three = [words["three_seeds"].format(method=_label(each.replace(" ", "_"), words["conditioned"])) for each in kinds]
     lines = [_row(words["merges"], [*(LABELS[each] for each in ready), *three]), "|---" * 6 + "|"]

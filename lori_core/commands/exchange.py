@@ -10,6 +10,7 @@ from lori_core.commands.store import VersionsIn, adapter_folder
 from lori_core.commands.telling import say, told
 from lori_core.config import BaseConfig
 from lori_core.errors import ConfigError, LoRIError
+from lori_core.files import named
 from lori_core.results import Score, SingleResult, from_json
 from lori_core.study.layout import score_file
 
@@ -155,7 +156,7 @@ def import_adapter(
 
         found = read_adapters(folder, name or folder.resolve().name, origin)
         for suffix, adapter in found.items():
-            path = Path(f"{out.resolve()}{suffix}")  # "." has no name that a suffix could be added to
+            path = Path(f"{named(out)}{suffix}")  # "." has no name that a suffix could be added to
             save_adapter(adapter, path, exact_precision(adapter))
             say("command.adapter", language, path=path)
 

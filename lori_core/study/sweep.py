@@ -19,7 +19,7 @@ from typing import Any
 
 from lori_core.config import AdapterConfig, Config, parse
 from lori_core.errors import ConfigError, LoRIError, RunError
-from lori_core.files import folder_atomic, read_file, write_atomic
+from lori_core.files import folder_atomic, named, read_file, write_atomic
 from lori_core.results import StudyResult, SweepCell, SweepResult, to_json
 from lori_core.study.runs import LARGEST_SPEC, Run
 from lori_core.study.specs import StudyConfig
@@ -112,7 +112,7 @@ def go_on(
     Raises:
         RunError: units failed; the others are finished, and the result is kept without the failed ones.
     """
-    folder = folder.resolve()  # "." has no folder above it, where the runs lie
+    folder = named(folder)  # "." has no folder above it, where the runs lie
     sweep = read(folder)
     runs = [Run.open(folder.parent / unit.run) for unit in sweep.units]
     wrong: dict[str, LoRIError] = {}

@@ -53,6 +53,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def stop_at_step_3(run: Run, stage: str) -> None:
+    seen: list[dict[str, Any]] = []
+    hooks = Hooks(seen.append, lambda: any(e.get("stage") == stage and e.get("step") == 3 for e in seen))
+    with pytest.raises(Stopped):
+        execute(run, hooks)
+
+
 def test_calibrate_leaves_the_dense_adapter_and_the_same_one_pruned_to_its_mask(given, tmp_path):
     run = Run.create(tmp_path, "calibrate", given | {"task": spec(given, "after")})
     assert execute(run) == run.path / "adapters" / "mask"
@@ -163,10 +170,7 @@ def test_a_run_whose_data_changed_is_refused_by_the_task_s_name_and_goes_on_with
     job = given | {"task": f"mine={tmp_path / 'mine.jsonl'}", "test_examples": 2, "validation_examples": 2}
     run, whole = (Run.create(tmp_path, "train", job) for _ in range(2))
     expected = execute(whole)
-    seen: list[dict[str, Any]] = []
-    hooks = Hooks(seen.append, lambda: any(e.get("stage") == stage and e.get("step") == 3 for e in seen))
-    with pytest.raises(Stopped):
-        execute(run, hooks)
+    stop_at_step_3(run, stage)
     write_task(tmp_path / "mine.jsonl", "before")
     with pytest.raises(RunError, match=r"'mine' .* new run") as caught:
         execute(run)
@@ -231,10 +235,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(given, tmp_path, 
     job = given | {"task": spec(given, "after")}
     whole, stopped = (Run.create(tmp_path, "train", job) for _ in range(2))
     expected = execute(whole)
-    seen: list[dict[str, Any]] = []
-    hooks = Hooks(seen.append, lambda: any(e.get("stage") == stage and e.get("step") == 3 for e in seen))
-    with pytest.raises(Stopped):
-        execute(stopped, hooks)
+    stop_at_step_3(stopped, stage)
     assert stopped.state() == "stopped"
     made = execute(stopped)
     assert contents(made) == contents(expected)  # type: ignore[reportArgumentType]

@@ -1,6 +1,5 @@
 """benchmarks/real.py on a tiny base: every unit, going on after a stop, and the summary."""
 
-import argparse
 import json
 import os
 from dataclasses import asdict, replace
@@ -100,16 +99,16 @@ def test_masks_of_short_runs_and_drawn_ones_are_measured_beside_the_dense_runs(d
 
 
 def test_units_of_earlier_runs_are_kept_and_their_intervals_too(done, tmp_path, monkeypatch):
-    given = argparse.Namespace(out=done.folder, results=tmp_path)
-    units_here = real.results_in(done.folder)
+    here = real.results_in(done.folder)
     monkeypatch.setattr(real, "SEEDS", (0, 1))
     content = {"units": {"single-lora-2-nlu": {"kept": True}}, "intervals": {"2": {"of_lora": {}}}}
     record("real", asdict(SETTINGS), content, tmp_path)
-    every = real.all_units(given, SETTINGS)
-    assert every.keys() == {*units_here, "single-lora-2-nlu"}
-    assert real.all_intervals(given, every).keys() == {"0", "1", "2"}
+    found = real.results(here, real.earlier(tmp_path, SETTINGS))
+    assert found["units"].keys() == {*here, "single-lora-2-nlu"}
+    assert found["intervals"].keys() == {"0", "1", "2"}
     record("real", asdict(replace(SETTINGS, steps=3)), content, tmp_path)
-    assert real.all_units(given, SETTINGS).keys() == units_here.keys()
+    alone = real.results(here, real.earlier(tmp_path, SETTINGS))
+    assert alone["units"].keys() == here.keys() and alone["intervals"].keys() == {"0", "1"}
 
 
 def test_the_intervals_hold_the_means_and_those_of_lora_beside_itself_have_no_width(done):
